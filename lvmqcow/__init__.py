@@ -1,0 +1,46 @@
+"""qcow2 snapshot chains on LVM logical volumes.
+
+Public: `Storage` and what it gives back, the requests, and the errors. Below it, a pure core in an imperative shell:
+
+names, sizing, intents, qcow2, model    words of the field, and the picture of a volume group
+requests, plans, recovery, checks       pure: from a picture and a request to a plan of steps
+steps                                   one external command each, as data
+host                                    runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
+lvm, qemu_img, locks, loopvg, imports   what touches the world
+storage                                 the public API
+lab                                     a kernel with device-mapper for whoever has none
+cli, testing                            the command line; the harness
+"""
+
+from __future__ import annotations
+
+from lvmqcow.checks import Finding, Severity
+from lvmqcow.errors import LvmqcowError
+from lvmqcow.names import Format, VolumeName, parse_volume_name
+from lvmqcow.plans import Plan
+from lvmqcow.requests import Create, DeleteSnapshot, Import, Merge, Remove, Rollback, Snapshot
+from lvmqcow.sizing import parse_size
+from lvmqcow.storage import Events, LayerInfo, Storage, Volume, VolumeInfo
+
+__all__ = [
+    "Create",
+    "DeleteSnapshot",
+    "Events",
+    "Finding",
+    "Format",
+    "Import",
+    "LayerInfo",
+    "LvmqcowError",
+    "Merge",
+    "Plan",
+    "Remove",
+    "Rollback",
+    "Severity",
+    "Snapshot",
+    "Storage",
+    "Volume",
+    "VolumeInfo",
+    "VolumeName",
+    "parse_size",
+    "parse_volume_name",
+]

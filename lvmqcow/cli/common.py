@@ -1,0 +1,91 @@
+"""What several verbs share: the options, ``VG/VOLUME``, opening the storage, running a request or printing its plan."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lvmqcow.cli.output import Output, plan_document
+from lvmqcow.errors import InvalidName
+from lvmqcow.locks import FlockLocks
+from lvmqcow.names import VolumeName, check_vg_name, parse_volume_name
+from lvmqcow.requests import Request
+from lvmqcow.storage import Events, Storage
+
+__all__ = [
+    "add_options",
+    "add_plan_options",
+    "add_storage_options",
+    "open_storage",
+    "perform",
+    "target",
+    "vg_or_target",
+]
+
+_LOCKS = Path("/run/lock/lvmqcow")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every verb."""
+    parser.add_argument("--json", action="store_true", help="data for programs on stdout")
+    parser.add_argument("--verbose", action="store_true", help="every external command on stderr")
+
+
+def add_storage_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every verb that opens a volume group."""
+    add_options(parser)
+    parser.add_argument(
+        "--lvm",
+        choices=("shell", "process"),
+        default="process",
+        help="one lvm process for all commands, or one for each (default: %(default)s, a call has few)",
+    )
+    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for another operation's lock")
+
+
+def add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every verb that changes a volume."""
+    add_storage_options(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the commands, run none")
+    parser.add_argument(
+        "--no-recover", action="store_true", help="refuse, rather than first finish or undo an operation that was cut"
+    )
+
+
+def target(text: str) -> tuple[str, VolumeName]:
+    """Read ``VG/VOLUME``. Raises InvalidName."""
+    vg, volume = vg_or_target(text)
+    if volume is None:
+        raise InvalidName("volume", text, "write it as VG/VOLUME")
+    return vg, volume
+
+
+def vg_or_target(text: str) -> tuple[str, VolumeName | None]:
+    """Read ``VG`` or ``VG/VOLUME``. Raises InvalidName."""
+    vg, slash, volume = text.removeprefix("/dev/").partition("/")
+    check_vg_name(vg)
+    return vg, parse_volume_name(volume) if slash else None
+
+
+def open_storage(arguments: argparse.Namespace, vg: str, output: Output) -> Storage:
+    """The storage, telling ``output`` what happens."""
+    return Storage.open(
+        vg,
+        lvm=arguments.lvm,
+        locks=FlockLocks(_LOCKS, wait_seconds=arguments.wait),
+        events=Events(recovered=output.recovering, progress=output.progress),
+        trace=output.trace,
+        recover_first=not getattr(arguments, "no_recover", False),
+    )
+
+
+def perform(arguments: argparse.Namespace, vg: str, request: Request, output: Output) -> int:
+    """Run a request and say so, or with ``--dry-run`` print its plan."""
+    with open_storage(arguments, vg, output) as storage:
+        if arguments.dry_run:
+            output.commands(storage.plan(request))
+        else:
+            plan = storage.apply(request)
+            output.data(plan_document(plan, dry_run=False))
+            output.say(f"{plan.operation} of {plan.target} done")
+    return 0

@@ -1,0 +1,70 @@
+"""The verbs of ``loopvg``: create, list, destroy."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lvmqcow import loopvg
+from lvmqcow.cli.common import add_options
+from lvmqcow.cli.output import Output
+from lvmqcow.sizing import format_size, parse_size
+
+__all__ = ["add_verbs"]
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs of this module."""
+    group = verbs.add_parser("loopvg", help="volume groups on sparse files")
+    inner = group.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    create = inner.add_parser("create", help="a volume group on a new sparse file")
+    create.add_argument("name", metavar="NAME")
+    create.add_argument("--size", required=True, help="of the file: 20G")
+    create.add_argument("--file", type=Path, metavar="PATH", help=f"default: {loopvg.DEFAULT_DIRECTORY}/NAME.img")
+    create.set_defaults(run=_create)
+
+    listing = inner.add_parser("list", help="the volume groups made so")
+    listing.set_defaults(run=_list)
+
+    destroy = inner.add_parser("destroy", help="remove one with all its volumes, and its file")
+    destroy.add_argument("name", metavar="NAME")
+    destroy.set_defaults(run=_destroy)
+
+    for parser in (create, listing, destroy):
+        add_options(parser)
+
+
+def _create(arguments: argparse.Namespace, output: Output) -> int:
+    group = loopvg.create(arguments.name, parse_size(arguments.size), arguments.file)
+    output.data(_document(group))
+    output.say(f"volume group {group.name}, {format_size(group.size_bytes)}, on {group.file} ({group.device})")
+    return 0
+
+
+def _list(arguments: argparse.Namespace, output: Output) -> int:
+    groups = loopvg.existing()
+    output.data({"volume_groups": [_document(group) for group in groups]}, "\n".join(_line(group) for group in groups))
+    return 0
+
+
+def _destroy(arguments: argparse.Namespace, output: Output) -> int:
+    loopvg.destroy(arguments.name)
+    output.data({"destroyed": arguments.name})
+    output.say(f"volume group {arguments.name} and its file are gone")
+    return 0
+
+
+def _line(group: loopvg.LoopVolumeGroup) -> str:
+    sizes = f"{format_size(group.size_bytes)}, {format_size(group.free_bytes)} free"
+    return f"{group.name}  {sizes}, {group.device}  {group.file}"
+
+
+def _document(group: loopvg.LoopVolumeGroup) -> dict[str, object]:
+    return {
+        "name": group.name,
+        "size_bytes": group.size_bytes,
+        "free_bytes": group.free_bytes,
+        "device": group.device,
+        "file": str(group.file),
+    }

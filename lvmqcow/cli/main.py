@@ -1,0 +1,71 @@
+"""The parser, and how an error becomes an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn
+
+from lvmqcow.cli import health, loop, snapshots, volumes
+from lvmqcow.cli.output import Output
+from lvmqcow.errors import Interrupted, InvalidRequest, LvmqcowError, OperationCut
+from lvmqcow.lab import cli as lab
+
+__all__ = ["exit_status", "main", "parser"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: what runs is told to stop, and the volume stays recoverable
+    arguments = parser().parse_args(argv)
+    if arguments.group == "lab":
+        return lab.execute(arguments)
+    output = Output(as_json=arguments.json, verbose=arguments.verbose)
+    try:
+        status: int = arguments.run(arguments, output)
+    except KeyboardInterrupt:
+        return _failed(output, Interrupted(f"lvmqcow {arguments.group}"))
+    except LvmqcowError as error:
+        return _failed(output, error)
+    return status
+
+
+def exit_status(error: LvmqcowError) -> int:
+    """What the process exits with: for an operation cut midway, the status of what cut it."""
+    return (error.cause if isinstance(error, OperationCut) else error).exit_status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="lvmqcow",
+        description="qcow2 snapshot chains on LVM logical volumes.",
+        epilog="Volumes are named VG/VOLUME: vg0/vm-100-disk-0.qcow2, or vg0/vm-100-disk-0 for raw. "
+        "The exit statuses are in the README.",
+    )
+    top.add_argument("--version", action="version", version=f"lvmqcow {version('lvmqcow')}")
+    verbs = top.add_subparsers(dest="group", metavar="VERB", required=True)
+    for group in (volumes, snapshots, health, loop):
+        group.add_verbs(verbs)
+    lab_parser = verbs.add_parser("lab", help="a root, device-mapper and loop devices for a command to run in")
+    lab.add_parsers(lab_parser.add_subparsers(dest="verb", metavar="VERB", required=True))
+    return top
+
+
+def _failed(output: Output, error: LvmqcowError) -> int:
+    status = exit_status(error)
+    output.error(error, status)
+    if isinstance(error, InvalidRequest):
+        output.say("`lvmqcow --help` shows how to ask")
+    return status
+
+
+def _interrupt(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""What the command line writes: data to stdout, messages and progress to stderr.
+
+A program gets JSON, whose fields only ever get added; a person gets tables and trees; a pipe gets the same, plain.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lvmqcow.errors import LvmqcowError, OperationCut
+from lvmqcow.plans import Plan
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+__all__ = ["Output"]
+
+
+class Output:
+    """Where a verb writes to."""
+
+    def __init__(self, as_json: bool, verbose: bool) -> None:
+        self.as_json = as_json
+        self._verbose = verbose
+        self._progressing = False
+
+    def data(self, document: dict[str, object], human: RenderableType = "") -> None:
+        """The result: ``document`` for a program, ``human`` for anybody else (nothing when empty)."""
+        if self.as_json:
+            print(json.dumps(document, indent=2))
+        elif human != "":
+            _console().print(human, soft_wrap=True)
+
+    def commands(self, plan: Plan) -> None:
+        """What ``--dry-run`` prints: the plan's commands, to copy and paste."""
+        if self.as_json:
+            self.data(plan_document(plan, dry_run=True))
+        else:
+            for argv in plan.commands:
+                print(shlex.join(argv))
+
+    def say(self, message: str) -> None:
+        """A message."""
+        self._end_progress()
+        print(f"lvmqcow: {message}", file=sys.stderr)
+
+    def error(self, error: LvmqcowError, status: int) -> None:
+        """What went wrong; for a program as one line of JSON."""
+        self._end_progress()
+        if self.as_json:
+            cause = error.cause if isinstance(error, OperationCut) else error
+            document = {"error": type(cause).__name__, "message": str(error), "exit_status": status}
+            print(json.dumps(document), file=sys.stderr)
+        else:
+            self.say(str(error))
+
+    def trace(self, argv: Sequence[str]) -> None:
+        """With ``--verbose``: an external command that is about to run."""
+        if self._verbose:
+            self._end_progress()
+            print(f"+ {shlex.join(argv)}", file=sys.stderr)
+
+    def recovering(self, plan: Plan) -> None:
+        """The one line that says recovery runs first."""
+        self.say(f"an operation on {plan.target} was cut before; first: {plan.operation}")
+
+    def progress(self, percent: float) -> None:
+        """How far a long step is, for a person to watch."""
+        if sys.stderr.isatty() and not self.as_json:
+            print(f"\r{percent:6.2f} %", end="", file=sys.stderr, flush=True)
+            self._progressing = True
+
+    def _end_progress(self) -> None:
+        if self._progressing:
+            print(file=sys.stderr)
+            self._progressing = False
+
+
+def plan_document(plan: Plan, dry_run: bool) -> dict[str, object]:
+    """A plan, for a program."""
+    return {
+        "operation": plan.operation,
+        "volume": plan.target,
+        "dry_run": dry_run,
+        "commands": [list(argv) for argv in plan.commands],
+    }
+
+
+def _console() -> Console:
+    from rich.console import Console  # here, so that a program's call does not pay for it
+
+    return Console(highlight=False)

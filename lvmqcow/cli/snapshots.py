@@ -1,0 +1,45 @@
+"""Verbs on snapshots: snapshot, rollback, delete-snapshot."""
+
+from __future__ import annotations
+
+import argparse
+
+from lvmqcow.cli.common import add_plan_options, perform, target
+from lvmqcow.cli.output import Output
+from lvmqcow.requests import DeleteSnapshot, Merge, Rollback, Snapshot
+
+__all__ = ["add_verbs"]
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs of this module."""
+    snapshot = verbs.add_parser("snapshot", help="freeze a volume's content under a name")
+    rollback = verbs.add_parser("rollback", help="return a volume to its newest snapshot")
+    delete = verbs.add_parser("delete-snapshot", help="forget a snapshot; everything else stays")
+    for parser, run in ((snapshot, _snapshot), (rollback, _rollback), (delete, _delete)):
+        parser.add_argument("volume", metavar="VG/VOLUME")
+        parser.add_argument("snapshot", metavar="SNAPSHOT")
+        add_plan_options(parser)
+        parser.set_defaults(run=run)
+    delete.add_argument(
+        "--merge",
+        choices=[*Merge],
+        default=Merge.AUTO.value,
+        help="pull: the child takes the snapshot's data; push: the snapshot takes the child's; seed: push into the "
+        "oldest, else pull; auto: whichever moves less (default)",
+    )
+
+
+def _snapshot(arguments: argparse.Namespace, output: Output) -> int:
+    vg, volume = target(arguments.volume)
+    return perform(arguments, vg, Snapshot(volume, arguments.snapshot), output)
+
+
+def _rollback(arguments: argparse.Namespace, output: Output) -> int:
+    vg, volume = target(arguments.volume)
+    return perform(arguments, vg, Rollback(volume, arguments.snapshot), output)
+
+
+def _delete(arguments: argparse.Namespace, output: Output) -> int:
+    vg, volume = target(arguments.volume)
+    return perform(arguments, vg, DeleteSnapshot(volume, arguments.snapshot, Merge(arguments.merge)), output)

@@ -1,0 +1,126 @@
+"""Verbs on volumes: create, import, list, info, path, remove."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lvmqcow.cli.common import add_plan_options, add_storage_options, open_storage, perform, target
+from lvmqcow.cli.output import Output
+from lvmqcow.imports import inspect
+from lvmqcow.names import Format, parse_volume_name
+from lvmqcow.requests import Create, Remove
+from lvmqcow.sizing import format_size, parse_size
+from lvmqcow.storage import LayerInfo, VolumeInfo
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.tree import Tree
+
+__all__ = ["add_verbs", "layer_tree"]
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs of this module."""
+    create = verbs.add_parser("create", help="a new volume that reads as zeros")
+    create.add_argument("volume", metavar="VG/VOLUME")
+    create.add_argument("--size", required=True, help="as a guest sees it: 10G, 512M")
+    create.add_argument("--format", choices=[*Format], help="what the name's suffix says, to be sure")
+    add_plan_options(create)
+    create.set_defaults(run=_create)
+
+    take_in = verbs.add_parser("import", help="a new volume with the content of an image file")
+    take_in.add_argument("file", metavar="FILE", type=Path)
+    take_in.add_argument("volume", metavar="VG/VOLUME")
+    take_in.add_argument("--source-format", choices=[*Format], help="of FILE (default: qcow2 if it ends in .qcow2)")
+    add_plan_options(take_in)
+    take_in.set_defaults(run=_import)
+
+    listing = verbs.add_parser("list", help="the volumes of a volume group")
+    listing.add_argument("vg", metavar="VG")
+    add_storage_options(listing)
+    listing.set_defaults(run=_list)
+
+    info = verbs.add_parser("info", help="a volume and its layers")
+    info.add_argument("volume", metavar="VG/VOLUME")
+    add_storage_options(info)
+    info.set_defaults(run=_info)
+
+    path = verbs.add_parser("path", help="the device of a volume or of a snapshot")
+    path.add_argument("volume", metavar="VG/VOLUME")
+    path.add_argument("snapshot", metavar="SNAPSHOT", nargs="?")
+    add_storage_options(path)
+    path.set_defaults(run=_path)
+
+    remove = verbs.add_parser("remove", help="remove a volume with all its snapshots")
+    remove.add_argument("volume", metavar="VG/VOLUME")
+    add_plan_options(remove)
+    remove.set_defaults(run=_remove)
+
+
+def layer_tree(info: VolumeInfo, layers: tuple[LayerInfo, ...]) -> Tree:
+    """The chain, oldest at the root: each layer reads through the one above it."""
+    from rich.tree import Tree
+
+    tree = Tree(f"{info.name}  {info.format}, {format_size(info.virtual_size_bytes)}")
+    node = tree
+    for layer in reversed(layers):
+        allocated = "not active" if layer.allocated_bytes is None else f"{format_size(layer.allocated_bytes)} allocated"
+        of = "" if info.format is Format.RAW else f", {allocated}"
+        node = node.add(
+            f"{layer.snapshot or 'current'}  [{format_size(layer.lv_size_bytes)} LV{of}]".replace("[", "\\[")
+        )
+    return tree
+
+
+def _create(arguments: argparse.Namespace, output: Output) -> int:
+    vg, named = target(arguments.volume)
+    volume = parse_volume_name(named.text, Format(arguments.format) if arguments.format else None)
+    return perform(arguments, vg, Create(volume, parse_size(arguments.size)), output)
+
+
+def _import(arguments: argparse.Namespace, output: Output) -> int:
+    vg, volume = target(arguments.volume)
+    declared = Format(arguments.source_format) if arguments.source_format else None
+    return perform(arguments, vg, inspect(arguments.file, volume, declared), output)
+
+
+def _list(arguments: argparse.Namespace, output: Output) -> int:
+    with open_storage(arguments, arguments.vg, output) as storage:
+        volumes = storage.volumes()
+    output.data({"volumes": [asdict(info) for info in volumes]}, "" if output.as_json else _table(volumes))
+    return 0
+
+
+def _info(arguments: argparse.Namespace, output: Output) -> int:
+    vg, name = target(arguments.volume)
+    with open_storage(arguments, vg, output) as storage:
+        info, layers = storage.volume(name.text).info(), storage.layers(name)
+    document = {**asdict(info), "layers": [asdict(layer) for layer in layers]}
+    output.data(document, "" if output.as_json else layer_tree(info, layers))
+    return 0
+
+
+def _path(arguments: argparse.Namespace, output: Output) -> int:
+    vg, name = target(arguments.volume)
+    with open_storage(arguments, vg, output) as storage:
+        path = str(storage.volume(name.text).path(arguments.snapshot))
+    output.data({"path": path}, path)
+    return 0
+
+
+def _remove(arguments: argparse.Namespace, output: Output) -> int:
+    vg, volume = target(arguments.volume)
+    return perform(arguments, vg, Remove(volume), output)
+
+
+def _table(volumes: tuple[VolumeInfo, ...]) -> Table:
+    from rich.table import Table
+
+    table = Table("volume", "format", "size", "on LVM", "snapshots", box=None, pad_edge=False)
+    for info in volumes:
+        sizes = (format_size(info.virtual_size_bytes), format_size(info.lv_size_bytes))
+        table.add_row(info.name, info.format.value, *sizes, ", ".join(info.snapshots) or "-")
+    return table

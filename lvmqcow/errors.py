@@ -1,0 +1,349 @@
+"""Every way lvmqcow says no.
+
+Each error stores its facts as attributes, formats them in ``__str__`` and ends with what to do next.
+``exit_status`` is what the command line exits with::
+
+    LvmqcowError                         1   something failed; the message says what
+    ├── CommandFailed                    1   lvm or qemu-img failed: argv, exit status, stderr
+    ├── OperationCut                     *   a step failed midway: where, and what recover will do
+    ├── InvalidRequest                   2   refused before looking at anything
+    │   ├── InvalidName
+    │   ├── InvalidSize
+    │   └── FormatMismatch
+    ├── NotFound                        10
+    │   ├── VolumeGroupNotFound
+    │   ├── VolumeNotFound
+    │   ├── SnapshotNotFound
+    │   └── SourceNotFound                   a file to import
+    ├── Locked                          11   another process works on the volume
+    ├── NoSpace                         12
+    ├── NotPossible                     13   the volume's state, or its format, does not allow it
+    │   ├── NewerSnapshots                   a rollback would skip snapshots: they are listed
+    │   ├── SnapshotHasChildren
+    │   └── RecoveryNeeded
+    ├── Corrupt                         14   what is on disk contradicts itself
+    ├── AlreadyExists                   15
+    ├── UnfitMachine                    16   not root, or a tool is missing: the package is named
+    └── Interrupted                    130   Ctrl-C
+
+(*) ``OperationCut`` exits as the error that caused it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+__all__ = [
+    "AlreadyExists",
+    "CommandFailed",
+    "Corrupt",
+    "FormatMismatch",
+    "Interrupted",
+    "InvalidName",
+    "InvalidRequest",
+    "InvalidSize",
+    "Locked",
+    "LvmqcowError",
+    "NewerSnapshots",
+    "NoSpace",
+    "NotFound",
+    "NotPossible",
+    "OperationCut",
+    "RecoveryNeeded",
+    "SnapshotHasChildren",
+    "SnapshotNotFound",
+    "SourceNotFound",
+    "UnfitMachine",
+    "VolumeGroupNotFound",
+    "VolumeNotFound",
+]
+
+
+class LvmqcowError(Exception):
+    """Base of all; never raised itself."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class CommandFailed(LvmqcowError):
+    """An external command exited with a failure."""
+
+    def __init__(self, argv: Sequence[str], status: int, stderr: str) -> None:
+        self.argv = tuple(argv)
+        self.status = status
+        self.stderr = stderr.strip()
+        super().__init__(self.argv, status, self.stderr)
+
+    def __str__(self) -> str:
+        said = self.stderr or "it printed no reason"
+        return f"`{shlex.join(self.argv)}` failed with status {self.status}: {said}"
+
+
+class OperationCut(LvmqcowError):
+    """A step of a plan failed; the steps before it are done.
+
+    The volume's data is safe; what is on disk is one of the states that recovery knows.
+    """
+
+    def __init__(self, operation: str, target: str, done: int, steps: int, cause: LvmqcowError, outcome: str) -> None:
+        self.operation = operation
+        self.target = target
+        self.done = done
+        self.steps = steps
+        self.cause = cause
+        self.outcome = outcome
+        super().__init__(operation, target, done, steps, cause, outcome)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.operation} of {self.target} stopped after {self.done} of {self.steps} steps: "
+            f"{self.cause}\nNo data is lost. Next: `lvmqcow recover {self.target}` "
+            f"({self.outcome} the {self.operation}; the next operation on the volume does it too)."
+        )
+
+
+class InvalidRequest(LvmqcowError):
+    """What was asked for can never be done."""
+
+    exit_status = 2
+
+
+class InvalidName(InvalidRequest):
+    """A volume, snapshot or volume group name that this layout or LVM cannot carry."""
+
+    def __init__(self, kind: str, name: str, reason: str) -> None:
+        self.kind = kind
+        self.name = name
+        self.reason = reason
+        super().__init__(kind, name, reason)
+
+    def __str__(self) -> str:
+        return f"{self.kind} name {self.name!r} is not possible: {self.reason}"
+
+
+class InvalidSize(InvalidRequest):
+    """A size that is no positive number of bytes."""
+
+    def __init__(self, size: str, reason: str) -> None:
+        self.size = size
+        self.reason = reason
+        super().__init__(size, reason)
+
+    def __str__(self) -> str:
+        return f"size {self.size!r} is not possible: {self.reason}"
+
+
+class FormatMismatch(InvalidRequest):
+    """The name's suffix (or the file's content) says one format, the request another."""
+
+    def __init__(self, name: str, named: str, requested: str) -> None:
+        self.name = name
+        self.named = named
+        self.requested = requested
+        super().__init__(name, named, requested)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name!r} says {self.named}, the request says {self.requested}: "
+            f"qcow2 volumes end in .qcow2, raw volumes do not"
+        )
+
+
+class NotFound(LvmqcowError):
+    """Something named in the request is not there."""
+
+    exit_status = 10
+
+
+class VolumeGroupNotFound(NotFound):
+    """No such volume group on this machine."""
+
+    def __init__(self, vg: str) -> None:
+        self.vg = vg
+        super().__init__(vg)
+
+    def __str__(self) -> str:
+        return f"no volume group {self.vg!r}: `vgs` lists those of this machine"
+
+
+class VolumeNotFound(NotFound):
+    """No such volume in the volume group."""
+
+    def __init__(self, vg: str, volume: str) -> None:
+        self.vg = vg
+        self.volume = volume
+        super().__init__(vg, volume)
+
+    def __str__(self) -> str:
+        return f"no volume {self.vg}/{self.volume}: `lvmqcow list {self.vg}` shows what there is"
+
+
+class SnapshotNotFound(NotFound):
+    """The volume has no such snapshot."""
+
+    def __init__(self, target: str, snapshot: str, present: Iterable[str]) -> None:
+        self.target = target
+        self.snapshot = snapshot
+        self.present = tuple(present)
+        super().__init__(target, snapshot, self.present)
+
+    def __str__(self) -> str:
+        there = ", ".join(self.present) or "it has none"
+        return f"{self.target} has no snapshot {self.snapshot!r} (present: {there})"
+
+
+class SourceNotFound(NotFound):
+    """A file to import that cannot be read."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.source = source
+        self.reason = reason
+        super().__init__(source, reason)
+
+    def __str__(self) -> str:
+        return f"cannot read {self.source}: {self.reason}"
+
+
+class Locked(LvmqcowError):
+    """Another process holds the volume's lock."""
+
+    exit_status = 11
+
+    def __init__(self, target: str, holder: str, waited_seconds: float) -> None:
+        self.target = target
+        self.holder = holder
+        self.waited_seconds = waited_seconds
+        super().__init__(target, holder, waited_seconds)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.target} is locked by {self.holder} (waited {self.waited_seconds:g} s): "
+            f"try again when that is done, or wait longer with --wait"
+        )
+
+
+class NoSpace(LvmqcowError):
+    """The volume group cannot hold what the plan needs. Nothing was touched."""
+
+    exit_status = 12
+
+    def __init__(self, vg: str, needed_bytes: int, free_bytes: int) -> None:
+        self.vg = vg
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+        super().__init__(vg, needed_bytes, free_bytes)
+
+    def __str__(self) -> str:
+        return (
+            f"no space in {self.vg}: {self.needed_bytes} bytes of extents needed, "
+            f"{self.free_bytes} free; `vgextend {self.vg}` adds room, deleting snapshots frees it"
+        )
+
+
+class NotPossible(LvmqcowError):
+    """The volume is in a state, or of a format, in which this cannot be done."""
+
+    exit_status = 13
+
+    def __init__(self, target: str, reason: str, advice: str) -> None:
+        self.target = target
+        self.reason = reason
+        self.advice = advice
+        super().__init__(target, reason, advice)
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.reason}; {self.advice}"
+
+
+class NewerSnapshots(NotPossible):
+    """A rollback to an older snapshot: the newer ones are in the way."""
+
+    def __init__(self, target: str, snapshot: str, blockers: Iterable[str]) -> None:
+        self.snapshot = snapshot
+        self.blockers = tuple(blockers)
+        super().__init__(
+            target,
+            f"{snapshot!r} is not the newest snapshot: {', '.join(self.blockers)} would be lost",
+            "delete the newer snapshots first",
+        )
+
+
+class SnapshotHasChildren(NotPossible):
+    """More than one image reads through the snapshot: merging it away would break all but one."""
+
+    def __init__(self, target: str, snapshot: str, children: Iterable[str]) -> None:
+        self.snapshot = snapshot
+        self.children = tuple(children)
+        super().__init__(
+            target,
+            f"snapshot {snapshot!r} is the backing of {', '.join(self.children)}",
+            "remove all but one of these first",
+        )
+
+
+class RecoveryNeeded(NotPossible):
+    """An operation was cut here and recovery was switched off."""
+
+    def __init__(self, target: str, operation: str) -> None:
+        self.operation = operation
+        super().__init__(
+            target, f"an unfinished operation is in the way: {operation}", f"run `lvmqcow recover {target}`"
+        )
+
+
+class Corrupt(LvmqcowError):
+    """What is on disk contradicts itself; nothing is touched until somebody looked."""
+
+    exit_status = 14
+
+    def __init__(self, target: str, findings: Iterable[str]) -> None:
+        self.target = target
+        self.findings = tuple(findings)
+        super().__init__(target, self.findings)
+
+    def __str__(self) -> str:
+        found = "; ".join(self.findings)
+        return f"{self.target} is damaged: {found}. Change nothing; `lvmqcow check {self.target}` tells more"
+
+
+class AlreadyExists(LvmqcowError):
+    """The name is taken."""
+
+    exit_status = 15
+
+    def __init__(self, kind: str, name: str) -> None:
+        self.kind = kind
+        self.name = name
+        super().__init__(kind, name)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} exists already: choose another name"
+
+
+class UnfitMachine(LvmqcowError):
+    """This machine, or this user, cannot run the operation."""
+
+    exit_status = 16
+
+    def __init__(self, missing: str, advice: str) -> None:
+        self.missing = missing
+        self.advice = advice
+        super().__init__(missing, advice)
+
+    def __str__(self) -> str:
+        return f"{self.missing}: {self.advice}"
+
+
+class Interrupted(LvmqcowError):
+    """Ctrl-C. The step that ran was told to stop; recovery knows the state it left."""
+
+    exit_status = 130
+
+    def __init__(self, doing: str) -> None:
+        self.doing = doing
+        super().__init__(doing)
+
+    def __str__(self) -> str:
+        return f"interrupted while running {self.doing}"

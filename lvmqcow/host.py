@@ -1,0 +1,124 @@
+"""The seam between plans and the world.
+
+A `Host` is one volume group on some machine: it gives the picture, and runs steps. `RealHost` is LVM and qemu-img;
+`lvmqcow.testing.SimHost` is a volume group in memory. Planners, recovery and the public API know only this protocol.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from lvmqcow.errors import CommandFailed
+from lvmqcow.lvm import Lvm, read_volume_group
+from lvmqcow.model import VolumeGroup
+from lvmqcow.names import device_path
+from lvmqcow.qcow2 import HEADER_BYTES, Header, parse_header
+from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress, QemuImg
+from lvmqcow.steps import (
+    LvActivate,
+    LvCreate,
+    LvDeactivate,
+    LvExtend,
+    LvRemove,
+    LvRename,
+    LvTag,
+    Step,
+)
+
+__all__ = ["Host", "RealHost"]
+
+
+class Host(Protocol):
+    """One volume group, to look at and to change."""
+
+    @property
+    def vg(self) -> str:
+        """The volume group's name."""
+
+    def observe(self) -> VolumeGroup:
+        """The picture, now. Raises VolumeGroupNotFound."""
+
+    def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
+        """The qcow2 headers of those of these active LVs that hold one."""
+
+    def measure(self, virtual_size_bytes: int) -> int:
+        """Bytes that a fully allocated image of that virtual size takes."""
+
+    def merge_cost(self, child_lv: str) -> MergeCost:
+        """What merging an active child with the image below it would move, either way."""
+
+    def check(self, lv_name: str) -> ImageCheck:
+        """Check the image on an active LV."""
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        """Run one step; when it returns, what it did survives a power cut. Raises CommandFailed."""
+
+    def close(self) -> None:
+        """End what was started."""
+
+
+class RealHost:
+    """A real volume group, through lvm2 and qemu-img."""
+
+    def __init__(self, vg: str, lvm: Lvm, qemu_img: QemuImg) -> None:
+        self._vg = vg
+        self._lvm = lvm
+        self._qemu_img = qemu_img
+
+    @property
+    def vg(self) -> str:
+        return self._vg
+
+    def observe(self) -> VolumeGroup:
+        return read_volume_group(self._lvm, self._vg)
+
+    def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
+        found = {name: parse_header(self._start(name)) for name in lv_names}
+        return {name: header for name, header in found.items() if header}
+
+    def measure(self, virtual_size_bytes: int) -> int:
+        return self._qemu_img.measure(virtual_size_bytes)
+
+    def merge_cost(self, child_lv: str) -> MergeCost:
+        return self._qemu_img.merge_cost(device_path(self._vg, child_lv))
+
+    def check(self, lv_name: str) -> ImageCheck:
+        path = device_path(self._vg, lv_name)
+        header = parse_header(self._start(lv_name))
+        if header is None:
+            raise CommandFailed(("read", path), 1, "it holds no qcow2 image")
+        return self._qemu_img.check(path, header.cluster_size_bytes)
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        argv = step.argv(self._vg)
+        match step:
+            case LvCreate() | LvRename() | LvRemove() | LvExtend() | LvTag() | LvActivate() | LvDeactivate():
+                self._lvm.change(argv)
+            case _:
+                self._qemu_img.run(argv, progress)
+                self._flush(device_path(self._vg, step.lv))
+        for path in self._lvm.physical_volumes:
+            self._flush(path)  # LVM sends no flush of its own after a metadata commit
+
+    def close(self) -> None:
+        self._lvm.close()
+
+    def _start(self, lv_name: str) -> bytes:
+        path = device_path(self._vg, lv_name)
+        try:
+            with open(path, "rb", buffering=0) as device:
+                return device.read(HEADER_BYTES)
+        except OSError as error:
+            raise CommandFailed(("read", path), error.errno or 1, error.strerror or str(error)) from error
+
+    def _flush(self, path: str) -> None:
+        try:
+            device = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(device)
+            finally:
+                os.close(device)
+        except OSError as error:
+            raise CommandFailed(("fsync", path), error.errno or 1, error.strerror or str(error)) from error

@@ -1,0 +1,109 @@
+"""The record of a running operation: one tag on a logical volume.
+
+An operation that cannot be told from its names alone writes its intent into LVM's own metadata before it begins,
+and drops it when it is done. That is all recovery needs, on this host or on another: there is no side file.
+
+The tag is ``lvmqcow.intent=<verb>[/<logical volume>…]``; a slash cannot occur in an LV name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "INTENT_PREFIX",
+    "Creating",
+    "Intent",
+    "Pulling",
+    "Pushing",
+    "Removing",
+    "RollingBack",
+    "Unknown",
+    "parse_intent",
+]
+
+INTENT_PREFIX = "lvmqcow.intent="
+
+
+@dataclass(frozen=True)
+class Creating:
+    """On a new volume that holds nothing yet."""
+
+    @property
+    def tag(self) -> str:
+        return f"{INTENT_PREFIX}create"
+
+
+@dataclass(frozen=True)
+class RollingBack:
+    """On the current LV: it is being formatted anew over ``backing``; what it held is given up."""
+
+    backing: str
+
+    @property
+    def tag(self) -> str:
+        return f"{INTENT_PREFIX}rollback/{self.backing}"
+
+
+@dataclass(frozen=True)
+class Pulling:
+    """On a snapshot being deleted: its data is on the way into ``child``. Its own image stays whole."""
+
+    child: str
+
+    @property
+    def tag(self) -> str:
+        return f"{INTENT_PREFIX}pull/{self.child}"
+
+
+@dataclass(frozen=True)
+class Pushing:
+    """On a snapshot being deleted: it takes the data of ``child``, then its name.
+
+    ``snapshot`` is what the LV was called at first, so that it shows whether it was renamed yet.
+    """
+
+    snapshot: str
+    child: str
+
+    @property
+    def tag(self) -> str:
+        return f"{INTENT_PREFIX}push/{self.snapshot}/{self.child}"
+
+
+@dataclass(frozen=True)
+class Removing:
+    """On every LV of a volume that is given up."""
+
+    @property
+    def tag(self) -> str:
+        return f"{INTENT_PREFIX}remove"
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """An intent that this version cannot read: the volume is left alone."""
+
+    tag: str
+
+
+Intent = Creating | RollingBack | Pulling | Pushing | Removing | Unknown
+
+
+def parse_intent(tag: str) -> Intent | None:
+    """Read a tag; None if it is no intent."""
+    if not tag.startswith(INTENT_PREFIX):
+        return None
+    match tag.removeprefix(INTENT_PREFIX).split("/"):
+        case ["create"]:
+            return Creating()
+        case ["rollback", backing]:
+            return RollingBack(backing)
+        case ["pull", child]:
+            return Pulling(child)
+        case ["push", snapshot, child]:
+            return Pushing(snapshot, child)
+        case ["remove"]:
+            return Removing()
+        case _:
+            return Unknown(tag)

@@ -1,0 +1,159 @@
+"""A volume group on a sparse file: the embedded default, for a laptop, a test, a first try.
+
+The file is attached to a loop device, the loop device is the volume group's one physical volume. The group carries
+the tag ``lvmqcow.loopvg``, and nothing without it is ever destroyed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lvmqcow.errors import AlreadyExists, CommandFailed, NotPossible, UnfitMachine, VolumeGroupNotFound
+from lvmqcow.lvm import LvmProcesses
+from lvmqcow.names import check_vg_name
+from lvmqcow.sizing import whole_sectors
+
+__all__ = ["DEFAULT_DIRECTORY", "LoopVolumeGroup", "create", "destroy", "existing"]
+
+DEFAULT_DIRECTORY: Final = Path("/var/lib/lvmqcow")
+
+_TAG: Final = "lvmqcow.loopvg"
+_DETACH_SECONDS: Final = 30
+_LOCK: Final = Path("/run/lock/lvmqcow.losetup")
+
+
+@dataclass(frozen=True)
+class LoopVolumeGroup:
+    """A volume group, the loop device below it and the file below that."""
+
+    name: str
+    size_bytes: int
+    free_bytes: int
+    device: str
+    file: Path
+
+
+def create(name: str, size_bytes: int, file: Path | None = None) -> LoopVolumeGroup:
+    """Make a sparse file of ``size_bytes`` and a volume group on it. ``file`` must not exist yet.
+
+    Raises:
+        InvalidName, InvalidSize: of the request.
+        AlreadyExists: the volume group or the file.
+        UnfitMachine, CommandFailed: nothing is left behind.
+    """
+    check_vg_name(name)
+    size_bytes = whole_sectors(size_bytes)
+    lvm = LvmProcesses()
+    if any(row["vg_name"] == name for row in lvm.report(("vgs", "-o", "vg_name"))["vg"]):
+        raise AlreadyExists("volume group", name)
+    path = (file or DEFAULT_DIRECTORY / f"{name}.img").absolute()
+    _make_file(path, size_bytes)
+    try:
+        device = _attach(path)
+        try:
+            lvm.physical_volumes = (device,)
+            lvm.change(("vgcreate", "--yes", "--setautoactivation", "n", "--addtag", _TAG, name, device))
+        except BaseException:
+            _detach(device, path)
+            raise
+    except BaseException:
+        path.unlink()
+        raise
+    return _one(name)
+
+
+def existing() -> tuple[LoopVolumeGroup, ...]:
+    """The loop volume groups of this machine, by name."""
+    fields = "vg_name,vg_size,vg_free,vg_tags,pv_name"
+    rows = LvmProcesses().report(("pvs", "-o", fields))["pv"]
+    files = _loop_files()
+    return tuple(
+        LoopVolumeGroup(row["vg_name"], int(row["vg_size"]), int(row["vg_free"]), row["pv_name"], files[row["pv_name"]])
+        for row in sorted(rows, key=lambda row: row["vg_name"])
+        if _TAG in row["vg_tags"].split(",") and row["pv_name"] in files
+    )
+
+
+def destroy(name: str) -> None:
+    """Remove a loop volume group with all its volumes, its loop device and its file.
+
+    Raises:
+        VolumeGroupNotFound: no such loop volume group; another volume group of that name is left alone.
+        NotPossible: a volume of it is in use.
+    """
+    group = _one(name)
+    lvm = LvmProcesses((group.device,))
+    try:
+        lvm.change(("vgchange", "--activate", "n", name))
+    except CommandFailed as failed:
+        raise NotPossible(name, f"it is in use ({failed.stderr})", "stop what uses it") from failed
+    lvm.change(("vgremove", "--yes", "--force", name))
+    _detach(group.device, group.file)
+    group.file.unlink(missing_ok=True)
+
+
+def _one(name: str) -> LoopVolumeGroup:
+    for group in existing():
+        if group.name == name:
+            return group
+    raise VolumeGroupNotFound(name)
+
+
+def _make_file(path: Path, size_bytes: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("xb") as file:
+            os.truncate(file.fileno(), size_bytes)
+    except FileExistsError:
+        raise AlreadyExists("file", str(path)) from None
+
+
+def _attach(path: Path) -> str:
+    with _attaching():
+        return _run(("losetup", "--find", "--show", str(path))).strip()
+
+
+@contextmanager
+def _attaching() -> Iterator[None]:
+    """``losetup --find`` looks for a free device and then takes it: one at a time (losetup(8))."""
+    fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _detach(device: str, path: Path) -> None:
+    """Detach, and see it detached: the kernel puts it off while the device is open."""
+    _run(("losetup", "--detach", device))
+    deadline = time.monotonic() + _DETACH_SECONDS
+    while _loop_files().get(device) == path:
+        if time.monotonic() > deadline:
+            raise NotPossible(device, "the loop device is still in use", f"see `fuser -v {device}`")
+        time.sleep(0.02)
+
+
+def _loop_files() -> dict[str, Path]:
+    listing = _run(("losetup", "--json", "--list", "--output", "NAME,BACK-FILE"))
+    devices = json.loads(listing)["loopdevices"] if listing.strip() else []
+    return {row["name"]: Path(row["back-file"]) for row in devices if row["back-file"]}
+
+
+def _run(argv: Sequence[str]) -> str:
+    if shutil.which(argv[0]) is None:
+        raise UnfitMachine(f"{argv[0]} is missing", "install util-linux and mount (`apt-get install mount`)")
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CommandFailed(argv, done.returncode, done.stderr)
+    return done.stdout

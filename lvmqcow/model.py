@@ -1,0 +1,256 @@
+"""The picture of a volume group that planners work from: immutable, taken at one moment.
+
+Tags index what the qcow2 headers say (the parent's LV name, the virtual size), so that one LVM report suffices and
+nothing has to be active. A layer without our tags, written by Proxmox VE, is known by its header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from lvmqcow.errors import Corrupt, InvalidName, SnapshotNotFound, VolumeNotFound
+from lvmqcow.intents import Intent, parse_intent
+from lvmqcow.names import (
+    Format,
+    VolumeName,
+    doomed_origin,
+    new_lv_name,
+    parse_volume_name,
+    snapshot_lv_name,
+    snapshot_of,
+)
+from lvmqcow.qcow2 import Header
+
+__all__ = ["Layer", "LogicalVolume", "Volume", "VolumeGroup", "index_tags"]
+
+_PARENT_PREFIX = "lvmqcow.parent="
+_SIZE_PREFIX = "lvmqcow.size="
+
+
+def index_tags(virtual_size_bytes: int, parent: str | None) -> tuple[str, ...]:
+    """The tags that index an image: its virtual size, and its parent's LV name if it has one."""
+    size = f"{_SIZE_PREFIX}{virtual_size_bytes}"
+    return (size, f"{_PARENT_PREFIX}{parent}") if parent else (size,)
+
+
+@dataclass(frozen=True)
+class LogicalVolume:
+    """One LV as LVM reports it, with its image's header where that was read."""
+
+    name: str
+    uuid: str
+    size_bytes: int
+    tags: frozenset[str]
+    active: bool
+    header: Header | None = None
+
+    @property
+    def intent(self) -> Intent | None:
+        found = [intent for tag in sorted(self.tags) if (intent := parse_intent(tag))]
+        return found[0] if found else None
+
+    @property
+    def recorded_parent(self) -> str | None:
+        return self._recorded(_PARENT_PREFIX)
+
+    @property
+    def recorded_size_bytes(self) -> int | None:
+        text = self._recorded(_SIZE_PREFIX)
+        return int(text) if text and text.isdecimal() else None
+
+    @property
+    def index_tags(self) -> tuple[str, ...]:
+        """The index tags it has."""
+        return tuple(sorted(tag for tag in self.tags if tag.startswith((_PARENT_PREFIX, _SIZE_PREFIX))))
+
+    def _recorded(self, prefix: str) -> str | None:
+        values = sorted(tag.removeprefix(prefix) for tag in self.tags if tag.startswith(prefix))
+        return values[0] if len(values) == 1 else None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An LV that is part of a volume: the current one (``snapshot`` is None) or a snapshot."""
+
+    lv: LogicalVolume
+    snapshot: str | None
+    parent: str | None
+    virtual_size_bytes: int | None
+
+    @property
+    def indexed(self) -> bool:
+        return self.lv.recorded_size_bytes is not None
+
+    @property
+    def known(self) -> bool:
+        """Whether its parent and size are known, by tags or by its header."""
+        return self.virtual_size_bytes is not None
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One virtual disk: its layers, and what a cut operation left of it."""
+
+    vg: str
+    name: VolumeName
+    layers: tuple[Layer, ...]
+    new: LogicalVolume | None
+    doomed: tuple[LogicalVolume, ...]
+
+    @property
+    def target(self) -> str:
+        """``VG/VOLUME``, as lvm2 writes it."""
+        return f"{self.vg}/{self.name}"
+
+    @cached_property
+    def _by_lv(self) -> Mapping[str, Layer]:
+        return {layer.lv.name: layer for layer in self.layers}
+
+    @property
+    def logical_volumes(self) -> tuple[LogicalVolume, ...]:
+        """All of its LVs, leftovers included."""
+        return (*(layer.lv for layer in self.layers), *((self.new,) if self.new else ()), *self.doomed)
+
+    @property
+    def current(self) -> Layer:
+        """The layer the guest writes to.
+
+        Raises:
+            Corrupt: there is none.
+        """
+        layer = self.layer(self.name.text)
+        if layer is None:
+            raise Corrupt(self.target, [f"there is no current logical volume {self.name}"])
+        return layer
+
+    def layer(self, lv_name: str) -> Layer | None:
+        return self._by_lv.get(lv_name)
+
+    def snapshot(self, snapshot: str) -> Layer:
+        """The layer of a snapshot.
+
+        Raises:
+            SnapshotNotFound: with those that are there.
+        """
+        layer = self.layer(snapshot_lv_name(self.name, snapshot))
+        if layer is None:
+            raise SnapshotNotFound(self.target, snapshot, self.snapshots)
+        return layer
+
+    def children(self, layer: Layer) -> tuple[Layer, ...]:
+        """The layers that read through ``layer``."""
+        return tuple(child for child in self.layers if child.parent == layer.lv.name)
+
+    @cached_property
+    def chain(self) -> tuple[Layer, ...]:
+        """Current, newest snapshot, …, base.
+
+        Raises:
+            Corrupt: no current LV, a parent that is not there, or a circle.
+        """
+        chain = [self.current]
+        while (name := chain[-1].parent) is not None:
+            parent = self.layer(name)
+            if parent is None:
+                raise Corrupt(self.target, [f"{chain[-1].lv.name} reads through {name}, which is not there"])
+            if parent in chain:
+                raise Corrupt(self.target, [f"{name} reads through itself"])
+            chain.append(parent)
+        return tuple(chain)
+
+    @property
+    def snapshots(self) -> tuple[str, ...]:
+        """Names of the snapshots under the current layer, oldest first; then those the chain does not reach."""
+        try:
+            reached = [layer.snapshot for layer in reversed(self.chain) if layer.snapshot]
+        except Corrupt:
+            reached = []
+        others = sorted(layer.snapshot for layer in self.layers if layer.snapshot and layer.snapshot not in reached)
+        return (*reached, *others)
+
+
+@dataclass(frozen=True)
+class VolumeGroup:
+    """One volume group: its space and its logical volumes."""
+
+    name: str
+    uuid: str
+    extent_size_bytes: int
+    free_extents: int
+    logical_volumes: tuple[LogicalVolume, ...]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, LogicalVolume]:
+        return {lv.name: lv for lv in self.logical_volumes}
+
+    @property
+    def lv_names(self) -> frozenset[str]:
+        return frozenset(self._by_name)
+
+    @property
+    def free_bytes(self) -> int:
+        return self.free_extents * self.extent_size_bytes
+
+    def lv(self, name: str) -> LogicalVolume | None:
+        return self._by_name.get(name)
+
+    def with_headers(self, headers: Mapping[str, Header]) -> VolumeGroup:
+        """The same picture with image headers filled in, by LV name."""
+        lvs = tuple(replace(lv, header=headers.get(lv.name, lv.header)) for lv in self.logical_volumes)
+        return replace(self, logical_volumes=lvs)
+
+    @cached_property
+    def volumes(self) -> tuple[Volume, ...]:
+        """All volumes, by name; those of which only leftovers exist included. Foreign LVs are not among them."""
+        names = {name for lv in self.logical_volumes if (name := _owner(lv))}
+        return tuple(self._assemble(name) for name in sorted(names))
+
+    def volume(self, name: VolumeName) -> Volume:
+        """One volume.
+
+        Raises:
+            VolumeNotFound: no LV of that name or with its tag.
+        """
+        for volume in self.volumes:
+            if volume.name == name:
+                return volume
+        raise VolumeNotFound(self.name, name.text)
+
+    def _assemble(self, name: VolumeName) -> Volume:
+        own = [lv for lv in self.logical_volumes if _owner(lv) == name]
+        snapshots = {lv.name: snapshot for lv in own if (snapshot := snapshot_of(lv.name, name))}
+        layers = tuple(
+            self._layer(name, lv, snapshots.get(lv.name)) for lv in own if lv.name == name.text or lv.name in snapshots
+        )
+        new = next((lv for lv in own if lv.name == new_lv_name(name)), None)
+        doomed = tuple(lv for lv in own if doomed_origin(lv.name))
+        return Volume(self.name, name, layers, new, doomed)
+
+    def _layer(self, name: VolumeName, lv: LogicalVolume, snapshot: str | None) -> Layer:
+        if name.format is Format.RAW:
+            return Layer(lv, snapshot, None, lv.size_bytes)
+        if lv.recorded_size_bytes is not None:
+            return Layer(lv, snapshot, lv.recorded_parent, lv.recorded_size_bytes)
+        if lv.header is not None:
+            backing = lv.header.backing
+            parent = backing.removeprefix(f"/dev/{self.name}/") if backing else None
+            return Layer(lv, snapshot, parent, lv.header.virtual_size_bytes)
+        return Layer(lv, snapshot, None, None)
+
+
+def _owner(lv: LogicalVolume) -> VolumeName | None:
+    """The volume an LV belongs to: by its volume tag, else (raw, and the leftovers of raw) by its name."""
+    for tag in sorted(lv.tags):
+        if tag.startswith("pve-vm-") and (owner := _parsed(tag.removeprefix("pve-"))):
+            return owner if owner.format is Format.QCOW2 else None
+    origin = doomed_origin(lv.name)
+    return _parsed(origin or lv.name)
+
+
+def _parsed(name: str) -> VolumeName | None:
+    try:
+        return parse_volume_name(name)
+    except InvalidName:
+        return None

@@ -1,0 +1,193 @@
+"""Names and tags: what a logical volume is called, and what its name says.
+
+The layout is that of the seed patch (``get_snap_name``, ``alloc_lvm_image``)::
+
+    vm-100-disk-0.qcow2              the current logical volume of a qcow2 volume
+    vm-100-disk-0                    a raw volume
+    snap-s1-vm-100-disk-0.qcow2      its snapshot s1
+    new-vm-100-disk-0.qcow2          the next current one, being made by a snapshot
+    del-snap-s1-vm-100-disk-0.qcow2  no longer part of the volume, about to be removed
+
+A snapshot belongs to a volume by its tag first and by its name second, because names alone are ambiguous:
+``snap-s-vm-100-vm-100-x.qcow2`` could be two things. Names that could be read twice are refused here, and so is
+all that LVM would refuse later, midway through an operation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lvmqcow.errors import FormatMismatch, InvalidName
+
+__all__ = [
+    "CURRENT",
+    "Format",
+    "VolumeName",
+    "check_fits",
+    "check_snapshot_name",
+    "check_vg_name",
+    "device_path",
+    "doomed_lv_name",
+    "doomed_origin",
+    "new_lv_name",
+    "parse_volume_name",
+    "snapshot_lv_name",
+    "snapshot_of",
+]
+
+CURRENT = "current"
+"""What the live state of a volume is called where a snapshot could be named; no snapshot may take it."""
+
+_LVM_CHARACTERS = "A-Za-z0-9+_.-"
+# lvm2 keeps these for its own sub-volumes and refuses them anywhere in a name (lvm(8), VALID NAMES).
+_LVM_RESERVED = re.compile(
+    r"_(?:tdata|tmeta|mlog|mimage|rimage|rmeta|cdata|cmeta|corig|pmspare|vdata|vorigin|wcorig|iorig|imeta|cvol)"
+)
+# device-mapper names end at 127 characters; "VG-LV" is one, with every hyphen of both written twice.
+_DM_NAME_LENGTH = 127
+_VOLUME = re.compile(rf"vm-(\d+)-[{_LVM_CHARACTERS}]+")
+_AMBIGUOUS = re.compile(r"(?:^|-)vm-\d+(?:-|$)")
+_DOOMED = re.compile(r"del-(?:\d+-)?(.+)")
+
+
+class Format(StrEnum):
+    """What the bytes of a volume are."""
+
+    RAW = "raw"
+    QCOW2 = "qcow2"
+
+
+@dataclass(frozen=True, order=True)
+class VolumeName:
+    """The name of a volume, which is also that of its current logical volume."""
+
+    text: str
+    vmid: int
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def format(self) -> Format:
+        return Format.QCOW2 if self.text.endswith(".qcow2") else Format.RAW
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of the seed layout: the machine's, and for qcow2 the volume's."""
+        machine = f"pve-vm-{self.vmid}"
+        return (machine, self.volume_tag) if self.format is Format.QCOW2 else (machine,)
+
+    @property
+    def volume_tag(self) -> str:
+        return f"pve-{self.text}"
+
+
+def parse_volume_name(name: str, requested: Format | None = None) -> VolumeName:
+    """Read ``vm-<vmid>-<disk>[.qcow2]`` (seed: ``parse_volname``).
+
+    Raises:
+        InvalidName: it is not of that form, or LVM or the layout cannot carry it.
+        FormatMismatch: the suffix does not say ``requested``.
+    """
+    match = _VOLUME.fullmatch(name)
+    if match is None:
+        raise InvalidName(
+            "volume", name, "it must be vm-<id>-<disk>, ending in .qcow2 for qcow2, of A-Z a-z 0-9 + _ . -"
+        )
+    _check_reserved("volume", name)
+    disk = name.removeprefix(f"vm-{match[1]}-")
+    if _AMBIGUOUS.search(disk):
+        raise InvalidName("volume", name, "with vm-<id>- in it twice, its snapshots' names could be read two ways")
+    if disk == ".qcow2":
+        raise InvalidName("volume", name, "it has no disk name before .qcow2")
+    volume = VolumeName(name, int(match[1]))
+    if requested is not None and requested is not volume.format:
+        raise FormatMismatch(name, volume.format, requested)
+    return volume
+
+
+def check_snapshot_name(snapshot: str) -> None:
+    """Refuse a snapshot name that LVM, the layout or a reader could take for something else.
+
+    Raises:
+        InvalidName: with the reason.
+    """
+    if snapshot == CURRENT:
+        raise InvalidName("snapshot", snapshot, "it means the live state of the volume")
+    if not re.fullmatch(rf"[A-Za-z0-9][{_LVM_CHARACTERS}]*", snapshot):
+        raise InvalidName("snapshot", snapshot, "it must begin with a letter or digit and be of A-Z a-z 0-9 + _ . -")
+    if _AMBIGUOUS.search(snapshot):
+        raise InvalidName("snapshot", snapshot, "with vm-<id> in it, the name could be read two ways")
+    _check_reserved("snapshot", snapshot)
+
+
+def check_vg_name(vg: str) -> None:
+    """Refuse what lvm2 refuses as a volume group name, and what would be an option or a path.
+
+    Raises:
+        InvalidName: with the reason.
+    """
+    if not re.fullmatch(rf"[A-Za-z0-9+_.][{_LVM_CHARACTERS}]*", vg) or vg in {".", ".."}:
+        raise InvalidName("volume group", vg, "it must be of A-Z a-z 0-9 + _ . - and not begin with a hyphen")
+
+
+def check_fits(vg: str, volume: VolumeName, snapshot: str = "") -> None:
+    """Refuse names that device-mapper could not carry at any moment of the volume's life.
+
+    The longest one is that of a snapshot on its way out, so that one is measured.
+
+    Raises:
+        InvalidName: too long, by how much.
+    """
+    lv_name = snapshot_lv_name(volume, snapshot) if snapshot else volume.text
+    longest = f"del-99-{lv_name}"
+    over = sum(len(part.replace("-", "--")) for part in (vg, longest)) + 1 - _DM_NAME_LENGTH
+    if over > 0:
+        kind, name = ("snapshot", snapshot) if snapshot else ("volume", volume.text)
+        raise InvalidName(kind, name, f"with {vg!r} it is {over} characters too long for device-mapper")
+
+
+def snapshot_lv_name(volume: VolumeName, snapshot: str) -> str:
+    """The logical volume that holds a snapshot (seed: ``get_snap_name``)."""
+    return f"snap-{snapshot}-{volume.text}"
+
+
+def snapshot_of(lv_name: str, volume: VolumeName) -> str | None:
+    """The snapshot's name, if ``lv_name`` is one of ``volume``; else None."""
+    if lv_name.startswith("snap-") and lv_name.endswith(f"-{volume.text}"):
+        return lv_name[len("snap-") : -len(volume.text) - 1] or None
+    return None
+
+
+def new_lv_name(volume: VolumeName) -> str:
+    """Where a snapshot makes the next current logical volume, before it takes its place."""
+    return f"new-{volume.text}"
+
+
+def doomed_lv_name(lv_name: str, taken: Collection[str]) -> str:
+    """The name under which a logical volume waits for removal; numbered when that is taken."""
+    name, number = f"del-{lv_name}", 1
+    while name in taken:
+        number += 1
+        name = f"del-{number}-{lv_name}"
+    return name
+
+
+def doomed_origin(lv_name: str) -> str | None:
+    """What a ``del-`` logical volume was called before, or None if it is not one."""
+    match = _DOOMED.fullmatch(lv_name)
+    return match[1] if match else None
+
+
+def device_path(vg: str, lv_name: str) -> str:
+    """The path given to QEMU: relative backing names resolve next to it, through ``/dev/mapper`` they would not."""
+    return f"/dev/{vg}/{lv_name}"
+
+
+def _check_reserved(kind: str, name: str) -> None:
+    found = _LVM_RESERVED.search(name)
+    if found:
+        raise InvalidName(kind, name, f"LVM keeps {found[0]!r} for itself")

@@ -1,0 +1,39 @@
+"""Planners: pure functions from a picture of the volume group and a request to a plan, or a named error.
+
+Everything that can be refused is refused here, before anything is touched. One module an operation; the module's
+docstring is the flow, and what a cut leaves. `lvmqcow.recovery` reads those states back.
+"""
+
+from __future__ import annotations
+
+from lvmqcow.model import VolumeGroup
+from lvmqcow.plans.create import plan_create, plan_import
+from lvmqcow.plans.delete import plan_delete
+from lvmqcow.plans.plan import Measure, Plan
+from lvmqcow.plans.remove import plan_remove
+from lvmqcow.plans.rollback import plan_rollback
+from lvmqcow.plans.snapshot import plan_snapshot
+from lvmqcow.requests import Create, DeleteSnapshot, Import, Remove, Request, Rollback, Snapshot
+
+__all__ = ["Measure", "Plan", "plan"]
+
+
+def plan(vg: VolumeGroup, request: Request, measure: Measure) -> Plan:
+    """The steps that carry out ``request`` on what ``vg`` shows.
+
+    Raises:
+        LvmqcowError: every refusal, by its own class; nothing was touched.
+    """
+    match request:
+        case Create():
+            return plan_create(vg, request, measure)
+        case Import():
+            return plan_import(vg, request, measure)
+        case Snapshot():
+            return plan_snapshot(vg, request, measure)
+        case Rollback():
+            return plan_rollback(vg, request)
+        case DeleteSnapshot():
+            return plan_delete(vg, request, measure)
+        case Remove():
+            return plan_remove(vg, request)

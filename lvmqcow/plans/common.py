@@ -1,0 +1,95 @@
+"""What several planners need: space, activation, and the index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lvmqcow.checks import contradictions
+from lvmqcow.errors import AlreadyExists, Corrupt, NoSpace, NotPossible
+from lvmqcow.model import Layer, Volume, VolumeGroup, index_tags
+from lvmqcow.names import Format
+from lvmqcow.sizing import extents
+from lvmqcow.steps import LvActivate, LvDeactivate, LvExtend, LvTag, Step
+
+__all__ = [
+    "activated",
+    "deactivated",
+    "grown",
+    "indexed",
+    "require_free_name",
+    "require_qcow2",
+    "require_space",
+    "sound_chain",
+]
+
+
+def require_space(vg: VolumeGroup, size_bytes: int) -> None:
+    """Raises NoSpace unless the volume group's free extents hold ``size_bytes``."""
+    needed = extents(size_bytes, vg.extent_size_bytes)
+    if needed > vg.free_extents:
+        raise NoSpace(vg.name, needed * vg.extent_size_bytes, vg.free_bytes)
+
+
+def require_free_name(vg: VolumeGroup, kind: str, name: str, *lv_names: str) -> None:
+    """Raises AlreadyExists if any of ``lv_names`` is taken, by whatever kind of LV."""
+    if any(vg.lv(lv_name) for lv_name in lv_names):
+        raise AlreadyExists(kind, name)
+
+
+def require_qcow2(volume: Volume, operation: str) -> None:
+    """Raises NotPossible for a raw volume."""
+    if volume.name.format is not Format.QCOW2:
+        raise NotPossible(
+            volume.target, f"a raw volume has no {operation}", "only volumes named *.qcow2 have snapshots"
+        )
+
+
+def sound_chain(volume: Volume) -> tuple[Layer, ...]:
+    """The chain, once it is certain that tags and headers tell the same of it.
+
+    Raises:
+        Corrupt: they contradict each other, or the chain is broken.
+    """
+    chain = volume.chain
+    wrong = [text for layer in chain for text in contradictions(volume, layer)]
+    if wrong:
+        raise Corrupt(volume.target, wrong)
+    return chain
+
+
+def grown(vg: VolumeGroup, layer: Layer, size_bytes: int) -> tuple[LvExtend, ...]:
+    """The step that makes a layer's LV hold ``size_bytes``, if it does not yet.
+
+    Raises:
+        NoSpace: the volume group cannot give the extents.
+    """
+    wanted = extents(size_bytes, vg.extent_size_bytes) * vg.extent_size_bytes
+    if wanted <= layer.lv.size_bytes:
+        return ()
+    require_space(vg, wanted - layer.lv.size_bytes)
+    return (LvExtend(layer.lv.name, wanted),)
+
+
+def activated(layers: Iterable[Layer]) -> tuple[LvActivate, ...]:
+    """The step that activates those of ``layers`` that are not active."""
+    idle = _idle(layers)
+    return (LvActivate(idle),) if idle else ()
+
+
+def deactivated(layers: Iterable[Layer]) -> tuple[LvDeactivate, ...]:
+    """The step that undoes `activated`."""
+    idle = _idle(layers)
+    return (LvDeactivate(idle),) if idle else ()
+
+
+def indexed(layers: Iterable[Layer]) -> tuple[Step, ...]:
+    """The steps that give layers known by their header only (written by Proxmox VE) the index tags."""
+    return tuple(
+        LvTag((layer.lv.name,), add=index_tags(layer.virtual_size_bytes, layer.parent))
+        for layer in layers
+        if not layer.indexed and layer.virtual_size_bytes is not None
+    )
+
+
+def _idle(layers: Iterable[Layer]) -> tuple[str, ...]:
+    return tuple(layer.lv.name for layer in layers if not layer.lv.active)

@@ -1,0 +1,127 @@
+"""Delete a snapshot: S, between its parent P (or nothing) and its child C. The data of S and C become one image.
+
+Pull, C takes from S what it reads through it (moves S minus C):
+
+1. the intent ``pull`` on S
+2. extend C where it is too small
+3. rebase C onto P
+4. index C as a child of P: from here on nothing needs S
+5. remove S
+
+A cut after 1 and before 4 leaves a C whose header may name P while the data is not there; S is whole. Recovery links
+C back to S, which makes it whole, and goes on from 3. After 4 it goes on with 5.
+
+Push, S takes all of C's data, then C's place (moves C):
+
+1. the intent ``push`` on S: from here on S is no snapshot any more
+2. extend S to hold what C can
+3. commit C into S
+4. rename C to ``del-C``
+5. rename S to C: who read through C reads through the same name
+6. drop the intent; S has C's size
+7. remove ``del-C``
+
+Until 3 is done C reads right, whatever S holds, so recovery may always commit again; it goes on from the first step
+not done, which the names tell.
+"""
+
+from __future__ import annotations
+
+from lvmqcow.errors import NotPossible, SnapshotHasChildren
+from lvmqcow.intents import Pulling, Pushing
+from lvmqcow.model import Layer, VolumeGroup, index_tags
+from lvmqcow.names import doomed_lv_name
+from lvmqcow.plans.common import activated, deactivated, grown, indexed, require_qcow2, sound_chain
+from lvmqcow.plans.plan import Measure, Plan
+from lvmqcow.requests import DeleteSnapshot, Merge
+from lvmqcow.steps import LvRemove, LvRename, LvTag, QcowCommit, QcowRebase, Step
+
+__all__ = ["drop_pushed", "only_child", "plan_delete", "pull", "push", "push_renames"]
+
+
+def plan_delete(vg: VolumeGroup, request: DeleteSnapshot, measure: Measure) -> Plan:
+    """Raises VolumeNotFound, SnapshotNotFound, NotPossible (raw), SnapshotHasChildren, NoSpace or Corrupt.
+
+    ``request.merge`` is ``pull``, ``push`` or ``seed``; what ``auto`` means was asked of the images before.
+    """
+    volume = vg.volume(request.volume)
+    require_qcow2(volume, "snapshots")
+    snapshot = volume.snapshot(request.snapshot)
+    chain = sound_chain(volume)
+    child = only_child(vg, request)
+    below = chain[chain.index(child) :]
+    pulling = request.merge is Merge.PULL or (request.merge is Merge.SEED and snapshot.parent is not None)
+    intent = Pulling(child.lv.name) if pulling else Pushing(snapshot.lv.name, child.lv.name)
+    before: tuple[Step, ...] = (*indexed(chain), *activated(below), LvTag((snapshot.lv.name,), add=(intent.tag,)))
+    merge = pull(vg, snapshot, child, measure) if pulling else push(vg, snapshot, child, measure)
+    after = deactivated(layer for layer in below if layer is not snapshot)
+    return Plan("delete-snapshot", vg.name, request.volume, (*before, *merge, *after), commit_point=len(before))
+
+
+def only_child(vg: VolumeGroup, request: DeleteSnapshot) -> Layer:
+    """The one layer that reads through the snapshot.
+
+    Raises:
+        SnapshotHasChildren: there are several.
+        NotPossible: there is none, so the chain does not reach the snapshot.
+    """
+    volume = vg.volume(request.volume)
+    children = volume.children(volume.snapshot(request.snapshot))
+    if len(children) > 1:
+        raise SnapshotHasChildren(volume.target, request.snapshot, [child.lv.name for child in children])
+    if not children:
+        raise NotPossible(
+            volume.target,
+            f"nothing reads through snapshot {request.snapshot!r}",
+            f"`lvmqcow check {volume.target}` tells more",
+        )
+    return children[0]
+
+
+def pull(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tuple[Step, ...]:
+    """From the intent on; recovery runs the same."""
+    new = index_tags(_size(child), snapshot.parent)
+    old = index_tags(_size(child), snapshot.lv.name)
+    return (
+        *grown(vg, child, measure(_size(child))),
+        QcowRebase(child.lv.name, snapshot.parent),
+        LvTag(
+            (child.lv.name,),
+            add=tuple(tag for tag in new if tag not in old),
+            drop=tuple(tag for tag in old if tag not in new),
+        ),
+        LvRemove((snapshot.lv.name,)),
+    )
+
+
+def push(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tuple[Step, ...]:
+    """From the intent on; recovery runs the same."""
+    doomed = doomed_lv_name(child.lv.name, vg.lv_names)
+    return (
+        *grown(vg, snapshot, measure(max(_size(child), _size(snapshot)))),
+        QcowCommit(child.lv.name),
+        LvRename(child.lv.name, doomed),
+        *push_renames(snapshot, Pushing(snapshot.lv.name, child.lv.name), _size(child)),
+        LvRemove((doomed,)),
+    )
+
+
+def push_renames(snapshot: Layer, intent: Pushing, size_bytes: int) -> tuple[Step, ...]:
+    """S, merged and not renamed yet, takes the child's name, and its size."""
+    return (LvRename(intent.snapshot, intent.child), drop_pushed(snapshot, intent, size_bytes))
+
+
+def drop_pushed(snapshot: Layer, intent: Pushing, size_bytes: int) -> LvTag:
+    """S, under its new name, is done: no intent, and the child's size in the index."""
+    new = index_tags(size_bytes, snapshot.parent)
+    old = index_tags(_size(snapshot), snapshot.parent)
+    return LvTag(
+        (intent.child,),
+        add=tuple(tag for tag in new if tag not in old),
+        drop=(intent.tag, *(tag for tag in old if tag not in new)),
+    )
+
+
+def _size(layer: Layer) -> int:
+    assert layer.virtual_size_bytes is not None  # sound_chain
+    return layer.virtual_size_bytes

@@ -1,0 +1,42 @@
+"""A plan: what an operation will do, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lvmqcow.names import VolumeName
+from lvmqcow.steps import Step
+
+__all__ = ["Measure", "Plan"]
+
+Measure = Callable[[int], int]
+"""Virtual size to the bytes its fully allocated image takes (``qemu-img measure``): a function of the size alone."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of one operation on one volume.
+
+    ``commit_point`` is the number of steps after which the operation has happened: a cut with fewer steps done is
+    undone by recovery, a cut with as many or more is finished by it.
+    """
+
+    operation: str
+    vg: str
+    volume: VolumeName
+    steps: tuple[Step, ...]
+    commit_point: int
+
+    @property
+    def target(self) -> str:
+        return f"{self.vg}/{self.volume}"
+
+    @property
+    def commands(self) -> tuple[tuple[str, ...], ...]:
+        """The external commands, in order."""
+        return tuple(step.argv(self.vg) for step in self.steps)
+
+    def outcome(self, done: int) -> str:
+        """What recovery makes of a cut after ``done`` steps, as a word: ``undoes`` or ``finishes``."""
+        return "finishes" if done >= self.commit_point else "undoes"

@@ -1,0 +1,50 @@
+"""Take a snapshot: the current LV becomes the snapshot, a fresh overlay takes its place.
+
+1. an LV ``new-V``, as large as a full overlay can get
+2. format it as an overlay of the name the snapshot will have
+3. rename V to the snapshot's name
+4. rename ``new-V`` to V
+
+Everything that can fail for want of space or of a sound disk is over before the first rename. A cut before 3 leaves
+``new-V`` beside V: recovery removes it. A cut after 3 leaves ``new-V`` and no V: recovery does 4. The names say it;
+no intent is needed. (The seed renames first, then creates: a failure in between leaves no current volume.)
+"""
+
+from __future__ import annotations
+
+from lvmqcow.model import VolumeGroup, index_tags
+from lvmqcow.names import check_fits, check_snapshot_name, new_lv_name, snapshot_lv_name
+from lvmqcow.plans.common import deactivated, indexed, require_free_name, require_qcow2, require_space, sound_chain
+from lvmqcow.plans.plan import Measure, Plan
+from lvmqcow.requests import Snapshot
+from lvmqcow.sizing import whole_extents
+from lvmqcow.steps import LvCreate, LvRename, QcowCreate, Step
+
+__all__ = ["plan_snapshot"]
+
+
+def plan_snapshot(vg: VolumeGroup, request: Snapshot, measure: Measure) -> Plan:
+    """Raises InvalidName, VolumeNotFound, NotPossible (raw), AlreadyExists, NoSpace or Corrupt."""
+    name = request.volume
+    check_snapshot_name(request.snapshot)
+    check_fits(vg.name, name, request.snapshot)
+    volume = vg.volume(name)
+    require_qcow2(volume, "snapshots")
+    current = sound_chain(volume)[0]
+    frozen, new = snapshot_lv_name(name, request.snapshot), new_lv_name(name)
+    require_free_name(vg, "snapshot", request.snapshot, frozen)
+    require_free_name(vg, "logical volume", new, new)
+    assert current.virtual_size_bytes is not None  # sound_chain
+    lv_size_bytes = whole_extents(measure(current.virtual_size_bytes), vg.extent_size_bytes)
+    require_space(vg, lv_size_bytes)
+    index = index_tags(current.virtual_size_bytes, frozen)
+    before = indexed([current])
+    steps: tuple[Step, ...] = (
+        *before,
+        LvCreate(new, lv_size_bytes, (*name.tags, *index)),
+        QcowCreate(new, current.virtual_size_bytes, frozen),
+        LvRename(name.text, frozen),
+        LvRename(new, name.text),
+        *deactivated([current]),
+    )
+    return Plan("snapshot", vg.name, name, steps, commit_point=len(before) + 3)

@@ -1,0 +1,160 @@
+"""Talking to qemu-img: run a command with progress, ask for JSON.
+
+The format of every image is given, never probed; the environment is C; there is no shell.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from lvmqcow.errors import CommandFailed, Interrupted, UnfitMachine
+from lvmqcow.lvm import Trace
+from lvmqcow.qcow2 import IMAGE_OPTIONS
+
+__all__ = ["ImageCheck", "MergeCost", "Progress", "QemuImg"]
+
+Progress = Callable[[float], None]
+"""Is told how much of a long step is done, in percent."""
+
+_PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
+_CHECK_LEAKS = 3  # qemu-img(1): 0 clean, 2 corrupt, 3 leaked clusters, 63 not supported
+
+
+@dataclass(frozen=True)
+class ImageCheck:
+    """What ``qemu-img check`` found."""
+
+    corruptions: int
+    leaked_clusters: int
+    allocated_bytes: int
+
+    @property
+    def sound(self) -> bool:
+        """Nothing is wrong with what a guest reads; leaked clusters only waste space."""
+        return self.corruptions == 0
+
+
+@dataclass(frozen=True)
+class MergeCost:
+    """Bytes that deleting a snapshot would move, either way."""
+
+    pull_bytes: int
+    push_bytes: int
+
+
+class QemuImg:
+    """Runs qemu-img. Raises UnfitMachine when there is none."""
+
+    def __init__(self, trace: Trace | None = None) -> None:
+        if shutil.which("qemu-img") is None:
+            raise UnfitMachine("qemu-img is missing", "install qemu-utils (`apt-get install qemu-utils`)")
+        self._trace = trace
+        self._environment = {**os.environ, "LC_ALL": "C"}
+        self._measured: dict[int, int] = {}
+
+    def run(self, argv: Sequence[str], progress: Progress | None = None) -> None:
+        """Run a step.
+
+        Children inherit the volume's lock: should this process be killed, the lock holds until its qemu-img ends.
+
+        Raises:
+            CommandFailed: with what it wrote to stderr.
+            Interrupted: Ctrl-C; the command was told to stop and has stopped.
+        """
+        if self._trace:
+            self._trace(argv)
+        with tempfile.TemporaryFile() as stderr:
+            process = subprocess.Popen(
+                argv,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                close_fds=False,
+                start_new_session=True,
+            )
+            try:
+                _follow(process, progress)
+            except KeyboardInterrupt:
+                process.terminate()
+                process.wait()
+                raise Interrupted(argv[0]) from None
+            stderr.seek(0)
+            said = stderr.read().decode(errors="replace")
+        if process.returncode:
+            raise CommandFailed(argv, process.returncode, said)
+
+    def measure(self, virtual_size_bytes: int) -> int:
+        """Bytes of a fully allocated image of that size, made with our options. Asked once for each size."""
+        if virtual_size_bytes not in self._measured:
+            argv = ("qemu-img", "measure", "--output=json", "-O", "qcow2", "-o", IMAGE_OPTIONS)
+            document = self._json((*argv, "--size", str(virtual_size_bytes)))
+            self._measured[virtual_size_bytes] = int(cast(int, document["fully-allocated"]))
+        return self._measured[virtual_size_bytes]
+
+    def check(self, path: str, cluster_size_bytes: int) -> ImageCheck:
+        """Check a qcow2 image. ``-U``: a running guest may have it open.
+
+        Raises:
+            CommandFailed: it could not be read as a qcow2 image at all.
+        """
+        argv = ("qemu-img", "check", "-U", "-f", "qcow2", "--output=json", path)
+        clusters = cast(Mapping[str, int], self._json(argv, accepted=(0, 2, _CHECK_LEAKS)))
+        return ImageCheck(
+            corruptions=clusters.get("corruptions", 0) + clusters.get("check-errors", 0),
+            leaked_clusters=clusters.get("leaks", 0),
+            allocated_bytes=clusters.get("allocated-clusters", 0) * cluster_size_bytes,
+        )
+
+    def merge_cost(self, child_path: str) -> MergeCost:
+        """What merging a child with the image below it would move, from ``qemu-img map`` of the child.
+
+        The map is read line by line: that of a large, scattered image does not fit in memory.
+        """
+        argv = ("qemu-img", "map", "-f", "qcow2", "--output=json", child_path)
+        if self._trace:
+            self._trace(argv)
+        pull = push = 0
+        with tempfile.TemporaryFile() as stderr:
+            with subprocess.Popen(argv, env=self._environment, stdout=subprocess.PIPE, stderr=stderr) as process:
+                assert process.stdout is not None  # Popen was asked for a pipe
+                for line in process.stdout:
+                    text = line.strip(b"[],\n ")
+                    if not text:
+                        continue
+                    extent = json.loads(text)
+                    if extent["present"] and extent["depth"] == 0:
+                        push += extent["length"]
+                    elif extent["present"] and extent["depth"] == 1:
+                        pull += extent["length"]
+            stderr.seek(0)
+            if process.returncode:
+                raise CommandFailed(argv, process.returncode, stderr.read().decode(errors="replace"))
+        return MergeCost(pull_bytes=pull, push_bytes=push)
+
+    def _json(self, argv: Sequence[str], accepted: Sequence[int] = (0,)) -> Mapping[str, object]:
+        if self._trace:
+            self._trace(argv)
+        done = subprocess.run(argv, env=self._environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode not in accepted:
+            raise CommandFailed(argv, done.returncode, done.stderr.decode(errors="replace"))
+        return cast(Mapping[str, object], json.loads(done.stdout))
+
+
+def _follow(process: subprocess.Popen[bytes], progress: Progress | None) -> None:
+    """Read the percentages that ``-p`` prints until the command ends."""
+    assert process.stdout is not None  # Popen was asked for a pipe
+    with process.stdout as pipe:
+        while text := os.read(pipe.fileno(), 4096):
+            found = _PERCENT.findall(text)
+            if progress and found:
+                progress(float(found[-1]))
+    process.wait()

@@ -1,0 +1,146 @@
+"""Recovery is a planner too: from what a cut left to the plan that finishes or undoes it.
+
+All it reads is the picture: names, and the intents in LVM's own tags. So it does the same on another host, does
+nothing on a healthy volume, and may itself be cut anywhere and run again:
+
+==================  ============================================  =================================================
+operation           what the picture shows                        recovery
+==================  ============================================  =================================================
+create, import      the intent ``create``                         undo: remove it
+snapshot            ``new-V`` and V                               undo: remove ``new-V``
+snapshot            ``new-V`` and no V                            finish: rename it to V
+rollback            the intent ``rollback/S`` on V                finish: format V again
+delete, pull        ``pull/C`` on S, C indexed as S's child       finish: link C back to S, which makes it whole; pull
+delete, pull        ``pull/C`` on S, C indexed otherwise          finish: remove S
+delete, push        ``push/S/C`` on S, C there                    finish: commit again
+delete, push        ``push/S/C`` on S, C doomed                   finish: rename S to C
+delete, push        ``push/S/C`` on C                             finish: drop the intent, remove ``del-C``
+remove              ``remove`` on all                             finish: remove them
+remove              ``remove`` on some                            undo: nothing was removed yet; drop the intents
+any                 a ``del-`` LV with our tags                   finish: remove it
+==================  ============================================  =================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lvmqcow.errors import Corrupt
+from lvmqcow.intents import Creating, Pulling, Pushing, Removing, RollingBack, Unknown
+from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup
+from lvmqcow.names import VolumeName, doomed_origin
+from lvmqcow.plans.common import activated, deactivated
+from lvmqcow.plans.delete import drop_pushed, pull, push, push_renames
+from lvmqcow.plans.plan import Measure, Plan
+from lvmqcow.plans.rollback import format_again
+from lvmqcow.steps import LvRemove, LvRename, LvTag, QcowRelink, QcowRepairLeaks, Step
+
+__all__ = ["plan_recovery"]
+
+
+def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
+    """What brings a volume back. On a healthy volume, or where there is none, the plan has no steps.
+
+    Raises:
+        Corrupt: the picture is none that a cut can leave; nothing is to be touched.
+        NoSpace: an unfinished merge needs room.
+    """
+    volume = next((volume for volume in vg.volumes if volume.name == name), None)
+    if volume is None:
+        return Plan("recover", vg.name, name, (), commit_point=0)
+    operation, steps = _recover(vg, volume, measure)
+    return Plan(operation, vg.name, name, steps, commit_point=0)
+
+
+def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tuple[Step, ...]]:
+    unknown = [lv for lv in volume.logical_volumes if isinstance(lv.intent, Unknown)]
+    if unknown:
+        raise Corrupt(volume.target, [f"{lv.name} carries {', '.join(sorted(lv.tags))}" for lv in unknown])
+    given_up = [lv for lv in volume.logical_volumes if isinstance(lv.intent, Removing)]
+    if given_up:
+        return _removal(volume, given_up)
+    if volume.new is not None:
+        return _snapshot(volume, volume.new)
+    for layer in volume.layers:
+        match layer.lv.intent:
+            case Creating():
+                return "undo create", (LvRemove((layer.lv.name,)),)
+            case RollingBack() as intent:
+                return _rollback(volume, layer, intent)
+            case Pulling() as intent:
+                return _pull(vg, volume, layer, intent, measure)
+            case Pushing() as intent:
+                return _push(vg, volume, layer, intent, measure)
+    return "finish removal", _sweep(volume.doomed)
+
+
+def _removal(volume: Volume, given_up: list[LogicalVolume]) -> tuple[str, tuple[Step, ...]]:
+    names = tuple(lv.name for lv in given_up)
+    if all(lv in given_up for lv in volume.logical_volumes):
+        return "finish remove", (LvRemove(names),)
+    return "undo remove", (LvTag(names, drop=(Removing().tag,)),)
+
+
+def _snapshot(volume: Volume, new: LogicalVolume) -> tuple[str, tuple[Step, ...]]:
+    if volume.layer(volume.name.text) is not None:
+        return "undo snapshot", (LvRemove((new.name,)),)
+    parent = new.recorded_parent
+    if parent is None or volume.layer(parent) is None:
+        raise Corrupt(volume.target, [f"{new.name} is to be the current LV, but its parent {parent} is not there"])
+    return "finish snapshot", (LvRename(new.name, volume.name.text),)
+
+
+def _rollback(volume: Volume, current: Layer, intent: RollingBack) -> tuple[str, tuple[Step, ...]]:
+    target = volume.layer(intent.backing)
+    if target is None or target.virtual_size_bytes is None:
+        raise Corrupt(volume.target, [f"a rollback to {intent.backing} was cut, and that is not there"])
+    return "finish rollback", (*activated([current]), *format_again(current, target), *deactivated([current]))
+
+
+def _pull(
+    vg: VolumeGroup, volume: Volume, snapshot: Layer, intent: Pulling, measure: Measure
+) -> tuple[str, tuple[Step, ...]]:
+    child = volume.layer(intent.child)
+    if child is None:
+        raise Corrupt(volume.target, [f"{snapshot.lv.name} was being pulled into {intent.child}, which is not there"])
+    if child.parent != snapshot.lv.name:
+        return "finish delete-snapshot", (LvRemove((snapshot.lv.name,)),)
+    below = _chain_below(volume, child)
+    again = (QcowRelink(child.lv.name, snapshot.lv.name), QcowRepairLeaks(child.lv.name))
+    rest = deactivated(layer for layer in below if layer is not snapshot)
+    return "finish delete-snapshot", (*activated(below), *again, *pull(vg, snapshot, child, measure), *rest)
+
+
+def _push(
+    vg: VolumeGroup, volume: Volume, snapshot: Layer, intent: Pushing, measure: Measure
+) -> tuple[str, tuple[Step, ...]]:
+    operation = "finish delete-snapshot"
+    child = volume.layer(intent.child)
+    if snapshot.lv.name == intent.snapshot and child is not None:
+        below = _chain_below(volume, child)
+        rest = deactivated(layer for layer in below if layer is not snapshot)
+        return operation, (*activated(below), *push(vg, snapshot, child, measure), *rest)
+    merged = next((lv for lv in volume.doomed if doomed_origin(lv.name) == intent.child and _ours(lv)), None)
+    if merged is None or merged.recorded_size_bytes is None:
+        raise Corrupt(volume.target, [f"{intent.child} was being pushed into {snapshot.lv.name}, and is not there"])
+    if snapshot.lv.name == intent.snapshot:
+        renames = push_renames(snapshot, intent, merged.recorded_size_bytes)
+        return operation, (*renames, *_sweep(volume.doomed))
+    return operation, (drop_pushed(snapshot, intent, merged.recorded_size_bytes), *_sweep(volume.doomed))
+
+
+def _sweep(doomed: Iterable[LogicalVolume]) -> tuple[Step, ...]:
+    """Remove what waits for it and is ours; what another tool is about to wipe is left to it."""
+    names = tuple(lv.name for lv in doomed if _ours(lv))
+    return (LvRemove(names),) if names else ()
+
+
+def _ours(lv: LogicalVolume) -> bool:
+    return lv.recorded_size_bytes is not None or lv.intent is not None
+
+
+def _chain_below(volume: Volume, layer: Layer) -> tuple[Layer, ...]:
+    below = [layer]
+    while (parent := volume.layer(below[-1].parent or "")) is not None and parent not in below:
+        below.append(parent)
+    return tuple(below)

@@ -1,0 +1,76 @@
+"""What can be asked of a storage, as data: one class a verb. A request knows nothing of any volume group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lvmqcow.names import Format, VolumeName
+
+__all__ = ["Create", "DeleteSnapshot", "Import", "Merge", "Remove", "Request", "Rollback", "Snapshot"]
+
+
+class Merge(StrEnum):
+    """How the data of a deleted snapshot and its child become one."""
+
+    AUTO = "auto"
+    """Whichever moves fewer bytes."""
+    PULL = "pull"
+    """The child takes what it reads through the snapshot (``qemu-img rebase``)."""
+    PUSH = "push"
+    """The snapshot takes all of the child's data, then its place (``qemu-img commit``)."""
+    SEED = "seed"
+    """The seed patch's rule: push into the oldest snapshot, pull from any other."""
+
+
+@dataclass(frozen=True)
+class Create:
+    """A new volume that reads as zeros."""
+
+    volume: VolumeName
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Import:
+    """A new volume with the content of an image file."""
+
+    volume: VolumeName
+    size_bytes: int
+    source: str
+    source_format: Format
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Freeze the volume's content under a name."""
+
+    volume: VolumeName
+    snapshot: str
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Return the volume to what it was at its newest snapshot."""
+
+    volume: VolumeName
+    snapshot: str
+
+
+@dataclass(frozen=True)
+class DeleteSnapshot:
+    """Forget a snapshot; what the volume and the other snapshots hold stays."""
+
+    volume: VolumeName
+    snapshot: str
+    merge: Merge = Merge.AUTO
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Remove a volume with all its snapshots."""
+
+    volume: VolumeName
+
+
+Request = Create | Import | Snapshot | Rollback | DeleteSnapshot | Remove

@@ -1,0 +1,219 @@
+"""The steps a plan is made of: each is one external command, as data.
+
+A step knows its argv and nothing else. Hosts run it (`RealHost`) or model what it does (`lvmqcow.testing.sim`).
+Adding a tool to the system is adding a step here and its meaning there.
+
+Sources: lvm(8) and the manual of each verb; qemu-img(1) of QEMU 7.2. Every qemu-img command names the format of
+every image it opens, and every cache mode is the one whose crash behaviour was proved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lvmqcow.names import Format, device_path
+from lvmqcow.qcow2 import IMAGE_OPTIONS
+
+__all__ = [
+    "ImageStep",
+    "ImageWrite",
+    "LvActivate",
+    "LvCreate",
+    "LvDeactivate",
+    "LvExtend",
+    "LvRemove",
+    "LvRename",
+    "LvTag",
+    "LvZero",
+    "LvmStep",
+    "QcowCommit",
+    "QcowCreate",
+    "QcowRebase",
+    "QcowRelink",
+    "QcowRepairLeaks",
+    "Step",
+]
+
+Argv = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LvCreate:
+    """A new, active logical volume that no boot activates by itself; old signatures on it are wiped."""
+
+    lv: str
+    size_bytes: int
+    tags: tuple[str, ...]
+
+    def argv(self, vg: str) -> Argv:
+        tags = [word for tag in self.tags for word in ("--addtag", tag)]
+        return (
+            *("lvcreate", "--yes", "--wipesignatures", "y", "--zero", "y", "--setautoactivation", "n"),
+            *(*tags, "--size", f"{self.size_bytes}b", "--name", self.lv, vg),
+        )
+
+
+@dataclass(frozen=True)
+class LvRename:
+    """One LVM metadata commit: the LV has the old name or the new one, never both or none."""
+
+    lv: str
+    to: str
+
+    def argv(self, vg: str) -> Argv:
+        return ("lvrename", vg, self.lv, self.to)
+
+
+@dataclass(frozen=True)
+class LvRemove:
+    """Remove logical volumes, in this order."""
+
+    lvs: tuple[str, ...]
+
+    def argv(self, vg: str) -> Argv:
+        return ("lvremove", "--yes", *(f"{vg}/{lv}" for lv in self.lvs))
+
+
+@dataclass(frozen=True)
+class LvExtend:
+    """Grow to ``size_bytes``. Planned only where the LV is smaller: lvextend to the same size is an error."""
+
+    lv: str
+    size_bytes: int
+
+    def argv(self, vg: str) -> Argv:
+        return ("lvextend", "--size", f"{self.size_bytes}b", f"{vg}/{self.lv}")
+
+
+@dataclass(frozen=True)
+class LvTag:
+    """Change tags: one command, and for each LV one metadata commit."""
+
+    lvs: tuple[str, ...]
+    add: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+
+    def argv(self, vg: str) -> Argv:
+        changes = [word for tag in self.drop for word in ("--deltag", tag)]
+        changes += [word for tag in self.add for word in ("--addtag", tag)]
+        return ("lvchange", *changes, *(f"{vg}/{lv}" for lv in self.lvs))
+
+
+@dataclass(frozen=True)
+class LvActivate:
+    """Activate on this host alone."""
+
+    lvs: tuple[str, ...]
+
+    def argv(self, vg: str) -> Argv:
+        return ("lvchange", "--activate", "ey", *(f"{vg}/{lv}" for lv in self.lvs))
+
+
+@dataclass(frozen=True)
+class LvDeactivate:
+    """Deactivate on this host."""
+
+    lvs: tuple[str, ...]
+
+    def argv(self, vg: str) -> Argv:
+        return ("lvchange", "--activate", "n", *(f"{vg}/{lv}" for lv in self.lvs))
+
+
+@dataclass(frozen=True)
+class LvZero:
+    """Overwrite the whole LV with zeros; where the device can, without sending them."""
+
+    lv: str
+
+    def argv(self, vg: str) -> Argv:
+        return ("blkdiscard", "--zeroout", device_path(vg, self.lv))
+
+
+@dataclass(frozen=True)
+class QcowCreate:
+    """Format as an empty qcow2 image, or as an overlay of ``backing``, a sibling's bare LV name.
+
+    The backing image need not exist yet (``-u``): a snapshot formats its overlay before it renames.
+    """
+
+    lv: str
+    virtual_size_bytes: int
+    backing: str | None = None
+
+    def argv(self, vg: str) -> Argv:
+        over = ("-u", "-b", self.backing, "-F", "qcow2") if self.backing else ()
+        return (
+            *("qemu-img", "create", "-q", "-f", "qcow2", "-o", IMAGE_OPTIONS, *over),
+            *(device_path(vg, self.lv), str(self.virtual_size_bytes)),
+        )
+
+
+@dataclass(frozen=True)
+class QcowCommit:
+    """Write the data of ``lv`` into its backing image. ``-d``: ``lv`` keeps its own, so a cut loses nothing."""
+
+    lv: str
+
+    def argv(self, vg: str) -> Argv:
+        return ("qemu-img", "commit", "-p", "-d", "-f", "qcow2", device_path(vg, self.lv))
+
+
+@dataclass(frozen=True)
+class QcowRebase:
+    """Copy into ``lv`` what it reads through its backing image and not through ``backing``, then name that.
+
+    ``directsync``: with the default cache mode a kill, or an I/O error, leaves a header that names the new backing
+    image while the data is not there.
+    """
+
+    lv: str
+    backing: str | None
+
+    def argv(self, vg: str) -> Argv:
+        onto = ("-b", self.backing, "-F", "qcow2") if self.backing else ("-b", "")
+        return ("qemu-img", "rebase", "-p", "-t", "directsync", "-f", "qcow2", *onto, device_path(vg, self.lv))
+
+
+@dataclass(frozen=True)
+class QcowRelink:
+    """Rewrite the backing name in the header and nothing else (``rebase -u``)."""
+
+    lv: str
+    backing: str
+
+    def argv(self, vg: str) -> Argv:
+        return (
+            *("qemu-img", "rebase", "-u", "-t", "directsync", "-f", "qcow2"),
+            *("-b", self.backing, "-F", "qcow2", device_path(vg, self.lv)),
+        )
+
+
+@dataclass(frozen=True)
+class QcowRepairLeaks:
+    """Free clusters that a killed rebase allocated and did not link."""
+
+    lv: str
+
+    def argv(self, vg: str) -> Argv:
+        return ("qemu-img", "check", "-q", "-f", "qcow2", "-r", "leaks", device_path(vg, self.lv))
+
+
+@dataclass(frozen=True)
+class ImageWrite:
+    """Copy an image file into an LV that reads as zeros: data is written, holes are left."""
+
+    source: str
+    source_format: Format
+    lv: str
+    format: Format
+
+    def argv(self, vg: str) -> Argv:
+        return (
+            *("qemu-img", "convert", "-p", "-n", "--target-is-zero", "-f", self.source_format.value),
+            *("-O", self.format.value, self.source, device_path(vg, self.lv)),
+        )
+
+
+LvmStep = LvCreate | LvRename | LvRemove | LvExtend | LvTag | LvActivate | LvDeactivate
+ImageStep = LvZero | QcowCreate | QcowCommit | QcowRebase | QcowRelink | QcowRepairLeaks | ImageWrite
+Step = LvmStep | ImageStep

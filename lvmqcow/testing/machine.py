@@ -1,0 +1,191 @@
+"""The state machine: random operations on a storage, against a model that cannot lose anything.
+
+One rule an operation (Hypothesis switches whole rules on and off, so each must be its own). The model keeps what
+every volume and every snapshot holds; after each step every one of them is compared with it, `check` must find
+nothing, and nothing may be left over. The same class runs on the simulated and the real world::
+
+    TestMine = machine(make_world).TestCase
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import pytest
+from hypothesis import event, target
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from lvmqcow.errors import AlreadyExists, LvmqcowError, NewerSnapshots, NotPossible, VolumeNotFound
+from lvmqcow.names import Format, parse_volume_name, snapshot_lv_name
+from lvmqcow.requests import Merge
+from lvmqcow.sizing import whole_extents
+from lvmqcow.testing.content import BLOCK_BYTES, Content
+from lvmqcow.testing.strategies import snapshot_names, volume_names, volume_sizes, writes
+from lvmqcow.testing.worlds import World
+
+__all__ = ["StorageMachine", "machine"]
+
+_MOST_SNAPSHOTS: Final = 5
+
+
+@dataclass
+class _Disk:
+    """What one volume should hold."""
+
+    image_format: Format
+    current: Content
+    snapshots: dict[str, Content] = field(default_factory=dict)
+    """Oldest first."""
+
+
+class StorageMachine(RuleBasedStateMachine):
+    """Random operations on volumes and snapshots. Use `machine` to run it in a world."""
+
+    make_world: Callable[[], World]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = type(self).make_world()
+        self.disks: dict[str, _Disk] = {}
+        self.deepest = 0
+
+    def teardown(self) -> None:
+        target(float(self.deepest), label="snapshots of a volume")
+        self.world.close()
+
+    @initialize(name=volume_names, size_bytes=volume_sizes)
+    def create_the_first(self, name: str, size_bytes: int) -> None:
+        self._create(name, size_bytes)
+
+    @rule(name=volume_names, size_bytes=volume_sizes)
+    def create(self, name: str, size_bytes: int) -> None:
+        if name in self.disks:
+            with pytest.raises(AlreadyExists):
+                self.world.storage.create(name, size_bytes)
+        else:
+            self._create(name, size_bytes)
+
+    @precondition(lambda self: self.disks)
+    @rule(data=st.data())
+    def write(self, data: st.DataObject) -> None:
+        name, disk = self._pick(data)
+        drawn = data.draw(writes(disk.current.size_bytes // BLOCK_BYTES), label="writes")
+        self.world.write(name, disk.image_format, drawn)
+        disk.current = disk.current.written(drawn)
+
+    @precondition(lambda self: self.disks)
+    @rule(data=st.data(), snapshot=snapshot_names)
+    def snapshot(self, data: st.DataObject, snapshot: str) -> None:
+        name, disk = self._pick(data)
+        volume = self.world.storage.volume(name)
+        refusal = self._refusal_of_snapshot(disk, snapshot)
+        if refusal:
+            with pytest.raises(refusal):
+                volume.snapshot(snapshot)
+            return
+        if len(disk.snapshots) < _MOST_SNAPSHOTS:
+            volume.snapshot(snapshot)
+            disk.snapshots[snapshot] = disk.current
+            self.deepest = max(self.deepest, len(disk.snapshots))
+
+    @precondition(lambda self: self._with_snapshots())
+    @rule(data=st.data())
+    def rollback(self, data: st.DataObject) -> None:
+        name, disk = self._pick_with_snapshots(data)
+        newest = list(disk.snapshots)[-1]
+        self.world.storage.volume(name).rollback(newest)
+        disk.current = disk.snapshots[newest]
+
+    @precondition(lambda self: any(len(disk.snapshots) > 1 for disk in self.disks.values()))
+    @rule(data=st.data())
+    def rollback_to_an_older_one_is_refused(self, data: st.DataObject) -> None:
+        names = sorted(name for name, disk in self.disks.items() if len(disk.snapshots) > 1)
+        name = data.draw(st.sampled_from(names), label="volume")
+        *older, newest = self.disks[name].snapshots
+        with pytest.raises(NewerSnapshots) as refused:
+            self.world.storage.volume(name).rollback(data.draw(st.sampled_from(older), label="snapshot"))
+        assert refused.value.blockers[-1] == newest
+
+    @precondition(lambda self: self._with_snapshots())
+    @rule(data=st.data(), merge=st.sampled_from(Merge))
+    def delete_snapshot(self, data: st.DataObject, merge: Merge) -> None:
+        name, disk = self._pick_with_snapshots(data)
+        snapshot = data.draw(st.sampled_from(list(disk.snapshots)), label="snapshot")
+        ran = self.world.storage.volume(name).delete_snapshot(snapshot, merge)
+        event(f"delete by {'rebase' if any('rebase' in argv for argv in ran.commands) else 'commit'}")
+        del disk.snapshots[snapshot]
+
+    @precondition(lambda self: self.disks)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        name, _ = self._pick(data)
+        self.world.storage.volume(name).remove()
+        del self.disks[name]
+        with pytest.raises(VolumeNotFound):
+            self.world.storage.volume(name).info()
+
+    @precondition(lambda self: self.disks)
+    @rule()
+    def recovery_of_healthy_volumes_does_nothing(self) -> None:
+        assert self.world.storage.recover() == ()
+
+    @invariant()
+    def every_volume_and_snapshot_holds_its_content(self) -> None:
+        for name, disk in self.disks.items():
+            volume = parse_volume_name(name)
+            expected = {name: disk.current}
+            expected |= {snapshot_lv_name(volume, snapshot): content for snapshot, content in disk.snapshots.items()}
+            for lv, content in expected.items():
+                difference = self.world.difference(lv, disk.image_format, content)
+                assert difference is None, difference
+
+    @invariant()
+    def the_listing_says_what_is_there(self) -> None:
+        listed = {
+            info.name: (info.format, info.virtual_size_bytes, info.snapshots) for info in self.world.storage.volumes()
+        }
+        expected = {
+            name: (disk.image_format, disk.current.size_bytes, tuple(disk.snapshots))
+            for name, disk in self.disks.items()
+        }
+        assert listed == expected
+
+    @invariant()
+    def nothing_is_wrong_or_left_over(self) -> None:
+        assert self.world.storage.check() == ()
+        assert self.world.leftovers() == ()
+        known = sum(1 + len(disk.snapshots) for disk in self.disks.values())
+        picture = self.world.host.observe()
+        assert len(picture.logical_volumes) == known, picture.lv_names
+        assert all(lv.active and lv.intent is None for lv in picture.logical_volumes)
+
+    def _create(self, name: str, size_bytes: int) -> None:
+        self.world.storage.create(name, size_bytes)
+        image_format = parse_volume_name(name).format
+        if image_format is Format.RAW:
+            size_bytes = whole_extents(size_bytes, self.world.host.observe().extent_size_bytes)
+        self.disks[name] = _Disk(image_format, Content(size_bytes))
+
+    def _with_snapshots(self) -> list[str]:
+        return sorted(name for name, disk in self.disks.items() if disk.snapshots)
+
+    def _pick(self, data: st.DataObject) -> tuple[str, _Disk]:
+        name = data.draw(st.sampled_from(sorted(self.disks)), label="volume")
+        return name, self.disks[name]
+
+    def _pick_with_snapshots(self, data: st.DataObject) -> tuple[str, _Disk]:
+        name = data.draw(st.sampled_from(self._with_snapshots()), label="volume")
+        return name, self.disks[name]
+
+    def _refusal_of_snapshot(self, disk: _Disk, snapshot: str) -> type[LvmqcowError] | None:
+        if disk.image_format is Format.RAW:
+            return NotPossible
+        return AlreadyExists if snapshot in disk.snapshots else None
+
+
+def machine(world: Callable[[], World]) -> type[StorageMachine]:
+    """The machine in a world; ``world`` makes a fresh one for every example."""
+    return type("StorageMachine", (StorageMachine,), {"make_world": staticmethod(world)})

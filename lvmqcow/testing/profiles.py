@@ -1,0 +1,33 @@
+"""Hypothesis profiles: how much to try, and whether to try the same again.
+
+``ci``       derandomized, a fixed number of examples: what failed for you fails for everybody
+``nightly``  random, saves its failures, many examples
+``soak``     random, one example after another until the time is over (``LVMQCOW_SOAK_SECONDS``)
+
+``LVMQCOW_EXAMPLES`` overrides the number of examples. No profile has a deadline: a slow machine is no failure.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+__all__ = ["register"]
+
+_PROFILES = {"ci": 30, "nightly": 300, "soak": 20}
+
+
+def register() -> None:
+    """Make the profiles known to Hypothesis."""
+    for name, examples in _PROFILES.items():
+        settings.register_profile(
+            name,
+            max_examples=int(os.environ.get("LVMQCOW_EXAMPLES", examples)),
+            derandomize=name == "ci",
+            database=None if name == "ci" else DirectoryBasedExampleDatabase(".hypothesis/examples"),
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        )

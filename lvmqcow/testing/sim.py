@@ -1,0 +1,319 @@
+"""A volume group in memory: `SimHost` models what each step does to LVs, tags, headers and data.
+
+It is a host like `RealHost`: planners, recovery and the public API run on it unchanged, thousands of steps a second,
+on any machine. It refuses what lvm2 and qemu-img refuse, and it is not kind: a new LV holds the bytes of whoever had
+it before. Tests run the same plans on both hosts and compare (``tests/real/test_agreement.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from lvmqcow.errors import CommandFailed
+from lvmqcow.model import LogicalVolume, VolumeGroup
+from lvmqcow.names import Format
+from lvmqcow.qcow2 import Header
+from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress
+from lvmqcow.sizing import extents, whole_extents
+from lvmqcow.steps import (
+    ImageWrite,
+    LvActivate,
+    LvCreate,
+    LvDeactivate,
+    LvExtend,
+    LvRemove,
+    LvRename,
+    LvTag,
+    LvZero,
+    QcowCommit,
+    QcowCreate,
+    QcowRebase,
+    QcowRelink,
+    QcowRepairLeaks,
+    Step,
+)
+from lvmqcow.testing.content import BLOCK_BYTES, Blocks, Content, Write
+
+__all__ = ["SimHost", "fully_allocated_bytes"]
+
+_CLUSTER: Final = 128 * 1024
+_STALE: Final = 0xAA
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """Plain bytes: of a raw volume, or what an unformatted LV was left with."""
+
+    blocks: Blocks
+    rest: int = 0
+    """The byte in every block that is not listed."""
+
+
+@dataclass(frozen=True)
+class _Qcow:
+    """A qcow2 image: its header, and the blocks it has of its own."""
+
+    virtual_size_bytes: int
+    backing: str | None
+    blocks: Blocks = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Lv:
+    uuid: str
+    size_bytes: int
+    tags: frozenset[str]
+    active: bool
+    image: _Raw | _Qcow
+
+
+class SimHost:
+    """One volume group in memory."""
+
+    def __init__(
+        self,
+        vg: str = "sim",
+        size_bytes: int = 4 * 1024**3,
+        extent_size_bytes: int = 4 * 1024**2,
+        files: Mapping[str, Content] | None = None,
+    ) -> None:
+        """``files`` are the files that imports read, by path."""
+        self._vg = vg
+        self._extent_size_bytes = extent_size_bytes
+        self._extents = size_bytes // extent_size_bytes
+        self._files = dict(files or {})
+        self._lvs: dict[str, _Lv] = {}
+        self._made = 0
+
+    @property
+    def vg(self) -> str:
+        return self._vg
+
+    def copy(self) -> SimHost:
+        """The same state again, to go another way from here. LVs are immutable, so it costs little."""
+        twin = SimHost(self._vg, self._extents * self._extent_size_bytes, self._extent_size_bytes, self._files)
+        twin._lvs = dict(self._lvs)
+        twin._made = self._made
+        return twin
+
+    def observe(self) -> VolumeGroup:
+        used = sum(extents(lv.size_bytes, self._extent_size_bytes) for lv in self._lvs.values())
+        lvs = (
+            LogicalVolume(name, lv.uuid, lv.size_bytes, lv.tags, lv.active) for name, lv in sorted(self._lvs.items())
+        )
+        return VolumeGroup(self._vg, "sim-vg", self._extent_size_bytes, self._extents - used, tuple(lvs))
+
+    def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
+        images = {name: self._open(name, ("read", name)).image for name in lv_names}
+        return {name: _header(image) for name, image in images.items() if isinstance(image, _Qcow)}
+
+    def measure(self, virtual_size_bytes: int) -> int:
+        return fully_allocated_bytes(virtual_size_bytes)
+
+    def merge_cost(self, child_lv: str) -> MergeCost:
+        argv = ("merge cost", child_lv)
+        child = self._qcow(child_lv, argv)
+        below = self._qcow(child.backing, argv).blocks if child.backing else {}
+        only_below = sum(block not in child.blocks for block in below)
+        return MergeCost(pull_bytes=only_below * BLOCK_BYTES, push_bytes=len(child.blocks) * BLOCK_BYTES)
+
+    def check(self, lv_name: str) -> ImageCheck:
+        argv = ("check", lv_name)
+        image = self._qcow(lv_name, argv)
+        self._view(lv_name, argv)
+        clusters = {block * BLOCK_BYTES // _CLUSTER for block in image.blocks}
+        return ImageCheck(corruptions=0, leaked_clusters=0, allocated_bytes=len(clusters) * _CLUSTER)
+
+    def close(self) -> None:
+        pass
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        argv = step.argv(self._vg)
+        match step:
+            case LvCreate():
+                self._create(step, argv)
+            case LvRename():
+                if step.to in self._lvs:
+                    raise CommandFailed(argv, 5, f'Logical Volume "{step.to}" already exists')
+                self._lvs[step.to] = self._find(step.lv, argv)
+                del self._lvs[step.lv]
+            case LvRemove():
+                for name in step.lvs:
+                    self._find(name, argv)
+                    del self._lvs[name]
+            case LvExtend():
+                self._extend(step, argv)
+            case LvTag():
+                for name in step.lvs:
+                    lv = self._find(name, argv)
+                    self._lvs[name] = replace(lv, tags=(lv.tags | set(step.add)) - set(step.drop))
+            case LvActivate() | LvDeactivate():
+                for name in step.lvs:
+                    self._lvs[name] = replace(self._find(name, argv), active=isinstance(step, LvActivate))
+            case _:
+                self._run_image(step, argv)
+
+    def guest_write(self, lv_name: str, writes: Iterable[Write]) -> None:
+        """Write as a guest does, through the open image."""
+        lv = self._open(lv_name, ("guest write", lv_name))
+        blocks = dict(lv.image.blocks)
+        for write in writes:
+            blocks.update(write.blocks)
+        self._put(lv_name, replace(lv.image, blocks=blocks))
+
+    def read(self, lv_name: str) -> Content:
+        """What a guest reads from an image, backing images included."""
+        lv = self._open(lv_name, ("read", lv_name))
+        if isinstance(lv.image, _Raw):
+            rest = dict.fromkeys(range(lv.size_bytes // BLOCK_BYTES), lv.image.rest) if lv.image.rest else {}
+            return Content(lv.size_bytes, {**rest, **lv.image.blocks})
+        return Content(lv.image.virtual_size_bytes, self._view(lv_name, ("read", lv_name)))
+
+    def _create(self, step: LvCreate, argv: tuple[str, ...]) -> None:
+        if step.lv in self._lvs:
+            raise CommandFailed(argv, 5, f'Logical Volume "{step.lv}" already exists in volume group "{self._vg}"')
+        self._require_extents(step.size_bytes, argv)
+        self._made += 1
+        size_bytes = whole_extents(step.size_bytes, self._extent_size_bytes)
+        wiped = _Raw({0: 0}, rest=_STALE)
+        self._lvs[step.lv] = _Lv(f"sim-{self._made}", size_bytes, frozenset(step.tags), True, wiped)
+
+    def _extend(self, step: LvExtend, argv: tuple[str, ...]) -> None:
+        lv = self._find(step.lv, argv)
+        if step.size_bytes <= lv.size_bytes:
+            raise CommandFailed(argv, 5, "New size is not larger than existing size")
+        self._require_extents(step.size_bytes - lv.size_bytes, argv)
+        self._lvs[step.lv] = replace(lv, size_bytes=whole_extents(step.size_bytes, self._extent_size_bytes))
+
+    def _run_image(
+        self,
+        step: LvZero | QcowCreate | QcowCommit | QcowRebase | QcowRelink | QcowRepairLeaks | ImageWrite,
+        argv: tuple[str, ...],
+    ) -> None:
+        match step:
+            case LvZero():
+                self._open(step.lv, argv)
+                self._put(step.lv, _Raw({}))
+            case QcowCreate():
+                self._open(step.lv, argv)
+                self._put(step.lv, _Qcow(step.virtual_size_bytes, step.backing))
+            case QcowCommit():
+                self._commit(step, argv)
+            case QcowRebase():
+                self._rebase(step, argv)
+            case QcowRelink():
+                self._put(step.lv, replace(self._qcow(step.lv, argv), backing=step.backing))
+            case QcowRepairLeaks():
+                self._view(step.lv, argv)
+            case ImageWrite():
+                image = self._open(step.lv, argv).image
+                source = self._files[step.source]
+                if isinstance(image, _Qcow) != (step.format is Format.QCOW2):
+                    raise CommandFailed(argv, 1, f"{step.lv} is not {step.format}")
+                self._put(step.lv, replace(image, blocks={**image.blocks, **source.blocks}))
+
+    def _commit(self, step: QcowCommit, argv: tuple[str, ...]) -> None:
+        child = self._qcow(step.lv, argv)
+        if child.backing is None:
+            raise CommandFailed(argv, 1, "Image does not have a backing file")
+        base = self._qcow(child.backing, argv)
+        self._view(step.lv, argv)
+        size_bytes = max(base.virtual_size_bytes, child.virtual_size_bytes)
+        self._require_room(child.backing, size_bytes, argv)
+        self._put(child.backing, _Qcow(size_bytes, base.backing, {**base.blocks, **child.blocks}))
+
+    def _rebase(self, step: QcowRebase, argv: tuple[str, ...]) -> None:
+        child = self._qcow(step.lv, argv)
+        old = self._view(child.backing, argv) if child.backing else {}
+        new = self._view(step.backing, argv) if step.backing else {}
+        last = child.virtual_size_bytes // BLOCK_BYTES
+        differing = {
+            block: old.get(block, 0)
+            for block in old.keys() | new.keys()
+            if block < last and block not in child.blocks and old.get(block, 0) != new.get(block, 0)
+        }
+        self._require_room(step.lv, child.virtual_size_bytes, argv)
+        self._put(step.lv, replace(child, backing=step.backing, blocks={**child.blocks, **differing}))
+
+    def _view(self, lv_name: str, argv: tuple[str, ...]) -> Blocks:
+        """The blocks a guest reads through an image."""
+        image = self._qcow(lv_name, argv)
+        below = self._view(image.backing, argv) if image.backing else {}
+        last = image.virtual_size_bytes // BLOCK_BYTES
+        return {block: byte for block, byte in {**below, **image.blocks}.items() if block < last}
+
+    def _require_extents(self, size_bytes: int, argv: tuple[str, ...]) -> None:
+        free = self.observe().free_extents
+        needed = extents(size_bytes, self._extent_size_bytes)
+        if needed > free:
+            said = f'Volume group "{self._vg}" has insufficient free space ({free} extents): {needed} required.'
+            raise CommandFailed(argv, 5, said)
+
+    def _require_room(self, lv_name: str, virtual_size_bytes: int, argv: tuple[str, ...]) -> None:
+        """Stricter than qemu-img, which fails only once the device is full: a planner may not count on luck."""
+        if self._lvs[lv_name].size_bytes < fully_allocated_bytes(virtual_size_bytes):
+            raise CommandFailed(argv, 1, "Block job failed: No space left on device")
+
+    def _find(self, lv_name: str, argv: tuple[str, ...]) -> _Lv:
+        lv = self._lvs.get(lv_name)
+        if lv is None:
+            raise CommandFailed(argv, 5, f'Failed to find logical volume "{self._vg}/{lv_name}"')
+        return lv
+
+    def _open(self, lv_name: str, argv: tuple[str, ...]) -> _Lv:
+        lv = self._lvs.get(lv_name)
+        if lv is None or not lv.active:
+            raise CommandFailed(argv, 1, f"Could not open '/dev/{self._vg}/{lv_name}': No such file or directory")
+        return lv
+
+    def _qcow(self, lv_name: str, argv: tuple[str, ...]) -> _Qcow:
+        image = self._open(lv_name, argv).image
+        if not isinstance(image, _Qcow):
+            raise CommandFailed(argv, 1, "Image is not in qcow2 format")
+        return image
+
+    def _put(self, lv_name: str, image: _Raw | _Qcow) -> None:
+        self._lvs[lv_name] = replace(self._lvs[lv_name], image=image)
+
+
+def fully_allocated_bytes(virtual_size_bytes: int) -> int:
+    """What ``qemu-img measure`` says for our options; a test holds it to that.
+
+    Source: ``qcow2_calc_prealloc_size`` of QEMU: data, L1 and L2 tables, and the refcounts of all of that.
+    """
+    data = whole_extents(virtual_size_bytes, _CLUSTER)
+    clusters = data // _CLUSTER
+    l2_tables = extents(clusters, _CLUSTER // 16)
+    l1_bytes = whole_extents(8 * l2_tables, _CLUSTER)
+    meta = _CLUSTER + l2_tables * _CLUSTER + l1_bytes
+    blocks, table_clusters = _refcounts((meta + data) // _CLUSTER)
+    return data + meta + (blocks + table_clusters) * _CLUSTER
+
+
+def _refcounts(clusters: int) -> tuple[int, int]:
+    """Refcount blocks and table clusters that count ``clusters`` and themselves."""
+    blocks = table = 0
+    while True:
+        needed = extents(clusters + blocks + table, _CLUSTER // 2)
+        needed_table = extents(needed * 8, _CLUSTER)
+        if (needed, needed_table) == (blocks, table):
+            return blocks, table
+        blocks, table = needed, needed_table
+
+
+def _header(image: _Qcow) -> Header:
+    return Header(
+        version=3,
+        virtual_size_bytes=image.virtual_size_bytes,
+        cluster_size_bytes=_CLUSTER,
+        backing=image.backing,
+        extended_l2=True,
+        dirty=False,
+        corrupt=False,
+        encrypted=False,
+        external_data=False,
+        internal_snapshots=0,
+        unknown_features=0,
+    )

@@ -1,0 +1,136 @@
+"""The two worlds a test can run in: one class each, the same interface.
+
+A world is a storage, a guest that writes to its volumes, and an independent way to see what the volumes hold. The
+simulated one looks into `SimHost`; the real one asks ``qemu-io`` to write and ``qemu-img compare`` to compare with a
+raw golden file, so it trusts nothing of lvmqcow's own reading.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from lvmqcow.host import Host
+from lvmqcow.locks import NoLocks
+from lvmqcow.lvm import LvmProcesses
+from lvmqcow.names import Format, device_path
+from lvmqcow.storage import Storage
+from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
+from lvmqcow.testing.sim import SimHost
+
+__all__ = ["RealWorld", "SimWorld", "World"]
+
+
+class World(Protocol):
+    """Where a test runs."""
+
+    @property
+    def host(self) -> Host:
+        """The volume group."""
+
+    @property
+    def storage(self) -> Storage:
+        """The public API on it."""
+
+    def write(self, lv: str, image_format: Format, writes: Sequence[Write]) -> None:
+        """Write to an image as a guest does."""
+
+    def difference(self, lv: str, image_format: Format, expected: Content) -> str | None:
+        """What distinguishes an image from the expected content; None when nothing does."""
+
+    def leftovers(self) -> tuple[str, ...]:
+        """What is there and belongs to nothing: device-mapper nodes without an LV, for one."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+class SimWorld:
+    """A volume group in memory."""
+
+    def __init__(self, host: SimHost | None = None) -> None:
+        self._host = host or SimHost()
+        self._storage = Storage(self._host, NoLocks())
+
+    @property
+    def host(self) -> SimHost:
+        return self._host
+
+    @property
+    def storage(self) -> Storage:
+        return self._storage
+
+    def write(self, lv: str, image_format: Format, writes: Sequence[Write]) -> None:
+        self._host.guest_write(lv, writes)
+
+    def difference(self, lv: str, image_format: Format, expected: Content) -> str | None:
+        found = self._host.read(lv)
+        return None if found == expected else f"{lv} reads {found}, not {expected}"
+
+    def leftovers(self) -> tuple[str, ...]:
+        return ()
+
+    def close(self) -> None:
+        pass
+
+
+class RealWorld:
+    """A real volume group, emptied at the start; ``directory`` takes the golden files."""
+
+    def __init__(self, host: Host, directory: Path) -> None:
+        self._host = host
+        self._golden = directory / f"{host.vg}.golden"
+        self._storage = Storage(host, NoLocks())
+        self._empty()
+
+    @property
+    def host(self) -> Host:
+        return self._host
+
+    @property
+    def storage(self) -> Storage:
+        return self._storage
+
+    def write(self, lv: str, image_format: Format, writes: Sequence[Write]) -> None:
+        commands = [
+            word
+            for write in writes
+            for word in ("-c", f"write -P {write.byte} {write.block * BLOCK_BYTES} {write.count * BLOCK_BYTES}")
+        ]
+        _run(("qemu-io", "-f", image_format.value, *commands, device_path(self._host.vg, lv)))
+
+    def difference(self, lv: str, image_format: Format, expected: Content) -> str | None:
+        expected.save(self._golden)
+        path = device_path(self._host.vg, lv)
+        argv = ("qemu-img", "compare", "-f", "raw", "-F", image_format.value, str(self._golden), path)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        return None if done.returncode == 0 else f"{path}: {done.stdout}{done.stderr}"
+
+    def leftovers(self) -> tuple[str, ...]:
+        lvs = {f"{_dm(self._host.vg)}-{_dm(lv.name)}" for lv in self._host.observe().logical_volumes if lv.active}
+        nodes = {node.name for node in Path("/dev/mapper").iterdir()} - {"control"}
+        own = {node for node in nodes if node.startswith(f"{_dm(self._host.vg)}-")}
+        return (*(f"device {node} without an LV" for node in sorted(own - lvs)),)
+
+    def close(self) -> None:
+        self._empty()
+        self._golden.unlink(missing_ok=True)
+
+    def _empty(self) -> None:
+        names = [f"{self._host.vg}/{lv.name}" for lv in self._host.observe().logical_volumes]
+        if names:
+            LvmProcesses().change(("lvremove", "--yes", *names))
+
+
+def _dm(name: str) -> str:
+    """As device-mapper writes a name within a name."""
+    return name.replace("-", "--")
+
+
+def _run(argv: Sequence[str]) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    # qemu-io exits 0 when a write fails; it says so on stdout or stderr
+    if done.returncode or "failed" in done.stdout + done.stderr or "rror" in done.stderr:
+        raise AssertionError(f"{argv}: {done.stdout}{done.stderr}")
