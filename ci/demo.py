@@ -1,7 +1,7 @@
 """The main job on real input: a file system of real files, kept through snapshots, rollback and deletion.
 
-Runs in the lab (``ci/demo`` takes care of that). The guest is an ext4 file system on a raw file, mounted and changed as
-a guest changes it; every block that changed is then written to the volume, through qemu-io. So the raw file is what
+Runs in the lab (``ci/demo`` takes care of that). The guest is an ext4 file system on a raw file, mounted and changed
+as a guest changes it; every block that changed is then written to the volume, through qemu-io. So the raw file is what
 the volume must hold, and never passed through an image: a copy of it at each snapshot is that snapshot's golden file.
 """
 
@@ -122,7 +122,9 @@ def main() -> int:
         guest = Guest(directory)
         total = guest.install()
         group = loopvg.create(VG, 6 * 1024**3, directory / "pv.img")
-        console.print(f"volume group {group.name} on {group.file}; a guest's ext4 with {total / 1024**2:.0f} MiB of files")
+        console.print(
+            f"volume group {group.name} on {group.file}; a guest's ext4 with {total / 1024**2:.0f} MiB of files"
+        )
         with Storage.open(VG) as storage:
             volume = storage.import_file(guest.disk, NAME)
             proof = Proof(storage, volume, guest, directory)
@@ -133,8 +135,8 @@ def main() -> int:
             volume.remove()
         loopvg.destroy(VG)
     console.print(
-        f"\nProved: in {proof.checks} checks every snapshot and every current volume held its golden content byte for byte "
-        f"(qemu-img compare), was a sound image (qemu-img check) and a clean file system (e2fsck -fn); "
+        f"\nProved: in {proof.checks} checks every snapshot and every current volume held its golden content byte for "
+        f"byte (qemu-img compare), was a sound image (qemu-img check) and a clean file system (e2fsck -fn); "
         f"{time.monotonic() - started:.0f} s."
     )
     return 0
@@ -152,7 +154,11 @@ def story(volume: Volume, guest: Guest, proof: Proof) -> Iterator[str]:
     volume.rollback("s4")
     guest.reset(proof.golden["s4"])
     yield "rolled back to s4"
-    for snapshot, place, merge in (("s1", "first", Merge.PUSH), ("s3", "middle", Merge.PULL), ("s4", "last", Merge.AUTO)):
+    for snapshot, place, merge in (
+        ("s1", "first", Merge.PUSH),
+        ("s3", "middle", Merge.PULL),
+        ("s4", "last", Merge.AUTO),
+    ):
         volume.delete_snapshot(snapshot, merge)
         del proof.golden[snapshot]
         yield f"deleted the {place} snapshot, {snapshot}"
@@ -162,7 +168,7 @@ def change(guest: Guest, number: int) -> None:
     """What a day's work does: files come, go and grow."""
     with guest.mounted() as root:
         files = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
-        for path in files[number :: 40]:
+        for path in files[number::40]:
             path.unlink()
         for path in files[number + 7 :: 50]:
             if path.exists():

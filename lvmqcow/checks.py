@@ -34,8 +34,11 @@ class Finding:
 
 
 def structure(volume: Volume) -> tuple[Finding, ...]:
-    """All that the names, tags and headers of a volume show."""
-    return (*_unfinished(volume), *_broken(volume))
+    """All that the names, tags and headers of a volume show.
+
+    What a cut operation left looks broken in ways that its recovery mends, so the rest is judged once that ran.
+    """
+    return (*(_unfinished(volume) or _broken(volume)), *_foreign(volume))
 
 
 def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
@@ -44,8 +47,7 @@ def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
     if volume.name.format is Format.RAW:
         return ()
     if header is None:
-        unreadable = lv.active or not layer.known
-        return (f"{lv.name} has no readable qcow2 header",) if unreadable else ()
+        return (f"{lv.name} has no readable qcow2 header",) if lv.active else ()
     found = []
     named = header.backing.removeprefix(f"/dev/{volume.vg}/") if header.backing else None
     if named != layer.parent:
@@ -68,8 +70,17 @@ def _unfinished(volume: Volume) -> list[Finding]:
             found.append(Finding(lv.name, Severity.UNFINISHED, text, recover))
     if volume.new is not None:
         found.append(Finding(volume.new.name, Severity.UNFINISHED, "a snapshot was cut", recover))
-    found += [Finding(lv.name, Severity.UNFINISHED, "a removal was cut", recover) for lv in volume.doomed]
+    found += [Finding(lv.name, Severity.UNFINISHED, "a removal was cut", recover) for lv in volume.doomed if lv.ours]
     return found
+
+
+def _foreign(volume: Volume) -> list[Finding]:
+    text, advice = "another tool renamed it to remove it", "if none is wiping it, remove it: lvremove {}/{}"
+    return [
+        Finding(lv.name, Severity.LEAKED, text, advice.format(volume.vg, lv.name))
+        for lv in volume.doomed
+        if not lv.ours
+    ]
 
 
 def _broken(volume: Volume) -> list[Finding]:
@@ -83,6 +94,8 @@ def _broken(volume: Volume) -> list[Finding]:
         for layer in volume.layers
         for text in contradictions(volume, layer)
     ]
+    if not all(layer.known for layer in volume.layers):
+        return found  # written by Proxmox VE, and not active: the chain cannot be seen
     reached: set[str] = set()
     name: str | None = volume.name.text
     while name is not None and name not in reached:

@@ -73,7 +73,7 @@ class CommandFailed(LvmqcowError):
     def __init__(self, argv: Sequence[str], status: int, stderr: str) -> None:
         self.argv = tuple(argv)
         self.status = status
-        self.stderr = stderr.strip()
+        self.stderr = "\n".join(line.strip() for line in stderr.strip().splitlines())
         super().__init__(self.argv, status, self.stderr)
 
     def __str__(self) -> str:
@@ -268,6 +268,7 @@ class NewerSnapshots(NotPossible):
             f"{snapshot!r} is not the newest snapshot: {', '.join(self.blockers)} would be lost",
             "delete the newer snapshots first",
         )
+        self.args = (target, snapshot, self.blockers)
 
 
 class SnapshotHasChildren(NotPossible):
@@ -281,6 +282,7 @@ class SnapshotHasChildren(NotPossible):
             f"snapshot {snapshot!r} is the backing of {', '.join(self.children)}",
             "remove all but one of these first",
         )
+        self.args = (target, snapshot, self.children)
 
 
 class RecoveryNeeded(NotPossible):
@@ -288,9 +290,9 @@ class RecoveryNeeded(NotPossible):
 
     def __init__(self, target: str, operation: str) -> None:
         self.operation = operation
-        super().__init__(
-            target, f"an unfinished operation is in the way: {operation}", f"run `lvmqcow recover {target}`"
-        )
+        reason = f"an unfinished operation is in the way: {operation}"
+        super().__init__(target, reason, f"run `lvmqcow recover {target}`")
+        self.args = (target, operation)
 
 
 class Corrupt(LvmqcowError):

@@ -30,6 +30,8 @@ def inspect(source: Path, volume: VolumeName, declared: Format | None) -> Import
         InvalidSize: it is empty.
     """
     try:
+        if source.exists() and not (source.is_file() or source.is_block_device()):
+            raise SourceNotFound(str(source), "it is neither a file nor a block device")
         with source.open("rb") as file:
             header = parse_header(file.read(HEADER_BYTES))
             size_bytes = file.seek(0, 2)

@@ -16,12 +16,14 @@ import os
 import re
 import selectors
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol, cast
 
 from lvmqcow.errors import CommandFailed, UnfitMachine, VolumeGroupNotFound
+from lvmqcow.interrupts import deferred
 from lvmqcow.model import LogicalVolume, VolumeGroup
 
 __all__ = ["Lvm", "LvmProcesses", "LvmShell", "Report", "Trace", "read_volume_group"]
@@ -33,7 +35,7 @@ Report = Mapping[str, Sequence[Row]]
 Trace = Callable[[Sequence[str]], None]
 """Is told the argv of every external command."""
 
-_SUCCESS: Final = "1"  # log_ret_code of the shell's own log report; failures are 2 and above, exit status 5 among them
+_SUCCESS: Final = 1  # log_ret_code, in the shell's log report; for failures it is what a process would exit with
 _FAILED: Final = 5
 _VG_FIELDS: Final = "vg_uuid,vg_extent_size,vg_free_count,vg_missing_pv_count"
 _GIVEN_BY_PROFILE: Final = ("--reportformat", "json", "--units", "b", "--nosuffix")
@@ -77,18 +79,27 @@ class LvmProcesses:
         if self._trace:
             self._trace(argv)
         scope = ("--devices", ",".join(self.physical_volumes)) if self.physical_volumes else ()
-        done = subprocess.run(
-            (self._lvm, *argv[:1], *scope, *argv[1:]),
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            start_new_session=True,  # Ctrl-C is for us; a metadata commit is let finish
-        )
-        if done.returncode:
-            raise CommandFailed(argv, done.returncode, done.stderr)
-        return done.stdout
+        process: subprocess.Popen[str] | None = None
+        try:
+            with deferred():
+                process = subprocess.Popen(
+                    (self._lvm, *argv[:1], *scope, *argv[1:]),
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,  # Ctrl-C comes to us, and we tell lvm
+                )
+            out, err = process.communicate()
+        except KeyboardInterrupt:
+            if process:
+                process.send_signal(signal.SIGINT)  # lvm stops waiting for a lock, and finishes a metadata commit
+                process.communicate()
+            raise
+        if process.returncode:
+            raise CommandFailed(argv, process.returncode, err)
+        return out
 
 
 class LvmShell:
@@ -125,17 +136,21 @@ class LvmShell:
         if self._trace:
             self._trace(argv)
         if self._session is None:
-            self._session = _Session(self._lvm, self._environment)
+            with deferred():
+                self._session = _Session(self._lvm, self._environment)
         try:
-            document, stderr = self._session.ask(_line((*argv[:1], *self._scope(), *argv[1:])))
+            document = self._session.ask(_line((*argv[:1], *self._scope(), *argv[1:])))
+            status = int(_log(document)[-1]["log_ret_code"])
+            errors = self._session.errors() if status != _SUCCESS else ""
         except _ShellDied:
             self._session = None
             raise
-        except BaseException:
-            self.close()  # interrupted between question and answer: the next answer would be to the wrong question
+        except KeyboardInterrupt:
+            self._session.interrupt()
+            self._session = None  # between question and answer: the next answer would be to the wrong question
             raise
-        if _return_code(document) != _SUCCESS:
-            raise CommandFailed(argv, _FAILED, stderr)
+        if status != _SUCCESS:
+            raise CommandFailed(argv, status, errors)
         return document
 
     def _scope(self) -> tuple[str, ...]:
@@ -184,7 +199,7 @@ class _Session:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=tuple(told.values()),
-            start_new_session=True,  # Ctrl-C is for us; a metadata commit is let finish
+            start_new_session=True,  # Ctrl-C comes to us, and we tell lvm
         )
         for fd in told.values():
             os.close(fd)
@@ -196,8 +211,8 @@ class _Session:
             self._buffers[fd] = bytearray()
             self._pipes.register(fd, selectors.EVENT_READ)
 
-    def ask(self, line: str) -> tuple[Mapping[str, object], str]:
-        """The JSON answer to a command, and what it wrote to stderr. Raises _ShellDied."""
+    def ask(self, line: str) -> Mapping[str, object]:
+        """The JSON answer to a command. Raises _ShellDied."""
         for buffer in self._buffers.values():
             buffer.clear()
         assert self._process.stdin is not None  # Popen was asked for a pipe
@@ -211,7 +226,17 @@ class _Session:
                 raise self._died()
         while self._read(timeout_seconds=0):
             pass
-        return document, self._buffers[self._err].decode(errors="replace")
+        return document
+
+    def errors(self) -> str:
+        """What the last command complained of; a process would have written it to stderr."""
+        log = _log(self.ask("lastlog\n"))
+        return "\n".join(row["log_message"] for row in log if row["log_type"] == "error")
+
+    def interrupt(self) -> None:
+        """Ctrl-C: lvm stops waiting for a lock, finishes a metadata commit, and ends."""
+        self._process.send_signal(signal.SIGINT)
+        self.close()
 
     def close(self) -> None:
         assert self._process.stdin is not None  # Popen was asked for a pipe
@@ -291,10 +316,8 @@ def _first_report(argv: Sequence[str], document: Mapping[str, object]) -> Report
     return cast(Report, reports[0])
 
 
-def _return_code(document: Mapping[str, object]) -> str:
-    log = document.get("log")
-    rows = cast(Sequence[Row], log) if isinstance(log, list) else []
-    return rows[-1]["log_ret_code"] if rows else "no log"
+def _log(document: Mapping[str, object]) -> Sequence[Row]:
+    return cast(Sequence[Row], document["log"])
 
 
 def _line(argv: Sequence[str]) -> str:

@@ -52,6 +52,11 @@ class LogicalVolume:
         return found[0] if found else None
 
     @property
+    def ours(self) -> bool:
+        """Whether lvmqcow made it, or works on it."""
+        return self.intent is not None or self.recorded_size_bytes is not None
+
+    @property
     def recorded_parent(self) -> str | None:
         return self._recorded(_PARENT_PREFIX)
 
@@ -160,6 +165,13 @@ class Volume:
             chain.append(parent)
         return tuple(chain)
 
+    def below(self, layer: Layer) -> tuple[Layer, ...]:
+        """A layer and those it reads through, as far as they are there."""
+        below = [layer]
+        while (parent := self.layer(below[-1].parent or "")) is not None and parent not in below:
+            below.append(parent)
+        return tuple(below)
+
     @property
     def snapshots(self) -> tuple[str, ...]:
         """Names of the snapshots under the current layer, oldest first; then those the chain does not reach."""
@@ -205,7 +217,8 @@ class VolumeGroup:
     def volumes(self) -> tuple[Volume, ...]:
         """All volumes, by name; those of which only leftovers exist included. Foreign LVs are not among them."""
         names = {name for lv in self.logical_volumes if (name := _owner(lv))}
-        return tuple(self._assemble(name) for name in sorted(names))
+        volumes = (self._assemble(name) for name in sorted(names))
+        return tuple(volume for volume in volumes if volume.logical_volumes)
 
     def volume(self, name: VolumeName) -> Volume:
         """One volume.

@@ -44,13 +44,13 @@ CURRENT = "current"
 _LVM_CHARACTERS = "A-Za-z0-9+_.-"
 # lvm2 keeps these for its own sub-volumes and refuses them anywhere in a name (lvm(8), VALID NAMES).
 _LVM_RESERVED = re.compile(
-    r"_(?:tdata|tmeta|mlog|mimage|rimage|rmeta|cdata|cmeta|corig|pmspare|vdata|vorigin|wcorig|iorig|imeta|cvol)"
+    r"_(?:cpool|tdata|tmeta|mlog|mimage|rimage|rmeta|cdata|cmeta|corig|pmspare|vdata|vorigin|wcorig|iorig|imeta|cvol)"
 )
 # device-mapper names end at 127 characters; "VG-LV" is one, with every hyphen of both written twice.
 _DM_NAME_LENGTH = 127
-_VOLUME = re.compile(rf"vm-(\d+)-[{_LVM_CHARACTERS}]+")
-_AMBIGUOUS = re.compile(r"(?:^|-)vm-\d+(?:-|$)")
-_DOOMED = re.compile(r"del-(?:\d+-)?(.+)")
+_VOLUME = re.compile(rf"vm-([0-9]{{1,9}})-[{_LVM_CHARACTERS}]+")
+_AMBIGUOUS = re.compile(r"(?:^|-)vm-[0-9]+(?:-|$)")
+_DOOMED = re.compile(r"del-(?:[0-9]+-)?(.+)")
 
 
 class Format(StrEnum):

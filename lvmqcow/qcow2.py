@@ -79,7 +79,8 @@ def parse_header(start: bytes) -> Header | None:
         dirty=bool(incompatible & _DIRTY),
         corrupt=bool(incompatible & _CORRUPT),
         encrypted=crypt != 0,
-        external_data=bool(incompatible & _DATA_FILE) or _has_data_file(start, header_length),
+        external_data=bool(incompatible & _DATA_FILE)
+        or _has_data_file(start, header_length, backing_offset or 1 << min(cluster_bits, 63)),
         internal_snapshots=snapshots,
         unknown_features=incompatible & ~(_DIRTY | _CORRUPT | _DATA_FILE | _COMPRESSION | _EXTENDED_L2),
     )
@@ -91,9 +92,11 @@ def _backing(start: bytes, offset: int, length: int) -> str | None:
     return start[offset : offset + length].decode("utf-8", "surrogateescape")
 
 
-def _has_data_file(start: bytes, header_length: int) -> bool:
-    position = header_length
-    while position + 8 <= len(start):
+def _has_data_file(start: bytes, position: int, end: int) -> bool:
+    """Whether one of the header extensions names a data file, or lies where it was not read and might."""
+    while position + 8 <= end:
+        if position + 8 > len(start):
+            return True
         kind, length = struct.unpack_from(">II", start, position)
         if kind == _EXTENSION_DATA_FILE:
             return True

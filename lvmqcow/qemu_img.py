@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from lvmqcow.errors import CommandFailed, Interrupted, UnfitMachine
+from lvmqcow.errors import CommandFailed, UnfitMachine
+from lvmqcow.interrupts import deferred
 from lvmqcow.lvm import Trace
 from lvmqcow.qcow2 import IMAGE_OPTIONS
 
@@ -67,26 +68,29 @@ class QemuImg:
 
         Raises:
             CommandFailed: with what it wrote to stderr.
-            Interrupted: Ctrl-C; the command was told to stop and has stopped.
+            KeyboardInterrupt: Ctrl-C; the command was told to stop and has stopped.
         """
         if self._trace:
             self._trace(argv)
         with tempfile.TemporaryFile() as stderr:
-            process = subprocess.Popen(
-                argv,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                close_fds=False,
-                start_new_session=True,
-            )
+            process: subprocess.Popen[bytes] | None = None
             try:
+                with deferred():
+                    process = subprocess.Popen(
+                        argv,
+                        env=self._environment,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=stderr,
+                        close_fds=False,
+                        start_new_session=True,
+                    )
                 _follow(process, progress)
             except KeyboardInterrupt:
-                process.terminate()
-                process.wait()
-                raise Interrupted(argv[0]) from None
+                if process:
+                    process.terminate()
+                    process.wait()
+                raise
             stderr.seek(0)
             said = stderr.read().decode(errors="replace")
         if process.returncode:

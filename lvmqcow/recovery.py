@@ -105,7 +105,7 @@ def _pull(
         raise Corrupt(volume.target, [f"{snapshot.lv.name} was being pulled into {intent.child}, which is not there"])
     if child.parent != snapshot.lv.name:
         return "finish delete-snapshot", (LvRemove((snapshot.lv.name,)),)
-    below = _chain_below(volume, child)
+    below = volume.below(child)
     again = (QcowRelink(child.lv.name, snapshot.lv.name), QcowRepairLeaks(child.lv.name))
     rest = deactivated(layer for layer in below if layer is not snapshot)
     return "finish delete-snapshot", (*activated(below), *again, *pull(vg, snapshot, child, measure), *rest)
@@ -117,10 +117,10 @@ def _push(
     operation = "finish delete-snapshot"
     child = volume.layer(intent.child)
     if snapshot.lv.name == intent.snapshot and child is not None:
-        below = _chain_below(volume, child)
+        below = volume.below(child)
         rest = deactivated(layer for layer in below if layer is not snapshot)
         return operation, (*activated(below), *push(vg, snapshot, child, measure), *rest)
-    merged = next((lv for lv in volume.doomed if doomed_origin(lv.name) == intent.child and _ours(lv)), None)
+    merged = next((lv for lv in volume.doomed if doomed_origin(lv.name) == intent.child and lv.ours), None)
     if merged is None or merged.recorded_size_bytes is None:
         raise Corrupt(volume.target, [f"{intent.child} was being pushed into {snapshot.lv.name}, and is not there"])
     if snapshot.lv.name == intent.snapshot:
@@ -131,16 +131,5 @@ def _push(
 
 def _sweep(doomed: Iterable[LogicalVolume]) -> tuple[Step, ...]:
     """Remove what waits for it and is ours; what another tool is about to wipe is left to it."""
-    names = tuple(lv.name for lv in doomed if _ours(lv))
+    names = tuple(lv.name for lv in doomed if lv.ours)
     return (LvRemove(names),) if names else ()
-
-
-def _ours(lv: LogicalVolume) -> bool:
-    return lv.recorded_size_bytes is not None or lv.intent is not None
-
-
-def _chain_below(volume: Volume, layer: Layer) -> tuple[Layer, ...]:
-    below = [layer]
-    while (parent := volume.layer(below[-1].parent or "")) is not None and parent not in below:
-        below.append(parent)
-    return tuple(below)

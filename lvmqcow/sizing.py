@@ -16,7 +16,7 @@ SECTOR_BYTES = 512
 
 # qcow2 with 128 KiB clusters addresses far more; 16 TiB is as far as the overhead was measured.
 _LARGEST_BYTES = 16 * 1024**4
-_UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
 def parse_size(text: str) -> int:
@@ -27,12 +27,12 @@ def parse_size(text: str) -> int:
     Raises:
         InvalidSize: not a number, zero, negative, or beyond 16 TiB.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([bkmgt]?)(?:i?b)?", text.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)(?:([kmgt])(?:i?b)?|b)?", text.strip().lower())
     if match is None:
         reason = "it must be positive" if text.strip().startswith("-") else "write it like 10G or 512M"
         raise InvalidSize(text, reason)
     whole, _, fraction = match[1].partition(".")
-    unit = _UNITS[match[2]]
+    unit = _UNITS[match[2] or ""]
     size_bytes = int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
     return whole_sectors(size_bytes)
 
@@ -64,7 +64,7 @@ def format_size(size_bytes: int) -> str:
     """Write a size for people: the largest unit with at most two decimals, ``10 GiB``."""
     value = float(size_bytes)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
+        if round(value, 2) < 1024 or unit == "TiB":
             return f"{value:.2f}".rstrip("0").rstrip(".") + f" {unit}"
         value /= 1024
     raise AssertionError("unreachable")

@@ -191,9 +191,14 @@ class Storage:
         return self._look(parse_volume_name(name))[0]
 
     def recover(self, name: str | None = None) -> tuple[Plan, ...]:
-        """Finish or undo what was cut, on one volume or on all; returns the plans that ran."""
-        names = [parse_volume_name(name)] if name else [volume.name for volume in self._host.observe().volumes]
-        return tuple(ran for volume in names if (ran := self._recover(volume)).steps)
+        """Finish or undo what was cut, on one volume or on all; returns the plans that ran.
+
+        Raises:
+            LvmqcowError: one volume could not be recovered. The others were tried all the same; what went wrong
+                with more of them is in the error's notes.
+        """
+        ran = self._recover_all() if name is None else [self._recover(parse_volume_name(name))]
+        return tuple(recovery for recovery in ran if recovery.steps)
 
     def check(self, name: str | None = None) -> tuple[Finding, ...]:
         """Everything that is wrong with one volume or with all, images included (of active LVs).
@@ -215,7 +220,8 @@ class Storage:
         """The layers of a volume, current first, then newest to oldest."""
         picture = self._host.observe()
         picture = picture.with_headers(self._host.headers(_active([picture.volume(name)])))
-        return tuple(self._layer_info(layer, name.format) for layer in picture.volume(name).chain)
+        volume = picture.volume(name)
+        return tuple(self._layer_info(volume, layer) for layer in volume.chain)
 
     def _look(self, name: VolumeName) -> tuple[Plan, VolumeGroup]:
         """The plan that recovers a volume, and the picture with the headers of its active layers."""
@@ -244,6 +250,19 @@ class Storage:
                 self._run_recovery(recovery)
             return recovery
 
+    def _recover_all(self) -> list[Plan]:
+        ran, errors = [], []
+        for volume in self._host.observe().volumes:
+            try:
+                ran.append(self._recover(volume.name))
+            except LvmqcowError as error:
+                errors.append(error)
+        if errors:
+            for other in errors[1:]:
+                errors[0].add_note(str(other))
+            raise errors[0]
+        return ran
+
     def _run_recovery(self, recovery: Plan) -> None:
         self._events.recovered(recovery)
         self._run(recovery)
@@ -252,19 +271,21 @@ class Storage:
         for done, step in enumerate(planned.steps):
             try:
                 self._host.run(step, self._events.progress)
-            except (CommandFailed, Interrupted) as error:
+            except CommandFailed as error:
                 raise _cut(planned, done, error) from error
+            except KeyboardInterrupt as error:
+                raise _cut(planned, done, Interrupted(step.argv(self.vg)[0])) from error
 
     def _check(self, volume: VolumePicture) -> list[Finding]:
         found = list(structure(volume))
-        if volume.name.format is Format.RAW or any(finding.severity is Severity.DAMAGED for finding in found):
-            return found  # qemu-img would follow a chain that is not one
-        for layer in volume.layers:
-            if layer.lv.active:
-                found += self._check_image(volume, layer)
+        sound = all(finding.severity is Severity.LEAKED for finding in found)
+        if volume.name.format is Format.QCOW2 and sound:  # else qemu-img would follow a chain that is not one
+            for layer in volume.layers:
+                if _readable(volume, layer):
+                    found += self._check_image(layer)
         return found
 
-    def _check_image(self, volume: VolumePicture, layer: Layer) -> list[Finding]:
+    def _check_image(self, layer: Layer) -> list[Finding]:
         path = device_path(self.vg, layer.lv.name)
         result = self._host.check(layer.lv.name)
         if not result.sound:
@@ -275,15 +296,15 @@ class Storage:
             return [Finding(layer.lv.name, Severity.LEAKED, text, f"qemu-img check -f qcow2 -r leaks {path}")]
         return []
 
-    def _layer_info(self, layer: Layer, image_format: Format) -> LayerInfo:
-        qcow2_active = image_format is Format.QCOW2 and layer.lv.active
+    def _layer_info(self, volume: VolumePicture, layer: Layer) -> LayerInfo:
+        image = volume.name.format is Format.QCOW2 and _readable(volume, layer)
         return LayerInfo(
             lv=layer.lv.name,
             snapshot=layer.snapshot,
             parent=layer.parent,
             virtual_size_bytes=layer.virtual_size_bytes or layer.lv.size_bytes,
             lv_size_bytes=layer.lv.size_bytes,
-            allocated_bytes=self._host.check(layer.lv.name).allocated_bytes if qcow2_active else None,
+            allocated_bytes=self._host.check(layer.lv.name).allocated_bytes if image else None,
         )
 
 
@@ -351,6 +372,11 @@ def _volume_info(volume: VolumePicture) -> VolumeInfo:
         lv_size_bytes=sum(lv.size_bytes for lv in volume.logical_volumes),
         snapshots=volume.snapshots,
     )
+
+
+def _readable(volume: VolumePicture, layer: Layer) -> bool:
+    """Whether an image can be opened, with all it reads through."""
+    return all(below.lv.active for below in volume.below(layer))
 
 
 def _active(volumes: tuple[VolumePicture, ...] | list[VolumePicture]) -> list[str]:

@@ -56,7 +56,8 @@ class Output:
             document = {"error": type(cause).__name__, "message": str(error), "exit_status": status}
             print(json.dumps(document), file=sys.stderr)
         else:
-            self.say(str(error))
+            for message in (str(error), *getattr(error, "__notes__", ())):
+                self.say(message)
 
     def trace(self, argv: Sequence[str]) -> None:
         """With ``--verbose``: an external command that is about to run."""

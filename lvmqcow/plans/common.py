@@ -49,7 +49,13 @@ def sound_chain(volume: Volume) -> tuple[Layer, ...]:
 
     Raises:
         Corrupt: they contradict each other, or the chain is broken.
+        NotPossible: a layer has no index tags, and is not active, so that its header cannot be read.
     """
+    unknown = [layer.lv.name for layer in volume.layers if not layer.known and not layer.lv.active]
+    if unknown:
+        names = " ".join(f"{volume.vg}/{name}" for name in unknown)
+        reason = "it was written by another tool and is not active, so its chain is not known"
+        raise NotPossible(volume.target, reason, f"activate it first: lvchange -aey {names}")
     chain = volume.chain
     wrong = [text for layer in chain for text in contradictions(volume, layer)]
     if wrong:

@@ -9,6 +9,7 @@ A cut before 3 leaves an LV that says it holds nothing yet: recovery removes it.
 
 from __future__ import annotations
 
+from lvmqcow.errors import AlreadyExists
 from lvmqcow.intents import Creating
 from lvmqcow.model import VolumeGroup, index_tags
 from lvmqcow.names import Format, VolumeName, check_fits
@@ -37,6 +38,8 @@ def _plan(
     operation: str, vg: VolumeGroup, name: VolumeName, size_bytes: int, measure: Measure, fill: tuple[Step, ...]
 ) -> Plan:
     check_fits(vg.name, name)
+    if name in {volume.name for volume in vg.volumes}:  # be it only its snapshots: they would become ours
+        raise AlreadyExists("volume", name.text)
     require_free_name(vg, "volume", name.text, name.text)
     qcow2 = name.format is Format.QCOW2
     lv_size_bytes = whole_extents(measure(size_bytes) if qcow2 else size_bytes, vg.extent_size_bytes)

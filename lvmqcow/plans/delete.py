@@ -44,11 +44,10 @@ def plan_delete(vg: VolumeGroup, request: DeleteSnapshot, measure: Measure) -> P
 
     ``request.merge`` is ``pull``, ``push`` or ``seed``; what ``auto`` means was asked of the images before.
     """
+    child = only_child(vg, request)
     volume = vg.volume(request.volume)
-    require_qcow2(volume, "snapshots")
     snapshot = volume.snapshot(request.snapshot)
     chain = sound_chain(volume)
-    child = only_child(vg, request)
     below = chain[chain.index(child) :]
     pulling = request.merge is Merge.PULL or (request.merge is Merge.SEED and snapshot.parent is not None)
     intent = Pulling(child.lv.name) if pulling else Pushing(snapshot.lv.name, child.lv.name)
@@ -63,18 +62,17 @@ def only_child(vg: VolumeGroup, request: DeleteSnapshot) -> Layer:
 
     Raises:
         SnapshotHasChildren: there are several.
-        NotPossible: there is none, so the chain does not reach the snapshot.
+        NotPossible: the volume is raw, or the chain does not reach the snapshot.
+        VolumeNotFound, SnapshotNotFound, Corrupt.
     """
     volume = vg.volume(request.volume)
+    require_qcow2(volume, "snapshots")
     children = volume.children(volume.snapshot(request.snapshot))
     if len(children) > 1:
         raise SnapshotHasChildren(volume.target, request.snapshot, [child.lv.name for child in children])
-    if not children:
-        raise NotPossible(
-            volume.target,
-            f"nothing reads through snapshot {request.snapshot!r}",
-            f"`lvmqcow check {volume.target}` tells more",
-        )
+    if not children or children[0] not in volume.chain:
+        reason = f"the current layer does not read through snapshot {request.snapshot!r}"
+        raise NotPossible(volume.target, reason, f"`lvmqcow check {volume.target}` tells more")
     return children[0]
 
 

@@ -37,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker, and the profiles before Hypothesis looks for one."""
     config.addinivalue_line("markers", "real: needs root, loop devices and device-mapper (the lab)")
+    if hasattr(config, "workerinput") and config.option.basetemp:
+        # a worker in a lab has a /tmp of its own, without what the controller made in the machine's
+        Path(config.option.basetemp).parent.mkdir(parents=True, exist_ok=True)
     if config.getoption("hypothesis_profile", None):
         from lvmqcow.testing.profiles import register
 

@@ -114,6 +114,7 @@ class SimHost:
 
     def merge_cost(self, child_lv: str) -> MergeCost:
         argv = ("merge cost", child_lv)
+        self._view(child_lv, argv)
         child = self._qcow(child_lv, argv)
         below = self._qcow(child.backing, argv).blocks if child.backing else {}
         only_below = sum(block not in child.blocks for block in below)
@@ -237,10 +238,12 @@ class SimHost:
         self._require_room(step.lv, child.virtual_size_bytes, argv)
         self._put(step.lv, replace(child, backing=step.backing, blocks={**child.blocks, **differing}))
 
-    def _view(self, lv_name: str, argv: tuple[str, ...]) -> Blocks:
-        """The blocks a guest reads through an image."""
+    def _view(self, lv_name: str, argv: tuple[str, ...], above: tuple[str, ...] = ()) -> Blocks:
+        """The blocks a guest reads through an image, which lies below those ``above``."""
+        if lv_name in above:
+            raise CommandFailed(argv, 1, f"Backing file '{lv_name}' creates an infinite loop")
         image = self._qcow(lv_name, argv)
-        below = self._view(image.backing, argv) if image.backing else {}
+        below = self._view(image.backing, argv, (*above, lv_name)) if image.backing else {}
         last = image.virtual_size_bytes // BLOCK_BYTES
         return {block: byte for block, byte in {**below, **image.blocks}.items() if block < last}
 

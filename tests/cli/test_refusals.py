@@ -1,0 +1,75 @@
+"""Bad input is refused by its own error, before anything is looked at: these need no volume group and no root."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lvmqcow.cli import main
+
+VOLUME = "vg0/vm-100-disk-0.qcow2"
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("create", "vg0/disk", "--size", "1G"), "vm-<id>-<disk>"),
+        (("create", "vg0/vm-x-disk-0", "--size", "1G"), "vm-<id>-<disk>"),
+        (("create", "vg0/vm-100-a/b", "--size", "1G"), "vm-<id>-<disk>"),
+        (("create", "vg0/vm-100-x_tmeta", "--size", "1G"), "_tmeta"),
+        (("create", "vg0", "--size", "1G"), "VG/VOLUME"),
+        (("create", "-vg/vm-100-disk-0", "--size", "1G"), ""),
+        (("create", "v g/vm-100-disk-0", "--size", "1G"), "volume group name"),
+        (("create", VOLUME, "--size", "0"), "positive"),
+        (("create", VOLUME, "--size=-1G"), "positive"),
+        (("create", VOLUME, "--size", "ten"), "write it like 10G"),
+        (("create", VOLUME, "--size", "17T"), "more than 16 TiB"),
+        (("create", VOLUME, "--size", "1G", "--format", "raw"), "says qcow2, the request says raw"),
+        (("create", "vg0/vm-100-disk-0", "--size", "1G", "--format", "qcow2"), "says raw, the request says qcow2"),
+        (("loopvg", "create", "..", "--size", "1G"), "volume group name"),
+        (("list", "v;g"), "volume group name"),
+    ],
+)
+def test_a_request_that_can_never_be_done_exits_2_and_says_why(
+    argv: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = main(argv)
+    except SystemExit as usage:  # argparse's own
+        status = int(str(usage.code))
+    captured = capsys.readouterr()
+    assert status == 2
+    assert says in captured.err
+    assert captured.out == ""
+
+
+def test_with_json_an_error_is_one_line_of_json_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(("create", VOLUME, "--size", "0", "--json")) == 2
+    captured = capsys.readouterr()
+    document = json.loads(captured.err.splitlines()[0])
+    assert document["error"] == "InvalidSize"
+    assert document["exit_status"] == 2
+    assert captured.out == ""
+
+
+def test_a_missing_file_to_import_is_not_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(("import", "/no/such/file", VOLUME)) == 10
+    assert "/no/such/file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("missing", "package"), [("lvm", "lvm2"), ("qemu-img", "qemu-utils")])
+def test_a_missing_tool_is_named_with_its_package(
+    missing: str, package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None if name == missing else f"/usr/bin/{name}")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert main(("list", "vg0")) == 16
+    assert package in capsys.readouterr().err
+
+
+def test_not_being_root_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("shutil.which", lambda name, path=None: f"/usr/bin/{name}")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert main(("list", "vg0")) == 16
+    assert "root" in capsys.readouterr().err

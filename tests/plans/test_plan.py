@@ -1,0 +1,56 @@
+"""What holds for the plan of every operation."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from lvmqcow.intents import INTENT_PREFIX
+from lvmqcow.plans import plan
+from lvmqcow.requests import DeleteSnapshot, Merge
+from tests.sim.operations import OPERATIONS
+from tests.volumes import DISK, NEIGHBOUR, chain, inactive, planned, state, storage
+
+EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
+
+
+@EVERY_OPERATION
+def test_planning_touches_nothing_and_gives_the_same_plan_again(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host = start()
+    before = state(host)
+    assert planned(host, request) == planned(host, request)
+    assert state(host) == before
+
+
+@EVERY_OPERATION
+def test_a_plan_names_no_lv_of_another_volume(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    words = [word for argv in planned(start(), request).commands for word in argv]
+    assert not [word for word in words if NEIGHBOUR.text in word]
+    assert [word for word in words if request.volume.text in word]
+
+
+@EVERY_OPERATION
+def test_every_intent_that_is_set_is_dropped_or_removed_with_its_lv(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    made = [shlex.join(argv) for argv in planned(start(), request).commands]
+    setting = [at for at, command in enumerate(made) if f"--addtag {INTENT_PREFIX}" in command]
+    ending = [at for at, c in enumerate(made) if f"--deltag {INTENT_PREFIX}" in c or c.startswith("lvremove")]
+    assert not setting or (len(setting) == 1 and ending and setting[0] < ending[0])
+
+
+@EVERY_OPERATION
+def test_a_cut_is_undone_before_the_commit_point_and_finished_from_it_on(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    made = planned(start(), request)
+    assert 0 < made.commit_point <= len(made.steps)
+    assert made.outcome(made.commit_point - 1) == "undoes"
+    assert made.outcome(made.commit_point) == "finishes"
+
+
+@pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
+def test_a_plan_made_without_headers_is_the_same_when_the_tags_tell_all(merge: Merge) -> None:
+    host, request = inactive(chain(3)), DeleteSnapshot(DISK, "s2", merge)
+    assert plan(host.observe(), request, host.measure) == plan(storage(host).picture(), request, host.measure)

@@ -1,0 +1,22 @@
+"""Nothing may be left over when the tests of a kernel are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def traces() -> set[str]:
+    """Loop devices in use, device-mapper nodes, mounts."""
+    loops = {path.parts[3] for path in Path("/sys/block").glob("loop*/loop/backing_file")}
+    nodes = {str(node) for node in Path("/dev/mapper").glob("*")}
+    return loops | nodes | set(Path("/proc/self/mounts").read_text().splitlines())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    before = traces()
+    yield
+    assert traces() <= before

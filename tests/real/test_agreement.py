@@ -1,0 +1,94 @@
+"""The simulated host and the real one agree: what is proved on the first holds on the second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lvmqcow.errors import LvmqcowError
+from lvmqcow.model import LogicalVolume, VolumeGroup
+from lvmqcow.names import Format, parse_volume_name
+from lvmqcow.requests import Create, DeleteSnapshot, Merge, Remove, Request, Rollback, Snapshot
+from lvmqcow.testing.content import BLOCK_BYTES, Write
+from lvmqcow.testing.sim import SimHost
+from lvmqcow.testing.strategies import snapshot_names, volume_names, volume_sizes, writes
+from lvmqcow.testing.worlds import RealWorld, SimWorld, World
+
+pytestmark = pytest.mark.real
+
+SIZE_BYTES = 4 * 1024**2
+
+names = volume_names.map(parse_volume_name)
+requests: st.SearchStrategy[Request] = st.one_of(
+    st.builds(Create, names, volume_sizes),
+    st.builds(Snapshot, names, snapshot_names),
+    st.builds(Rollback, names, snapshot_names),
+    st.builds(DeleteSnapshot, names, snapshot_names, st.sampled_from([Merge.PULL, Merge.PUSH, Merge.SEED])),
+    st.builds(Remove, names),
+)
+
+
+@dataclass(frozen=True)
+class GuestWrites:
+    """Between two requests."""
+
+    writes: Sequence[Write]
+
+
+def outcome(world: World, request: Request) -> object:
+    """The plan that ran, or the class of the refusal."""
+    try:
+        return world.storage.apply(request).commands
+    except LvmqcowError as error:
+        return type(error)
+
+
+def comparable(lv: LogicalVolume) -> LogicalVolume:
+    return replace(lv, uuid="")
+
+
+def picture(world: World) -> VolumeGroup:
+    """Everything but the identifiers that LVM draws at random, headers included."""
+    seen = world.storage.picture()
+    return replace(seen, uuid="", logical_volumes=tuple(map(comparable, seen.logical_volumes)))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    history=st.lists(st.one_of(requests, st.builds(GuestWrites, writes(SIZE_BYTES // BLOCK_BYTES))), max_size=10),
+    snapshots=st.lists(snapshot_names, min_size=2, max_size=3, unique=True),
+    guest=st.lists(writes(SIZE_BYTES // BLOCK_BYTES), min_size=3, max_size=3),
+)
+def test_the_same_requests_lead_to_the_same_picture_and_content(
+    real_world: Callable[[], RealWorld],
+    history: list[Request | GuestWrites],
+    snapshots: list[str],
+    guest: list[list[Write]],
+) -> None:
+    real = real_world()
+    empty = real.host.observe()
+    sim = SimWorld(SimHost(empty.name, empty.free_bytes, empty.extent_size_bytes))
+    name = parse_volume_name("vm-100-disk-0.qcow2")
+    begin: list[Request | GuestWrites] = [Create(name, SIZE_BYTES)]
+    for snapshot, written in zip(snapshots, guest, strict=False):
+        begin += [GuestWrites(written), Snapshot(name, snapshot)]
+    for entry in [*begin, *history]:
+        if isinstance(entry, GuestWrites):
+            if sim.host.observe().lv(name.text):
+                size_bytes = sim.storage.volume(name.text).info().virtual_size_bytes
+                fitting = [write for write in entry.writes if (write.block + write.count) * BLOCK_BYTES <= size_bytes]
+                for world in (sim, real):
+                    if fitting:
+                        world.write(name.text, Format.QCOW2, fitting)
+        else:
+            assert outcome(sim, entry) == outcome(real, entry), entry
+    assert picture(sim) == picture(real)
+    for volume in picture(sim).volumes:
+        for layer in volume.layers:
+            expected = sim.host.read(layer.lv.name)
+            assert real.difference(layer.lv.name, volume.name.format, expected) is None
+    real.close()

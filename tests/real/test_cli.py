@@ -1,0 +1,265 @@
+"""The command line on a real volume group: exit statuses, JSON, and what stays untouched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lvmqcow.cli import main
+from lvmqcow.model import VolumeGroup
+from lvmqcow.testing.worlds import RealWorld
+
+pytestmark = pytest.mark.real
+
+DISK = "vm-100-disk-0.qcow2"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command wrote."""
+
+    stdout: str
+    stderr: str
+
+
+class Cli:
+    """Runs ``lvmqcow`` on one volume group, in this process: a start of Python is slow in the lab."""
+
+    def __init__(self, world: RealWorld, capsys: pytest.CaptureFixture[str]) -> None:
+        self.world = world
+        self.vg = world.host.vg
+        self._capsys = capsys
+
+    def __call__(self, *argv: str, expect: int = 0) -> Said:
+        """Run it; ``{vg}`` in a word is the volume group."""
+        words = [word.replace("{vg}", self.vg) for word in argv]
+        try:
+            status = main(words)
+        except SystemExit as usage:  # argparse's own
+            status = int(str(usage.code))
+        said = Said(*self._capsys.readouterr())
+        assert status == expect, f"{words}: {status}, {said}"
+        return said
+
+    def json(self, *argv: str) -> dict[str, Any]:
+        """What it prints with ``--json``."""
+        document: dict[str, Any] = json.loads(self(*argv, "--json").stdout)
+        return document
+
+    def snapshots(self) -> list[str]:
+        """Of the first volume that is listed."""
+        snapshots: list[str] = self.json("list", "{vg}")["volumes"][0]["snapshots"]
+        return snapshots
+
+    def picture(self) -> VolumeGroup:
+        return self.world.host.observe()
+
+
+@pytest.fixture
+def cli(real_world: Callable[[], RealWorld], capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
+    """The command line on an empty volume group."""
+    world = real_world()
+    yield Cli(world, capsys)
+    world.close()
+
+
+@pytest.fixture
+def with_snapshots(cli: Cli) -> Cli:
+    """The same, with a volume that has the snapshots s1 and s2."""
+    volume = cli.world.storage.create(DISK, 8 * 1024**2)
+    volume.snapshot("s1")
+    volume.snapshot("s2")
+    return cli
+
+
+def test_list_and_info_give_the_fields_that_programs_rely_on(with_snapshots: Cli) -> None:
+    (listed,) = with_snapshots.json("list", "{vg}")["volumes"]
+    assert listed == {
+        "name": DISK,
+        "format": "qcow2",
+        "virtual_size_bytes": 8 * 1024**2,
+        "lv_size_bytes": 3 * 12 * 1024**2,
+        "snapshots": ["s1", "s2"],
+    }
+    info = with_snapshots.json("info", f"{{vg}}/{DISK}")
+    layers = info.pop("layers")
+    assert info == listed
+    assert [(layer["lv"], layer["parent"], layer["lv_size_bytes"], layer["allocated_bytes"]) for layer in layers] == [
+        (DISK, f"snap-s2-{DISK}", 12 * 1024**2, 0),
+        (f"snap-s2-{DISK}", f"snap-s1-{DISK}", 12 * 1024**2, 0),
+        (f"snap-s1-{DISK}", None, 12 * 1024**2, 0),
+    ]
+
+
+def test_path_is_the_device_of_the_volume_or_of_a_snapshot(with_snapshots: Cli) -> None:
+    assert with_snapshots("path", f"{{vg}}/{DISK}").stdout.strip() == f"/dev/{with_snapshots.vg}/{DISK}"
+    snapshot = with_snapshots("path", f"{{vg}}/{DISK}", "s1").stdout.strip()
+    assert Path(snapshot).is_block_device()
+
+
+@pytest.mark.parametrize(
+    ("argv", "status"),
+    [
+        (("create", "{vg}/vm-100-disk-0.qcow2", "--size", "8M"), 15),
+        (("create", "{vg}/vm-101-disk-0.qcow2", "--size", "1T"), 12),
+        (("create", "{vg}/vm-101-disk-0", "--size", "1T"), 12),
+        (("snapshot", "{vg}/vm-100-disk-0.qcow2", "s1"), 15),
+        (("snapshot", "{vg}/vm-100-disk-0.qcow2", "current"), 2),
+        (("snapshot", "{vg}/vm-100-disk-0.qcow2", "x_tdata"), 2),
+        (("snapshot", "{vg}/vm-100-disk-0.qcow2", "-s"), 2),
+        (("snapshot", "{vg}/vm-100-disk-0.qcow2", "s" * 100), 2),
+        (("snapshot", "{vg}/vm-100-disk-0.qcow2", "s-vm-100"), 2),
+        (("snapshot", "{vg}/vm-101-disk-0.qcow2", "s1"), 10),
+        (("snapshot", "no-such-vg/vm-100-disk-0.qcow2", "s1"), 10),
+        (("rollback", "{vg}/vm-100-disk-0.qcow2", "s1"), 13),
+        (("rollback", "{vg}/vm-100-disk-0.qcow2", "s3"), 10),
+        (("delete-snapshot", "{vg}/vm-100-disk-0.qcow2", "s3"), 10),
+        (("delete-snapshot", "{vg}/vm-100-disk-0.qcow2", "current"), 10),
+        (("remove", "{vg}/vm-101-disk-0.qcow2"), 10),
+        (("info", "{vg}/vm-101-disk-0.qcow2"), 10),
+        (("path", "{vg}/vm-100-disk-0.qcow2", "s3"), 10),
+        (("check", "{vg}/vm-101-disk-0.qcow2"), 10),
+        (("list", "no-such-vg"), 10),
+        (("loopvg", "destroy", "no-such-vg"), 10),
+    ],
+)
+def test_a_refusal_has_its_status_and_touches_nothing(with_snapshots: Cli, argv: Sequence[str], status: int) -> None:
+    before = with_snapshots.picture()
+    refused = with_snapshots(*argv, expect=status)
+    assert refused.stdout == ""
+    assert refused.stderr.strip()
+    assert with_snapshots.picture() == before
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("create", "{vg}/vm-101-disk-0", "--size", "8M"),
+        ("snapshot", "{vg}/vm-100-disk-0.qcow2", "s3"),
+        ("rollback", "{vg}/vm-100-disk-0.qcow2", "s2"),
+        ("delete-snapshot", "{vg}/vm-100-disk-0.qcow2", "s1"),
+        ("remove", "{vg}/vm-100-disk-0.qcow2"),
+        ("recover", "{vg}"),
+    ],
+)
+def test_a_dry_run_prints_what_then_runs_and_touches_nothing(with_snapshots: Cli, argv: Sequence[str]) -> None:
+    before = with_snapshots.picture()
+    printed = with_snapshots(*argv, "--dry-run").stdout.splitlines()
+    assert with_snapshots.picture() == before
+    trace = with_snapshots(*argv, "--verbose").stderr.splitlines()
+    ran = [line.removeprefix("+ ") for line in trace if line.startswith("+ ")]
+    changing = [line for line in ran if not line.startswith(("fullreport", "qemu-img measure", "qemu-img map"))]
+    assert printed == changing
+
+
+def test_the_commands_of_a_dry_run_do_the_job_when_pasted(with_snapshots: Cli) -> None:
+    printed = with_snapshots("snapshot", f"{{vg}}/{DISK}", "s3", "--dry-run").stdout
+    subprocess.run(["sh", "-e"], input=printed, text=True, check=True, capture_output=True)
+    assert with_snapshots.snapshots() == ["s1", "s2", "s3"]
+    with_snapshots("check", "{vg}")
+
+
+def test_both_ways_to_talk_to_lvm_make_the_same_volume(cli: Cli) -> None:
+    for vmid, lvm in ((100, "shell"), (200, "process")):
+        for verb in (("create",), ("snapshot", "s1"), ("snapshot", "s2"), ("delete-snapshot", "s1")):
+            size = ("--size", "8M") if verb == ("create",) else ()
+            cli(verb[0], f"{{vg}}/vm-{vmid}-disk-0.qcow2", *verb[1:], *size, "--lvm", lvm)
+    one, other = (
+        [
+            (lv.name, lv.size_bytes, sorted(lv.tags), lv.active)
+            for lv in cli.picture().logical_volumes
+            if f"vm-{vmid}-" in lv.name
+        ]
+        for vmid in (100, 200)
+    )
+    assert str(one).replace("vm-100", "vm-200") == str(other)
+
+
+def test_import_takes_the_very_bytes(cli: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "disk.raw"
+    source.write_bytes(os.urandom(3 * 1024**2) + bytes(1024**2) + os.urandom(512))
+    for name in ("vm-100-disk-0.qcow2", "vm-100-disk-1"):
+        cli("import", str(source), f"{{vg}}/{name}")
+        image_format = "qcow2" if name.endswith(".qcow2") else "raw"
+        compare = ("qemu-img", "compare", "-f", "raw", "-F", image_format, str(source), f"/dev/{cli.vg}/{name}")
+        subprocess.run(compare, check=True, capture_output=True)
+
+
+def test_a_raw_volume_reads_zeros_whatever_was_there(cli: Cli) -> None:
+    cli("create", "{vg}/vm-100-disk-0", "--size", "16M")
+    device = Path(f"/dev/{cli.vg}/vm-100-disk-0")
+    device.write_bytes(b"\xaa" * 16 * 1024**2)
+    cli("remove", "{vg}/vm-100-disk-0")
+    cli("create", "{vg}/vm-100-disk-1", "--size", "16M")
+    assert not any(Path(f"/dev/{cli.vg}/vm-100-disk-1").read_bytes())
+
+
+def test_a_cut_operation_is_found_refused_and_recovered(with_snapshots: Cli) -> None:
+    lines = with_snapshots("snapshot", f"{{vg}}/{DISK}", "s3", "--dry-run").stdout.splitlines()
+    subprocess.run(["sh", "-e"], input="\n".join(lines[:3]), text=True, check=True, capture_output=True)
+    found = with_snapshots("check", "{vg}", expect=13)
+    assert "recover" in found.stdout
+    with_snapshots("snapshot", f"{{vg}}/{DISK}", "s4", "--no-recover", expect=13)
+    said = with_snapshots("snapshot", f"{{vg}}/{DISK}", "s4").stderr
+    assert "finish snapshot" in said
+    assert with_snapshots.snapshots() == ["s1", "s2", "s3", "s4"]
+    assert "nothing to do" in with_snapshots("recover", "{vg}").stderr
+
+
+def test_a_locked_volume_names_its_holder_and_a_neighbour_is_free(with_snapshots: Cli) -> None:
+    target = f"{with_snapshots.vg}--{DISK}"
+    lock = f"/run/lock/lvmqcow/{target}"
+    holder = subprocess.Popen(
+        ["flock", lock, "sh", "-c", "echo held; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with_snapshots("snapshot", f"{{vg}}/{DISK}", "s3", expect=11)
+    with_snapshots("create", "{vg}/vm-101-disk-0.qcow2", "--size", "8M")
+    holder.communicate()
+    with_snapshots("snapshot", f"{{vg}}/{DISK}", "s3")
+
+
+def test_ctrl_c_exits_130_and_the_volume_recovers(cli: Cli) -> None:
+    cli("create", f"{{vg}}/{DISK}", "--size", "256M")
+    cli("snapshot", f"{{vg}}/{DISK}", "s1")
+    device = f"/dev/{cli.vg}/{DISK}"
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 200M", device], check=True, capture_output=True)
+    argv = ("delete-snapshot", f"{cli.vg}/{DISK}", "s1", "--merge", "push", "--verbose")
+    running = subprocess.Popen([sys.executable, "-m", "lvmqcow", *argv], stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("+ qemu-img commit"):
+            break
+    running.send_signal(signal.SIGINT)
+    said = running.communicate()[1]
+    assert running.returncode == 130, said
+    assert "recover" in said
+    cli("recover", "{vg}")
+    cli("check", "{vg}")
+    assert cli.snapshots() == []
+    read = subprocess.run(
+        ["qemu-io", "-r", "-f", "qcow2", "-c", "read -P 7 0 200M", device], capture_output=True, text=True, check=True
+    )
+    assert "verification failed" not in read.stdout
+
+
+def test_a_call_takes_less_than_60_mb(with_snapshots: Cli) -> None:
+    measured = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    target = f"{with_snapshots.vg}/{DISK}"
+    for argv in (("info", target), ("delete-snapshot", target, "s1")):
+        command = (sys.executable, "-c", measured, sys.executable, "-m", "lvmqcow", *argv)
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert int(printed.splitlines()[-1]) < 60 * 1024  # KiB

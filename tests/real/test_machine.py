@@ -1,0 +1,17 @@
+"""The state machine on real volume groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from lvmqcow.testing.run import run_machine
+from lvmqcow.testing.worlds import RealWorld
+
+pytestmark = pytest.mark.real
+
+
+@pytest.mark.parametrize("shard", range(8))
+def test_no_sequence_of_operations_loses_a_byte(real_world: Callable[[], RealWorld], shard: int) -> None:
+    assert run_machine(real_world, shard=shard) > 0

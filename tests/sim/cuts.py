@@ -1,0 +1,92 @@
+"""Every state that a cut of a plan can leave on a simulated host.
+
+A cut falls between two steps, or inside one: lvm2 works through the LVs of one command one by one, in an order of its
+own, and qemu-img may have copied a part, or written the header before the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from lvmqcow.plans import Plan
+from lvmqcow.steps import (
+    LvActivate,
+    LvDeactivate,
+    LvRemove,
+    LvTag,
+    LvZero,
+    QcowCommit,
+    QcowCreate,
+    QcowRebase,
+    Step,
+)
+from lvmqcow.testing.content import runs
+from lvmqcow.testing.sim import SimHost
+from tests.volumes import run
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A plan of which ``done`` steps are done, and what that left. ``inside`` says that the next one was begun."""
+
+    plan: Plan
+    done: int
+    inside: bool
+    host: SimHost
+
+    def __str__(self) -> str:
+        begun = f", {type(self.plan.steps[self.done]).__name__} begun" if self.inside else ""
+        return f"{self.plan.operation} cut after {self.done} of {len(self.plan.steps)} steps{begun}"
+
+
+def cuts(host: SimHost, plan: Plan) -> Iterator[Cut]:
+    """Every cut of ``plan`` run on ``host``, the one before its first step and the one after its last among them.
+
+    ``host`` stays as it is, and every cut has a host of its own, to be changed at will.
+    """
+    running = host.copy()
+    for done, step in enumerate(plan.steps):
+        yield Cut(plan, done, False, running.copy())
+        for half in begun(running, step):
+            yield Cut(plan, done, True, half)
+        running.run(step)
+    yield Cut(plan, len(plan.steps), False, running)
+
+
+def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
+    """What a step that was cut inside may leave, where that is neither nothing nor all."""
+    match step:
+        case LvTag() | LvRemove() | LvActivate() | LvDeactivate():
+            for count in range(1, len(step.lvs)):
+                for lvs in combinations(step.lvs, count):
+                    yield run(host, replace(step, lvs=lvs))
+        case QcowCreate():
+            yield run(host, LvZero(step.lv))  # no header: the first cluster is gone
+            yield run(host, QcowCreate(step.lv, 0))  # QEMU writes a small image without backing first
+        case QcowCommit():
+            backing = host.headers([step.lv])[step.lv].backing
+            assert backing is not None
+            yield _half_written(host, backing, step.lv)
+        case QcowRebase():
+            copied = _half_written(host, step.lv, step.lv)
+            yield copied.copy()
+            yield _header_first(copied, step)
+            yield _header_first(host, step)
+
+
+def _half_written(host: SimHost, to: str, content_of: str) -> SimHost:
+    """Half of what one image reads is written into another (or into itself, as a copy of what it read through)."""
+    twin = host.copy()
+    blocks = host.read(content_of).blocks
+    some = sorted(blocks)[: (len(blocks) + 1) // 2]
+    twin.guest_write(to, runs({block: blocks[block] for block in some}))
+    return twin
+
+
+def _header_first(host: SimHost, step: QcowRebase) -> SimHost:
+    """The header names the new backing image, and the data that was to be copied is not there."""
+    twin = host.copy()
+    twin._put(step.lv, replace(twin._qcow(step.lv, ("rebase", step.lv)), backing=step.backing))
+    return twin

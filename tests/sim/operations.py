@@ -1,0 +1,90 @@
+"""Every operation at every place where it differs, and what it should make of what a volume holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from lvmqcow.names import Format, VolumeName
+from lvmqcow.requests import Create, DeleteSnapshot, Import, Merge, Remove, Request, Rollback, Snapshot
+from lvmqcow.testing.content import Content
+from lvmqcow.testing.sim import SimHost
+from tests.volumes import DISK, FILES, MIB, NEIGHBOUR, RAW, VARIANTS, chain, grown, inactive, raw_volume, source, tight
+
+Contents = Mapping[str | None, Content]
+
+DEEPEST = 4
+
+_NEW: dict[str, Request] = {
+    **{f"create {name}": Create(name, 4 * MIB) for name in (DISK, RAW)},
+    **{
+        f"import a {file_format} file as {name}": Import(name, 4 * MIB, source(file_format), file_format)
+        for name in (DISK, RAW)
+        for file_format in Format
+    },
+}
+_ON_A_CHAIN: dict[str, tuple[int, Request]] = {
+    **{f"snapshot over {depth}": (depth, Snapshot(DISK, "new")) for depth in range(DEEPEST)},
+    **{f"rollback of {depth}": (depth, Rollback(DISK, f"s{depth}")) for depth in range(1, DEEPEST + 1)},
+    **{
+        f"delete {number} of {depth} by {merge}": (depth, DeleteSnapshot(DISK, f"s{number}", merge))
+        for depth in range(1, DEEPEST + 1)
+        for number in range(1, depth + 1)
+        for merge in (Merge.PULL, Merge.PUSH)
+    },
+    **{f"remove with {depth}": (depth, Remove(DISK)) for depth in range(DEEPEST + 1)},
+}
+_ON_A_GROWN_ONE: dict[str, tuple[int, Request]] = {
+    name: (depth, request) for name, (depth, request) in _ON_A_CHAIN.items() if 1 <= depth <= 2
+}
+_IN_TIGHT_LVS = {
+    name: (depth, request) for name, (depth, request) in _ON_A_CHAIN.items() if name.startswith("delete 1 of 1")
+}
+
+_Table = Mapping[str, tuple[Callable[[], SimHost], Request]]
+
+
+def _on(starts: Mapping[str, tuple[int, Request]], start: Callable[[int], SimHost], words: str) -> _Table:
+    return {
+        f"{name}{words}, {variant}": (partial(_met, start, depth, meet), request)
+        for name, (depth, request) in starts.items()
+        for variant, meet in VARIANTS.items()
+    }
+
+
+def _met(start: Callable[[int], SimHost], depth: int, meet: Callable[[SimHost], SimHost]) -> SimHost:
+    return meet(chain(1, start(depth), NEIGHBOUR))
+
+
+OPERATIONS: _Table = {
+    **{name: (lambda: chain(1, None, NEIGHBOUR), request) for name, request in _NEW.items()},
+    "remove raw": (lambda: raw_volume(chain(1, None, NEIGHBOUR)), Remove(RAW)),
+    "remove raw, inactive": (lambda: inactive(raw_volume(chain(1, None, NEIGHBOUR))), Remove(RAW)),
+    **_on(_ON_A_CHAIN, chain, ""),
+    **_on(_ON_A_GROWN_ONE, grown, ", grown"),
+    **_on(_IN_TIGHT_LVS, lambda depth: tight(), ", in tight LVs"),
+}
+"""By name: the volume group as the operation meets it, another volume beside, and what is asked."""
+
+
+def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> Contents:
+    """What a volume holds after an operation: said by nobody's code but this."""
+    match request:
+        case Create():
+            return {None: Content(made_bytes)}
+        case Import():
+            return {None: replace(FILES[request.source], size_bytes=made_bytes)}
+        case Snapshot():
+            return {**before, request.snapshot: before[None]}
+        case Rollback():
+            return {**before, None: before[request.snapshot]}
+        case DeleteSnapshot():
+            return {snapshot: content for snapshot, content in before.items() if snapshot != request.snapshot}
+        case Remove():
+            return {}
+
+
+def lv_names(name: VolumeName, contents: Contents) -> set[str]:
+    """The logical volumes of a volume with those contents, and not one more."""
+    return {f"snap-{snapshot}-{name}" if snapshot else name.text for snapshot in contents}

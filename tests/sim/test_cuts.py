@@ -1,0 +1,101 @@
+"""A cut anywhere, in any operation or in its recovery, loses nothing and leaves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from lvmqcow.checks import Severity
+from lvmqcow.model import VolumeGroup
+from lvmqcow.names import VolumeName
+from lvmqcow.testing.sim import SimHost
+from tests.sim.cuts import cuts
+from tests.sim.operations import OPERATIONS, Contents, expected, lv_names
+from tests.volumes import NEIGHBOUR, active, contents, inactive, intents, planned, run, storage
+
+EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
+
+
+def recovered(host: SimHost, name: VolumeName) -> SimHost:
+    twin = host.copy()
+    storage(twin).recover(name.text)
+    return twin
+
+
+def layout(picture: VolumeGroup, *, index: bool) -> Mapping[str, tuple[int, frozenset[str]]]:
+    """Every LV with its size and tags, with or without the tags of the index."""
+    return {
+        lv.name: (lv.size_bytes, lv.tags if index else lv.tags - frozenset(lv.index_tags))
+        for lv in picture.logical_volumes
+    }
+
+
+def require_whole(host: SimHost, name: VolumeName, wanted: Contents, where: str) -> None:
+    """A volume holds what it should, and nothing is unfinished, wrong or left over."""
+    assert contents(host, name) == wanted, where
+    assert host.observe().lv_names == lv_names(name, wanted) | lv_names(NEIGHBOUR, contents(host, NEIGHBOUR)), where
+    assert intents(host) == [], where
+    assert storage(host).plan_recovery(name.text).steps == (), where
+    assert storage(active(host)).check() == (), where
+
+
+@EVERY_OPERATION
+def test_an_operation_does_what_it_says_and_leaves_activation_as_it_was(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host = start()
+    before, beside = contents(host, request.volume), contents(host, NEIGHBOUR)
+    after = run(host, *planned(host, request).steps)
+    require_whole(after, request.volume, expected(request, before), operation)
+    assert contents(after, NEIGHBOUR) == beside
+    was_active = {lv.active for lv in host.observe().logical_volumes}
+    assert {lv.active for lv in after.observe().logical_volumes} == was_active
+
+
+@EVERY_OPERATION
+def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after(
+    operation: str, record_property: Callable[[str, object], None]
+) -> None:
+    start, request = OPERATIONS[operation]
+    host = start()
+    name, plan = request.volume, planned(host, request)
+    before, beside = contents(host, name), contents(host, NEIGHBOUR)
+    finished = layout(run(host, *plan.steps).observe(), index=True)
+    positions = 0
+    for cut in cuts(host, plan):
+        undone = cut.done < plan.commit_point
+        wanted = before if undone else expected(request, before)
+        for met in (cut.host, inactive(cut.host)):  # the process died, or the machine
+            for again in cuts(met, storage(met).plan_recovery(name.text)):
+                where = f"{cut}; {again}"
+                whole = recovered(again.host, name)
+                require_whole(whole, name, wanted, where)
+                assert contents(whole, NEIGHBOUR) == beside, where
+                if undone:
+                    assert layout(whole.observe(), index=False) == layout(host.observe(), index=False), where
+                else:
+                    assert layout(whole.observe(), index=True) == finished, where
+                positions += 1
+    record_property("positions", positions)
+    assert positions >= 2 * (len(plan.steps) + 1)
+
+
+@EVERY_OPERATION
+def test_a_cut_is_reported_as_unfinished_and_not_as_damage(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host = start()
+    for cut in cuts(host, planned(host, request)):
+        found = storage(cut.host).check()
+        severities = {finding.severity for finding in found}
+        unfinished = bool(storage(cut.host).plan_recovery(request.volume.text).steps)
+        assert severities == ({Severity.UNFINISHED} if unfinished else set()), f"{cut}: {found}"
+
+
+def test_the_enumeration_has_not_become_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    every = [cut for start, request in OPERATIONS.values() for cut in cuts(start(), planned(start(), request))]
+    inside = sum(cut.inside for cut in every)
+    with capsys.disabled():
+        print(f"\n{len(OPERATIONS)} operations, {len(every)} cuts, {inside} of them inside a step")
+    assert len(OPERATIONS) >= 100
+    assert len(every) >= 1000
+    assert inside >= 400

@@ -1,0 +1,176 @@
+"""The state machine on simulated volume groups: it finds nothing in ours, and it finds every planted defect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from lvmqcow.errors import LvmqcowError
+from lvmqcow.qemu_img import Progress
+from lvmqcow.steps import (
+    LvDeactivate,
+    LvRemove,
+    LvRename,
+    LvTag,
+    LvZero,
+    QcowCommit,
+    QcowCreate,
+    QcowRebase,
+    Step,
+)
+from lvmqcow.testing.content import Blocks, Write
+from lvmqcow.testing.machine import machine
+from lvmqcow.testing.sim import SimHost
+from lvmqcow.testing.worlds import SimWorld
+
+Run = Callable[[Step], None]
+Defect = Callable[[SimHost, Step, Run], None]
+
+
+def test_no_sequence_of_operations_loses_a_byte() -> None:
+    run_state_machine_as_test(machine(SimWorld), settings=settings(stateful_step_count=30))
+
+
+class Defective(SimHost):
+    """A volume group with a planted defect: it stands between every step and what the step does."""
+
+    def __init__(self, defect: Defect) -> None:
+        super().__init__()
+        self._defect = defect
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        self._defect(self, step, super().run)
+
+
+def a_rebase_that_does_not_copy(host: SimHost, step: Step, run: Run) -> None:
+    if isinstance(step, QcowRebase):
+        host._put(step.lv, replace(host._qcow(step.lv, ()), backing=step.backing))
+    else:
+        run(step)
+
+
+def a_rebase_that_leaves_the_old_name(host: SimHost, step: Step, run: Run) -> None:
+    before = host._qcow(step.lv, ()).backing if isinstance(step, QcowRebase) else None
+    run(step)
+    if isinstance(step, QcowRebase):
+        host._put(step.lv, replace(host._qcow(step.lv, ()), backing=before))
+
+
+def a_commit_that_forgets_a_block(host: SimHost, step: Step, run: Run) -> None:
+    if isinstance(step, QcowCommit):
+        child = host._qcow(step.lv, ())
+        last = max(child.blocks, default=None)
+        host._put(
+            step.lv, replace(child, blocks={block: byte for block, byte in child.blocks.items() if block != last})
+        )
+    run(step)
+
+
+def a_rename_that_swaps_content(host: SimHost, step: Step, run: Run) -> None:
+    run(step)
+    if isinstance(step, LvRename):
+        renamed = host._lvs[step.to]
+        name, other = next((name, lv) for name, lv in host._lvs.items() if name != step.to or len(host._lvs) == 1)
+        host._lvs[step.to] = replace(renamed, image=replace(renamed.image, blocks=other.image.blocks))
+        host._lvs[name] = replace(other, image=replace(other.image, blocks=renamed.image.blocks))
+
+
+def an_lvremove_that_removes_nothing(host: SimHost, step: Step, run: Run) -> None:
+    if not isinstance(step, LvRemove):
+        run(step)
+
+
+def an_lvremove_that_removes_one_more(host: SimHost, step: Step, run: Run) -> None:
+    run(step)
+    rest = sorted(host.observe().lv_names)
+    if isinstance(step, LvRemove) and rest:
+        run(LvRemove((rest[0],)))
+
+
+def old_bytes_in_the_first_block_of_a_new_image(host: SimHost, step: Step, run: Run) -> None:
+    run(step)
+    if isinstance(step, QcowCreate) and step.backing is None:
+        host.guest_write(step.lv, [Write(0, 1, 0xAA)])
+
+
+def old_bytes_in_a_raw_volume(host: SimHost, step: Step, run: Run) -> None:
+    if not isinstance(step, LvZero):
+        run(step)
+
+
+def an_overlay_over_nothing(host: SimHost, step: Step, run: Run) -> None:
+    run(replace(step, backing=None) if isinstance(step, QcowCreate) else step)
+
+
+def a_rollback_that_keeps_what_was_written(host: SimHost, step: Step, run: Run) -> None:
+    kept: Blocks = {}
+    if isinstance(step, QcowCreate) and step.lv in host.headers(host.observe().lv_names):
+        kept = host._qcow(step.lv, ()).blocks
+    run(step)
+    if kept and isinstance(step, QcowCreate):
+        host._put(step.lv, replace(host._qcow(step.lv, ()), blocks=kept))
+
+
+def a_tag_that_is_not_dropped(host: SimHost, step: Step, run: Run) -> None:
+    run(replace(step, drop=()) if isinstance(step, LvTag) else step)
+
+
+def an_lv_left_inactive(host: SimHost, step: Step, run: Run) -> None:
+    run(step)
+    if isinstance(step, LvRename):
+        run(LvDeactivate((step.to,)))
+
+
+def an_image_of_another_size(host: SimHost, step: Step, run: Run) -> None:
+    run(replace(step, virtual_size_bytes=step.virtual_size_bytes + 512) if isinstance(step, QcowCreate) else step)
+
+
+DEFECTS: list[Defect] = [
+    a_rebase_that_does_not_copy,
+    a_rebase_that_leaves_the_old_name,
+    a_commit_that_forgets_a_block,
+    a_rename_that_swaps_content,
+    an_lvremove_that_removes_nothing,
+    an_lvremove_that_removes_one_more,
+    old_bytes_in_the_first_block_of_a_new_image,
+    old_bytes_in_a_raw_volume,
+    an_overlay_over_nothing,
+    a_rollback_that_keeps_what_was_written,
+    a_tag_that_is_not_dropped,
+    an_lv_left_inactive,
+    an_image_of_another_size,
+]
+
+
+def harmless(host: SimHost, step: Step, run: Run) -> None:
+    run(step)
+
+
+def search(defect: Defect, examples: int) -> None:
+    """Look for a failure without shrinking it: the same search every time."""
+    run_state_machine_as_test(
+        machine(lambda: SimWorld(Defective(defect))),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=30,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
+def test_the_machine_finds_a_planted_defect(defect: Defect) -> None:
+    with pytest.raises((AssertionError, LvmqcowError, pytest.fail.Exception)):
+        search(defect, examples=500)
+
+
+def test_the_machine_finds_nothing_where_nothing_is_planted() -> None:
+    search(harmless, examples=20)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import re
+
+import pytest
+
+from lvmqcow import errors
+from lvmqcow.errors import (
+    AlreadyExists,
+    CommandFailed,
+    Corrupt,
+    FormatMismatch,
+    Interrupted,
+    InvalidName,
+    InvalidSize,
+    Locked,
+    LvmqcowError,
+    NewerSnapshots,
+    NoSpace,
+    NotPossible,
+    OperationCut,
+    RecoveryNeeded,
+    SnapshotHasChildren,
+    SnapshotNotFound,
+    SourceNotFound,
+    UnfitMachine,
+    VolumeGroupNotFound,
+    VolumeNotFound,
+)
+
+FAILED = CommandFailed(("lvremove", "vg/a b"), 5, "  Failed to find\n")
+EXAMPLES: list[tuple[LvmqcowError, list[str]]] = [
+    (FAILED, ["`lvremove 'vg/a b'`", "status 5", "Failed to find"]),
+    (CommandFailed(("x",), 1, ""), ["no reason"]),
+    (
+        OperationCut("snapshot", "vg/v", 2, 4, FAILED, "undoes"),
+        ["snapshot of vg/v", "2 of 4", "Failed to find", "lvmqcow recover vg/v", "undoes"],
+    ),
+    (InvalidName("snapshot", "a/b", "no slashes"), ["snapshot", "'a/b'", "no slashes"]),
+    (InvalidSize("-1", "too small"), ["'-1'", "too small"]),
+    (FormatMismatch("x.qcow2", "qcow2", "raw"), ["'x.qcow2'", "qcow2", "raw"]),
+    (VolumeGroupNotFound("vg"), ["'vg'"]),
+    (VolumeNotFound("vg", "v"), ["vg/v", "lvmqcow list vg"]),
+    (SnapshotNotFound("vg/v", "s3", ["s1", "s2"]), ["vg/v", "'s3'", "s1, s2"]),
+    (SnapshotNotFound("vg/v", "s3", []), ["it has none"]),
+    (SourceNotFound("/srv/x", "No such file"), ["/srv/x", "No such file"]),
+    (Locked("vg/v", "process 7", 1.5), ["vg/v", "process 7", "1.5 s"]),
+    (NoSpace("vg", 100, 50), ["vg", "100", "50", "vgextend vg"]),
+    (NotPossible("vg/v", "it is raw", "convert it"), ["vg/v", "it is raw", "convert it"]),
+    (NewerSnapshots("vg/v", "s1", ["s2", "s3"]), ["vg/v", "'s1'", "s2, s3", "delete the newer"]),
+    (SnapshotHasChildren("vg/v", "s1", ["a", "b"]), ["vg/v", "'s1'", "a, b", "all but one"]),
+    (RecoveryNeeded("vg/v", "undo snapshot"), ["vg/v", "undo snapshot", "lvmqcow recover vg/v"]),
+    (Corrupt("vg/v", ["one", "two"]), ["vg/v", "one; two", "lvmqcow check vg/v"]),
+    (AlreadyExists("volume", "v"), ["volume", "'v'"]),
+    (UnfitMachine("qemu-img is missing", "install it"), ["qemu-img is missing", "install it"]),
+    (Interrupted("qemu-img"), ["qemu-img"]),
+]
+ERRORS = pytest.mark.parametrize(
+    ("error", "facts"), EXAMPLES, ids=lambda value: type(value).__name__ if isinstance(value, Exception) else ""
+)
+
+
+def classes() -> set[type[LvmqcowError]]:
+    return {value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, LvmqcowError)}
+
+
+def drawn() -> dict[str, tuple[str | None, str]]:
+    """The tree of the module's docstring: each class with its parent, and its exit status as drawn."""
+    tree: dict[str, tuple[str | None, str]] = {}
+    above: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        match = re.fullmatch(r"    ([ │├└─]*)([A-Z]\w+)(?: +(\d+|\*))?(?:  .*)?", line)
+        if match:
+            depth, name = len(match[1]), match[2]
+            above = [(other, parent) for other, parent in above if other < depth]
+            tree[name] = (above[-1][1] if above else None, match[3] or "")
+            above.append((depth, name))
+    return tree
+
+
+def test_the_tree_in_the_docstring_has_every_class_and_no_other() -> None:
+    assert set(drawn()) == {error.__name__ for error in classes()} == set(errors.__all__)
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_the_tree_in_the_docstring_is_that_of_the_classes(name: str) -> None:
+    error: type[LvmqcowError] = getattr(errors, name)
+    parent, status = drawn()[name]
+    if parent is None:
+        assert error is LvmqcowError
+    else:
+        assert error.__base__ is getattr(errors, parent)
+    if status.isdecimal():
+        assert error.exit_status == int(status)
+    elif status == "":
+        assert "exit_status" not in vars(error), f"the tree says that {name} exits as {parent}"
+
+
+def test_each_exit_status_above_1_means_one_branch_of_the_tree() -> None:
+    owners = [error for error in classes() if "exit_status" in vars(error)]
+    assert len({error.exit_status for error in owners}) == len(owners)
+
+
+def test_every_error_that_can_be_raised_has_an_example_here() -> None:
+    abstract = {errors.LvmqcowError, errors.InvalidRequest, errors.NotFound}
+    assert {type(error) for error, _ in EXAMPLES} == classes() - abstract
+
+
+@ERRORS
+def test_an_error_names_its_facts_and_what_to_do(error: LvmqcowError, facts: list[str]) -> None:
+    for fact in facts:
+        assert fact in str(error)
+
+
+@ERRORS
+def test_an_error_survives_a_copy_and_the_way_to_another_process(error: LvmqcowError, facts: list[str]) -> None:
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert type(twin) is type(error)
+        assert str(twin) == str(error)
+        assert {name: str(value) for name, value in vars(twin).items()} == {
+            name: str(value) for name, value in vars(error).items()
+        }

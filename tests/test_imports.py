@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lvmqcow.errors import Corrupt, FormatMismatch, InvalidSize, SourceNotFound
+from lvmqcow.imports import inspect
+from lvmqcow.names import Format
+from lvmqcow.qcow2 import parse_header
+from lvmqcow.requests import Import
+from lvmqcow.testing.sim import SimHost
+from tests.headers import HOSTILE, header_bytes
+from tests.volumes import DISK, MIB, RAW, state, storage
+
+GOOD = header_bytes(size_bytes=5 * MIB)
+
+
+@pytest.fixture
+def tripwire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that is there once anybody has started qemu-img."""
+    binaries, touched = tmp_path / "bin", tmp_path / "qemu-img was started"
+    binaries.mkdir()
+    fake = binaries / "qemu-img"
+    fake.write_text(f"#!/bin/sh\ntouch '{touched}'\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{binaries}:{os.environ['PATH']}")
+    return touched
+
+
+def file(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("declared", [None, Format.QCOW2])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_is_refused_without_being_opened_by_qemu_img(
+    tmp_path: Path, tripwire: Path, kind: str, declared: Format | None
+) -> None:
+    start, reason = HOSTILE[kind]
+    source = file(tmp_path / "disk.qcow2", start)
+    host = SimHost()
+    before = state(host)
+    with pytest.raises(Corrupt) as refused:
+        storage(host).import_file(source, DISK.text, declared)
+    assert any(reason in finding for finding in refused.value.findings)
+    assert state(host) == before
+    assert not tripwire.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "declared", "size_bytes", "image_format"),
+    [
+        ("disk.qcow2", GOOD, None, 5 * MIB, Format.QCOW2),
+        ("disk.qcow2", GOOD, Format.QCOW2, 5 * MIB, Format.QCOW2),
+        ("disk.img", GOOD, Format.QCOW2, 5 * MIB, Format.QCOW2),
+        ("disk.raw", b"x" * 1000, None, 1024, Format.RAW),
+        ("disk.img", b"x" * 1024, Format.RAW, 1024, Format.RAW),
+        # a disk that holds a qcow2 image as its own data, and its owner says so
+        ("disk.raw", GOOD, Format.RAW, len(GOOD), Format.RAW),
+    ],
+)
+def test_a_file_is_imported_as_what_it_is_declared_or_named(
+    tmp_path: Path, name: str, content: bytes, declared: Format | None, size_bytes: int, image_format: Format
+) -> None:
+    source = file(tmp_path / name, content)
+    assert inspect(source, DISK, declared) == Import(DISK, size_bytes, str(source), image_format)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "declared"),
+    [
+        ("disk.qcow2", b"x" * 1024, None),
+        ("disk.qcow2", b"", None),
+        ("disk.raw", b"x" * 1024, Format.QCOW2),
+        ("disk.raw", GOOD, None),
+        ("disk", GOOD, None),
+        ("disk.QCOW2", GOOD, None),
+        ("disk.raw", HOSTILE["a backing file"][0], None),
+    ],
+)
+def test_a_file_that_is_not_what_it_is_called_is_refused(
+    tmp_path: Path, tripwire: Path, name: str, content: bytes, declared: Format | None
+) -> None:
+    with pytest.raises(FormatMismatch):
+        inspect(file(tmp_path / name, content), DISK, declared)
+    assert not tripwire.exists()
+
+
+@pytest.mark.parametrize("name", ["missing.raw", "."])
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SourceNotFound, match=str(tmp_path)):
+        inspect(tmp_path / name, RAW, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("disk.raw", b""), ("a.qcow2", header_bytes(size_bytes=0)), ("a.qcow2", header_bytes(size_bytes=2**63))],
+)
+def test_a_file_of_an_impossible_size_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    with pytest.raises(InvalidSize):
+        inspect(file(tmp_path / name, content), DISK, None)
+
+
+def test_qemu_img_is_given_an_absolute_path_that_is_no_option_and_no_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("-f", "nbd:x", "json:{}", "--help.raw"):
+        assert inspect(file(Path(name), b"x" * 512), RAW, Format.RAW).source == str(tmp_path / name)
+
+
+@given(content=st.binary(max_size=300) | st.binary(max_size=300).map(lambda tail: GOOD[:72] + tail))
+def test_whatever_is_accepted_has_nothing_foreign_in_its_header(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    source = file(tmp_path_factory.mktemp("drawn") / "disk.qcow2", content)
+    with contextlib.suppress(Corrupt, FormatMismatch, InvalidSize):
+        request = inspect(source, DISK, None)
+        assert request.source_format is Format.QCOW2
+        assert request.size_bytes > 0
+        header = parse_header(content)
+        assert header is not None
+        assert header.foreign_reasons == ()

@@ -1,0 +1,212 @@
+"""Recovery by what it reads; that it loses nothing from any cut is shown in ``sim/test_cuts.py``."""
+
+from __future__ import annotations
+
+import pytest
+
+from lvmqcow.errors import Corrupt, NoSpace
+from lvmqcow.intents import INTENT_PREFIX, Creating, Pulling, Pushing, Removing, RollingBack
+from lvmqcow.names import snapshot_lv_name
+from lvmqcow.recovery import plan_recovery
+from lvmqcow.requests import DeleteSnapshot, Merge
+from lvmqcow.steps import LvCreate, LvRemove, LvRename, LvTag, Step
+from lvmqcow.testing.sim import SimHost
+from tests.sim.cuts import cuts
+from tests.sim.operations import OPERATIONS
+from tests.volumes import (
+    DISK,
+    MIB,
+    NEIGHBOUR,
+    VARIANTS,
+    chain,
+    commands,
+    grown,
+    planned,
+    raw_volume,
+    run,
+    state,
+    storage,
+)
+
+S1, S2, S3 = (snapshot_lv_name(DISK, name) for name in ("s1", "s2", "s3"))
+EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
+
+
+def recovery(host: SimHost) -> list[str]:
+    return commands(storage(host).plan_recovery(DISK.text))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("depth", [0, 1, 4])
+def test_recovery_of_a_healthy_volume_has_no_steps(variant: str, depth: int) -> None:
+    host = VARIANTS[variant](chain(depth))
+    assert recovery(host) == []
+    assert storage(host).recover() == ()
+
+
+def test_recovery_of_what_is_not_there_has_no_steps() -> None:
+    assert recovery(chain(1, name=NEIGHBOUR)) == []
+    assert recovery(raw_volume()) == []
+
+
+@EVERY_OPERATION
+def test_recovering_twice_is_recovering_once(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host = start()
+    for cut in cuts(host, planned(host, request)):
+        storage(cut.host).recover()
+        once = state(cut.host)
+        assert storage(cut.host).recover() == (), str(cut)
+        assert state(cut.host) == once, str(cut)
+
+
+@EVERY_OPERATION
+def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
+    """So another host, where nothing is active, plans the same but for the activation."""
+    start, request = OPERATIONS[operation]
+    host = start()
+    for cut in cuts(host, planned(host, request)):
+        seen = storage(cut.host).plan_recovery(request.volume.text)
+        assert plan_recovery(cut.host.observe(), request.volume, cut.host.measure) == seen, str(cut)
+
+
+@pytest.mark.parametrize(
+    ("left", "operation", "expected"),
+    [
+        ([LvTag((DISK.text,), add=(Creating().tag,))], "undo create", [f"lvremove --yes sim/{DISK}"]),
+        ([LvCreate(f"new-{DISK}", MIB, DISK.tags)], "undo snapshot", [f"lvremove --yes sim/new-{DISK}"]),
+        (
+            [
+                LvCreate(f"new-{DISK}", MIB, (*DISK.tags, f"lvmqcow.parent={snapshot_lv_name(DISK, 's4')}")),
+                LvRename(DISK.text, snapshot_lv_name(DISK, "s4")),
+            ],
+            "finish snapshot",
+            [f"lvrename sim new-{DISK} {DISK}"],
+        ),
+        (
+            [LvTag((DISK.text,), add=(RollingBack(S3).tag,))],
+            "finish rollback",
+            [
+                f"qemu-img create -q -f qcow2 -o cluster_size=128k,extended_l2=on -u -b {S3} -F qcow2 "
+                f"/dev/sim/{DISK} 4194304",
+                f"lvchange --deltag lvmqcow.intent=rollback/{S3} sim/{DISK}",
+            ],
+        ),
+        (
+            [LvTag((S2,), add=(Pulling(S3).tag,))],
+            "finish delete-snapshot",
+            [
+                f"qemu-img rebase -u -t directsync -f qcow2 -b {S2} -F qcow2 /dev/sim/{S3}",
+                f"qemu-img check -q -f qcow2 -r leaks /dev/sim/{S3}",
+                f"qemu-img rebase -p -t directsync -f qcow2 -b {S1} -F qcow2 /dev/sim/{S3}",
+                f"lvchange --deltag lvmqcow.parent={S2} --addtag lvmqcow.parent={S1} sim/{S3}",
+                f"lvremove --yes sim/{S2}",
+            ],
+        ),
+        (
+            [
+                LvTag((S2,), add=(Pulling(S3).tag,)),
+                LvTag((S3,), drop=(f"lvmqcow.parent={S2}",), add=(f"lvmqcow.parent={S1}",)),
+            ],
+            "finish delete-snapshot",
+            [f"lvremove --yes sim/{S2}"],
+        ),
+        (
+            [LvTag((S2,), add=(Pushing(S2, S3).tag,))],
+            "finish delete-snapshot",
+            [
+                f"qemu-img commit -p -d -f qcow2 /dev/sim/{S3}",
+                f"lvrename sim {S3} del-{S3}",
+                f"lvrename sim {S2} {S3}",
+                f"lvchange --deltag lvmqcow.intent=push/{S2}/{S3} sim/{S3}",
+                f"lvremove --yes sim/del-{S3}",
+            ],
+        ),
+        (
+            [LvTag((S2,), add=(Pushing(S2, S3).tag,)), LvRename(S3, f"del-{S3}")],
+            "finish delete-snapshot",
+            [
+                f"lvrename sim {S2} {S3}",
+                f"lvchange --deltag lvmqcow.intent=push/{S2}/{S3} sim/{S3}",
+                f"lvremove --yes sim/del-{S3}",
+            ],
+        ),
+        (
+            [LvTag((S2,), add=(Pushing(S2, S3).tag,)), LvRename(S3, f"del-{S3}"), LvRename(S2, S3)],
+            "finish delete-snapshot",
+            [f"lvchange --deltag lvmqcow.intent=push/{S2}/{S3} sim/{S3}", f"lvremove --yes sim/del-{S3}"],
+        ),
+        (
+            [LvTag((S1, S2, S3, DISK.text), add=(Removing().tag,))],
+            "finish remove",
+            [f"lvremove --yes sim/{S1} sim/{S2} sim/{S3} sim/{DISK}"],
+        ),
+        (
+            [LvTag((S1, DISK.text), add=(Removing().tag,))],
+            "undo remove",
+            [f"lvchange --deltag lvmqcow.intent=remove sim/{S1} sim/{DISK}"],
+        ),
+        (
+            [LvCreate(f"del-{S3}", MIB, (*DISK.tags, "lvmqcow.size=4194304"))],
+            "finish removal",
+            [f"lvremove --yes sim/del-{S3}"],
+        ),
+        ([LvCreate(f"del-{S3}", MIB, DISK.tags)], "finish removal", []),  # another tool's
+    ],
+    ids=[
+        *("create", "snapshot before its commit point", "snapshot after it", "rollback", "pull", "pull, indexed"),
+        *(
+            "push",
+            "push, child doomed",
+            "push, renamed",
+            "remove",
+            "remove, half given up",
+            "our doomed LV",
+            "another's",
+        ),
+    ],
+)
+def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operation: str, expected: list[str]) -> None:
+    plan = storage(run(chain(3), *left)).plan_recovery(DISK.text)
+    assert (plan.operation, commands(plan)) == (operation, expected)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        [LvTag((S1,), add=(f"{INTENT_PREFIX}copy/x",))],
+        [LvTag((S2,), add=(Pulling(S3).tag,)), LvRemove((S3,))],
+        [LvTag((S2,), add=(Pushing(S2, S3).tag,)), LvRemove((S3,))],
+        [LvTag((DISK.text,), add=(RollingBack(S3).tag,)), LvRemove((S3,))],
+        [LvCreate(f"new-{DISK}", MIB, DISK.tags), LvRemove((DISK.text,))],
+        [LvCreate(f"new-{DISK}", MIB, (*DISK.tags, "lvmqcow.parent=x")), LvRemove((DISK.text,))],
+    ],
+    ids=[
+        *("an intent of another version", "pull, the child is gone", "push, the child is gone"),
+        *("rollback, the snapshot is gone", "snapshot, no parent is said", "snapshot, the parent is gone"),
+    ],
+)
+def test_what_no_cut_can_leave_is_not_touched(left: list[Step]) -> None:
+    host = run(chain(3), *left)
+    before = state(host)
+    with pytest.raises(Corrupt):
+        storage(host).recover(DISK.text)
+    assert state(host) == before
+
+
+def test_a_merge_that_needs_room_is_refused_until_there_is_some() -> None:
+    host = grown(1)
+    request = DeleteSnapshot(DISK, "s1", Merge.PUSH)
+    begun = run(host, planned(host, request).steps[0])
+    full = run(begun, LvCreate("else", begun.observe().free_bytes, ()))
+    before = state(full)
+    with pytest.raises(NoSpace):
+        storage(full).recover(DISK.text)
+    assert state(full) == before
+    assert storage(run(full, LvRemove(("else",)))).recover(DISK.text)
+
+
+def test_the_leftovers_of_one_volume_do_not_stop_another() -> None:
+    host = chain(1, run(chain(1), LvTag((DISK.text,), add=(f"{INTENT_PREFIX}copy",))), NEIGHBOUR)
+    storage(host).volume(NEIGHBOUR.text).snapshot("s2")
+    assert storage(host).check(NEIGHBOUR.text) == ()

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import shlex
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lvmqcow.names import Format
+from lvmqcow.steps import (
+    ImageStep,
+    ImageWrite,
+    LvActivate,
+    LvCreate,
+    LvDeactivate,
+    LvExtend,
+    LvmStep,
+    LvRemove,
+    LvRename,
+    LvTag,
+    LvZero,
+    QcowCommit,
+    QcowCreate,
+    QcowRebase,
+    QcowRelink,
+    QcowRepairLeaks,
+    Step,
+)
+
+STEPS: list[tuple[Step, str]] = [
+    (
+        LvCreate("vm-1-a", 8388608, ("pve-vm-1", "lvmqcow.intent=create")),
+        "lvcreate --yes --wipesignatures y --zero y --setautoactivation n --addtag pve-vm-1 "
+        "--addtag lvmqcow.intent=create --size 8388608b --name vm-1-a vg",
+    ),
+    (LvRename("vm-1-a", "snap-s-vm-1-a"), "lvrename vg vm-1-a snap-s-vm-1-a"),
+    (LvRemove(("a", "b")), "lvremove --yes vg/a vg/b"),
+    (LvExtend("a", 8388608), "lvextend --size 8388608b vg/a"),
+    (LvTag(("a", "b"), add=("x",), drop=("y", "z")), "lvchange --deltag y --deltag z --addtag x vg/a vg/b"),
+    (LvActivate(("a", "b")), "lvchange --activate ey vg/a vg/b"),
+    (LvDeactivate(("a", "b")), "lvchange --activate n vg/a vg/b"),
+    (LvZero("a"), "blkdiscard --zeroout /dev/vg/a"),
+    (
+        QcowCreate("a", 1048576),
+        "qemu-img create -q -f qcow2 -o cluster_size=128k,extended_l2=on /dev/vg/a 1048576",
+    ),
+    (
+        QcowCreate("a", 1048576, "b"),
+        "qemu-img create -q -f qcow2 -o cluster_size=128k,extended_l2=on -u -b b -F qcow2 /dev/vg/a 1048576",
+    ),
+    (QcowCommit("a"), "qemu-img commit -p -d -f qcow2 /dev/vg/a"),
+    (QcowRebase("a", "b"), "qemu-img rebase -p -t directsync -f qcow2 -b b -F qcow2 /dev/vg/a"),
+    (QcowRebase("a", None), "qemu-img rebase -p -t directsync -f qcow2 -b '' /dev/vg/a"),
+    (QcowRelink("a", "b"), "qemu-img rebase -u -t directsync -f qcow2 -b b -F qcow2 /dev/vg/a"),
+    (QcowRepairLeaks("a"), "qemu-img check -q -f qcow2 -r leaks /dev/vg/a"),
+    (
+        ImageWrite("/srv/x.raw", Format.RAW, "a", Format.QCOW2),
+        "qemu-img convert -p -n --target-is-zero -f raw -O qcow2 /srv/x.raw /dev/vg/a",
+    ),
+]
+QEMU_IMG = [argv for step, _ in STEPS if (argv := step.argv("vg"))[0] == "qemu-img"]
+
+
+@pytest.mark.parametrize(
+    ("step", "command"), STEPS, ids=lambda value: "" if isinstance(value, str) else type(value).__name__
+)
+def test_a_step_is_one_external_command(step: Step, command: str) -> None:
+    assert shlex.join(step.argv("vg")) == command
+
+
+def test_the_table_of_steps_leaves_none_out() -> None:
+    assert {type(step) for step, _ in STEPS} == {*get_args(LvmStep), *get_args(ImageStep)}
+
+
+@pytest.mark.parametrize("argv", QEMU_IMG, ids=" ".join)
+def test_no_image_is_ever_probed(argv: tuple[str, ...]) -> None:
+    """The format of every image is said: of the one that is opened, and of the one it reads through."""
+    assert "-f" in argv
+    if "-b" in argv and argv[argv.index("-b") + 1]:
+        assert argv[argv.index("-F") + 1] == "qcow2"
+    if "convert" in argv:
+        assert "-O" in argv
+
+
+@pytest.mark.parametrize("argv", [argv for argv in QEMU_IMG if "rebase" in argv], ids=" ".join)
+def test_a_rebase_writes_through_to_the_disk(argv: tuple[str, ...]) -> None:
+    assert argv[argv.index("-t") + 1] == "directsync"
+
+
+def test_a_commit_leaves_the_overlay_its_data() -> None:
+    assert "-d" in QcowCommit("a").argv("vg")
+
+
+@given(lvs=st.lists(st.text("abc-", min_size=1), min_size=1, max_size=4).map(tuple), tag=st.text("x=/", min_size=1))
+def test_every_lv_is_named_with_its_volume_group(lvs: tuple[str, ...], tag: str) -> None:
+    names = [f"vg/{lv}" for lv in lvs]
+    for step in (LvRemove(lvs), LvActivate(lvs), LvDeactivate(lvs), LvTag(lvs, add=(tag,))):
+        assert list(step.argv("vg")[-len(lvs) :]) == names

@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.errors import (
+    AlreadyExists,
+    CommandFailed,
+    Corrupt,
+    FormatMismatch,
+    InvalidName,
+    InvalidSize,
+    Locked,
+    NoSpace,
+    NotPossible,
+    OperationCut,
+    RecoveryNeeded,
+    SnapshotNotFound,
+    VolumeNotFound,
+)
+from lvmqcow.locks import NoLocks
+from lvmqcow.names import Format
+from lvmqcow.plans import Plan
+from lvmqcow.qemu_img import Progress
+from lvmqcow.requests import DeleteSnapshot, Merge, Snapshot
+from lvmqcow.steps import LvCreate, LvRemove, LvTag, Step
+from lvmqcow.storage import Events, Storage
+from lvmqcow.testing.content import Content, Write
+from lvmqcow.testing.sim import SimHost
+from tests.headers import header_bytes
+from tests.sim.cuts import cuts
+from tests.sim.operations import OPERATIONS
+from tests.volumes import (
+    DISK,
+    MIB,
+    NEIGHBOUR,
+    RAW,
+    VARIANTS,
+    chain,
+    contents,
+    foreign,
+    grown,
+    inactive,
+    intents,
+    planned,
+    raw_volume,
+    run,
+    state,
+    storage,
+)
+
+EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
+
+
+class BrokenOff(SimHost):
+    """A volume group on which a step fails once ``steps_left`` are done."""
+
+    steps_left = 10**6
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        if self.steps_left == 0:
+            raise CommandFailed(step.argv(self.vg), 5, "the machine is on fire")
+        self.steps_left -= 1
+        super().run(step, progress)
+
+
+class Recorded:
+    """Locks of a library consumer, which remember what was asked of them."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.held: set[str] = set()
+
+    @contextmanager
+    def hold(self, vg: str, volume: str) -> Iterator[None]:
+        if volume in self.held:
+            raise Locked(f"{vg}/{volume}", "this test", 0)
+        self.asked.append((vg, volume))
+        self.held.add(volume)
+        yield
+        self.held.remove(volume)
+
+
+def cut_snapshot(host: SimHost) -> SimHost:
+    """The same with a snapshot s9 of the disk begun, and cut before its commit point."""
+    return run(host, *planned(host, Snapshot(DISK, "s9")).steps[:2])
+
+
+def test_a_volume_lives_from_create_to_remove() -> None:
+    host = SimHost()
+    with storage(host) as opened:
+        volume = opened.create(DISK.text, 4 * MIB)
+        host.guest_write(DISK.text, [Write(0, 2, 7)])
+        volume.snapshot("s1")
+        host.guest_write(DISK.text, [Write(0, 1, 8)])
+        assert [layer.snapshot for layer in volume.layers()] == [None, "s1"]
+        volume.rollback("s1")
+        assert host.read(DISK.text) == Content(4 * MIB, {0: 7, 1: 7})
+        volume.delete_snapshot("s1")
+        assert host.read(DISK.text) == Content(4 * MIB, {0: 7, 1: 7})
+        assert volume.check() == ()
+        assert volume.recover() == ()
+        volume.remove()
+    assert host.observe().logical_volumes == ()
+
+
+@EVERY_OPERATION
+def test_a_dry_run_touches_nothing_and_shows_what_then_runs(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host = start()
+    before = state(host)
+    shown = storage(host).plan(request)
+    assert state(host) == before
+    assert storage(host).apply(request) == shown
+
+
+@EVERY_OPERATION
+def test_a_step_that_fails_is_named_with_what_recovery_will_do(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    plan = planned(start(), request)
+    for done, step in enumerate(plan.steps):
+        host = BrokenOff()
+        host.__dict__.update(start().__dict__, steps_left=done)
+        with pytest.raises(OperationCut) as cut:
+            storage(host).apply(request)
+        error = cut.value
+        assert (error.operation, error.target, error.done, error.steps) == (
+            plan.operation,
+            plan.target,
+            done,
+            len(plan.steps),
+        )
+        assert error.outcome == ("finishes" if done >= plan.commit_point else "undoes")
+        assert isinstance(error.cause, CommandFailed)
+        assert error.cause.argv == step.argv("sim")
+        assert "the machine is on fire" in str(error)
+
+
+def test_the_next_operation_recovers_first_and_says_so() -> None:
+    heard: list[Plan] = []
+    host = cut_snapshot(chain(1))
+    Storage(host, NoLocks(), Events(recovered=heard.append)).volume(DISK.text).snapshot("s2")
+    assert [plan.operation for plan in heard] == ["undo snapshot"]
+    assert contents(host).keys() == {None, "s1", "s2"}
+    assert storage(host).check() == ()
+
+
+def test_a_dry_run_on_a_cut_volume_shows_its_recovery() -> None:
+    host = cut_snapshot(chain(1))
+    assert storage(host).plan(Snapshot(DISK, "s2")).operation == "undo snapshot"
+
+
+def test_recovery_that_is_switched_off_is_asked_for() -> None:
+    host = cut_snapshot(chain(1))
+    before = state(host)
+    careful = Storage(host, NoLocks(), recover_first=False)
+    with pytest.raises(RecoveryNeeded, match="undo snapshot"):
+        careful.volume(DISK.text).snapshot("s2")
+    assert state(host) == before
+    assert [plan.operation for plan in careful.recover()] == ["undo snapshot"]
+    careful.volume(DISK.text).snapshot("s2")
+
+
+def test_recover_works_on_one_volume_or_on_all() -> None:
+    host = chain(1, cut_snapshot(chain(1)), NEIGHBOUR)
+    host = run(host, *planned(host, Snapshot(NEIGHBOUR, "s9")).steps[:1])
+    assert [plan.volume for plan in storage(host.copy()).recover()] == [DISK, NEIGHBOUR]
+    assert [plan.volume for plan in storage(host.copy()).recover(NEIGHBOUR.text)] == [NEIGHBOUR]
+
+
+@pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
+def test_whatever_was_cut_any_operation_may_follow_at_once(merge: Merge) -> None:
+    for cut in cuts(chain(3), planned(chain(3), DeleteSnapshot(DISK, "s2", merge))):
+        before = contents(chain(3))
+        storage(cut.host).volume(DISK.text).snapshot("next")
+        found = contents(cut.host)
+        assert found["next"] == found[None] == before[None], str(cut)
+        assert (found["s1"], found["s3"]) == (before["s1"], before["s3"]), str(cut)
+        assert intents(cut.host) == []
+
+
+def test_a_consumers_own_locks_are_held_for_every_change_and_for_no_look() -> None:
+    locks = Recorded()
+    opened = Storage(chain(1, raw_volume()), locks)
+    volume = opened.volume(DISK.text)
+    volume.info(), volume.layers(), volume.check(), volume.path(), opened.volumes(), opened.picture()
+    opened.plan(Snapshot(DISK, "s2"))
+    assert locks.asked == []
+    volume.snapshot("s2")
+    opened.recover()
+    assert locks.asked == [("sim", DISK.text), ("sim", DISK.text), ("sim", RAW.text)]
+    assert locks.held == set()
+
+
+def test_a_volume_that_somebody_works_on_is_refused_and_its_neighbour_is_not() -> None:
+    locks, host = Recorded(), chain(1, chain(1), NEIGHBOUR)
+    opened = Storage(host, locks)
+    with locks.hold("sim", DISK.text):
+        before = state(host)
+        with pytest.raises(Locked):
+            opened.volume(DISK.text).remove()
+        assert state(host) == before
+        opened.volume(NEIGHBOUR.text).remove()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        (lambda opened: opened.create("disk", MIB), InvalidName),
+        (lambda opened: opened.create("vm-1-x", MIB, Format.QCOW2), FormatMismatch),
+        (lambda opened: opened.create("vm-1-x", 0), InvalidSize),
+        (lambda opened: opened.create("vm-1-x", 17 * 1024**4), InvalidSize),
+        (lambda opened: opened.create("vm-1-x", 4 * 1024**3), NoSpace),
+        (lambda opened: opened.create(DISK.text, MIB), AlreadyExists),
+        (lambda opened: opened.volume("disk"), InvalidName),
+        (lambda opened: opened.volume("vm-1-x").info(), VolumeNotFound),
+        (lambda opened: opened.volume("vm-1-x").layers(), VolumeNotFound),
+        (lambda opened: opened.volume("vm-1-x").path(), VolumeNotFound),
+        (lambda opened: opened.volume("vm-1-x").check(), VolumeNotFound),
+        (lambda opened: opened.volume(DISK.text).path("s9"), SnapshotNotFound),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_is_touched(
+    wrong: Callable[[Storage], object], error: type[Exception]
+) -> None:
+    host = chain(1)
+    before = state(host)
+    with pytest.raises(error):
+        wrong(storage(host))
+    assert state(host) == before
+
+
+def test_sizes_are_rounded_up_to_sectors() -> None:
+    host = SimHost()
+    assert storage(host).create(DISK.text, 4 * MIB + 1).info().virtual_size_bytes == 4 * MIB + 512
+
+
+def test_the_listing_shows_volumes_by_name_with_snapshots_oldest_first() -> None:
+    host = run(chain(2, raw_volume()), LvCreate("root", MIB, ()), LvCreate("swap", MIB, ("other",)))
+    listed = storage(host).volumes()
+    assert [
+        (info.name, info.format, info.virtual_size_bytes, info.lv_size_bytes, info.snapshots) for info in listed
+    ] == [
+        (DISK.text, Format.QCOW2, 4 * MIB, 24 * MIB, ("s1", "s2")),
+        (RAW.text, Format.RAW, 4 * MIB, 4 * MIB, ()),
+    ]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_listing_is_the_same_however_a_volume_is_met_and_activates_nothing(variant: str) -> None:
+    host = VARIANTS[variant](grown(2))
+    before = state(host)
+    assert storage(host).volumes() == storage(grown(2)).volumes()
+    assert storage(host).volume(DISK.text).info() == storage(grown(2)).volume(DISK.text).info()
+    assert state(host) == before
+
+
+def test_layers_are_listed_from_the_current_one_down() -> None:
+    layers = storage(grown(2)).volume(DISK.text).layers()
+    s1, s2 = f"snap-s1-{DISK}", f"snap-s2-{DISK}"
+    assert [(layer.lv, layer.snapshot, layer.parent, layer.virtual_size_bytes) for layer in layers] == [
+        (DISK.text, None, s2, 64 * MIB),
+        (s2, "s2", s1, 4 * MIB),
+        (s1, "s1", None, 4 * MIB),
+    ]
+    assert all(layer.allocated_bytes for layer in layers)
+
+
+def test_what_an_inactive_layer_has_allocated_is_not_known() -> None:
+    assert {layer.allocated_bytes for layer in storage(inactive(chain(1))).volume(DISK.text).layers()} == {None}
+
+
+def test_the_path_is_what_qemu_is_given() -> None:
+    volume = storage(chain(1)).volume(DISK.text)
+    assert volume.path() == Path(f"/dev/sim/{DISK}")
+    assert volume.path("s1") == Path(f"/dev/sim/snap-s1-{DISK}")
+
+
+@pytest.mark.parametrize(("name", "size_bytes"), [(DISK.text, 5 * MIB), (RAW.text, 8 * MIB)])
+def test_a_file_is_imported_with_its_content(tmp_path: Path, name: str, size_bytes: int) -> None:
+    path = tmp_path / "disk.qcow2"
+    path.write_bytes(header_bytes(size_bytes=5 * MIB))
+    host = SimHost(files={str(path): Content(5 * MIB, {3: 9})})
+    imported = storage(host).import_file(path, name)
+    assert host.read(imported.name) == Content(size_bytes, {3: 9})
+    assert imported.check() == ()
+
+
+def test_auto_moves_the_fewer_bytes() -> None:
+    def commands_of(host: SimHost) -> set[str]:
+        return {argv[1] for argv in storage(host).plan(DeleteSnapshot(DISK, "s1")).commands if argv[0] == "qemu-img"}
+
+    small_child, small_snapshot = chain(0), SimHost()
+    small_child.guest_write(DISK.text, [Write(100, 500, 1)])
+    storage(small_child).volume(DISK.text).snapshot("s1")
+    small_child.guest_write(DISK.text, [Write(0, 1, 2)])
+    storage(small_snapshot).create(DISK.text, 4 * MIB).snapshot("s1")
+    small_snapshot.guest_write(DISK.text, [Write(100, 500, 1)])
+    assert commands_of(small_child) == {"commit"}
+    assert commands_of(small_snapshot) == {"rebase"}
+
+
+def test_auto_on_an_inactive_volume_follows_the_seeds_rule() -> None:
+    host = inactive(chain(2))
+    for snapshot in ("s1", "s2"):
+        auto, seed = (storage(host).plan(DeleteSnapshot(DISK, snapshot, merge)) for merge in (Merge.AUTO, Merge.SEED))
+        assert auto == seed
+
+
+def test_an_inactive_volume_that_proxmox_ve_wrote_is_not_refused_as_damaged() -> None:
+    """Its headers were not read: that is no contradiction. It is activated first, or the caller is asked to."""
+    host = inactive(foreign(chain(2)))
+    with contextlib.suppress(NotPossible):
+        storage(host).volume(DISK.text).snapshot("s3")
+        assert contents(host).keys() == {None, "s1", "s2", "s3"}
+
+
+def test_a_damaged_volume_can_be_listed_and_checked_but_not_changed() -> None:
+    host = run(chain(2), LvRemove((f"snap-s1-{DISK}",)))
+    volume = storage(host).volume(DISK.text)
+    assert volume.info().snapshots == ("s2",)
+    assert volume.check() != ()
+    for change in (volume.snapshot, volume.rollback, volume.delete_snapshot):
+        with pytest.raises(Corrupt):
+            change("s2" if change != volume.snapshot else "s3")
+
+
+def test_one_damaged_volume_does_not_keep_the_others_from_being_listed() -> None:
+    host = chain(1, run(chain(1), LvTag((DISK.text,), add=("lvmqcow.intent=copy",))), NEIGHBOUR)
+    assert [info.name for info in storage(host).volumes()] == [DISK.text, NEIGHBOUR.text]
+
+
+def test_a_volume_group_name_is_refused_before_lvm_sees_it() -> None:
+    with pytest.raises(InvalidName):
+        Storage.open("-vg")

@@ -1,0 +1,227 @@
+"""The simulated host refuses what lvm2 and qemu-img refuse, and is as unkind as they are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lvmqcow.errors import CommandFailed
+from lvmqcow.names import Format
+from lvmqcow.qcow2 import IMAGE_OPTIONS
+from lvmqcow.steps import (
+    ImageWrite,
+    LvActivate,
+    LvCreate,
+    LvDeactivate,
+    LvExtend,
+    LvRemove,
+    LvRename,
+    LvTag,
+    LvZero,
+    QcowCommit,
+    QcowCreate,
+    QcowRebase,
+    QcowRelink,
+    QcowRepairLeaks,
+    Step,
+)
+from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
+from lvmqcow.testing.sim import SimHost, fully_allocated_bytes
+from lvmqcow.testing.strategies import writes
+from tests.volumes import FILES, MIB, RAW_FILE, run, state
+
+GIB = 1024**3
+EVEN = [25 * GIB, 26 * GIB, 100 * GIB, 1024 * GIB, 16 * 1024 * GIB, 512, 128 * 1024, 4 * MIB]
+
+
+def measured_bytes(size_bytes: int) -> int:
+    argv = ("qemu-img", "measure", "--output=json", "-O", "qcow2", "-o", IMAGE_OPTIONS, "--size", str(size_bytes))
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    return int(json.loads(done.stdout)["fully-allocated"])
+
+
+@pytest.mark.parametrize("size_bytes", EVEN)
+def test_measured_sizes_that_the_seeds_formula_got_wrong_are_right(size_bytes: int) -> None:
+    assert fully_allocated_bytes(size_bytes) == measured_bytes(size_bytes)
+
+
+@given(
+    size_bytes=st.integers(1, 16 * 1024 * GIB // 512).map(lambda sectors: sectors * 512)
+    | st.builds(
+        lambda power, more: min(16 * 1024 * GIB, (1 << power) + more * 512), st.integers(9, 44), st.integers(0, 3)
+    )
+)
+def test_measured_sizes_are_those_of_qemu_img(size_bytes: int) -> None:
+    assert fully_allocated_bytes(size_bytes) == measured_bytes(size_bytes)
+
+
+def images(*layers: str) -> SimHost:
+    """Overlays of 4 MiB, each on the one before, each with a block of its own."""
+    host, below = SimHost(files=FILES), None
+    for number, name in enumerate(layers):
+        host.run(LvCreate(name, 8 * MIB, ()))
+        host.run(QcowCreate(name, 4 * MIB, below))
+        host.guest_write(name, [Write(0, 1, number + 1), Write(number + 10, 1, number + 1)])
+        below = name
+    return host
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        LvCreate("base", MIB, ()),
+        LvCreate("new", 5 * GIB, ()),
+        LvRename("missing", "x"),
+        LvRename("base", "top"),
+        LvRemove(("missing",)),
+        LvExtend("base", 8 * MIB),
+        LvExtend("base", 5 * GIB),
+        LvExtend("missing", 5 * GIB),
+        LvTag(("missing",), add=("x",)),
+        LvActivate(("missing",)),
+        LvDeactivate(("missing",)),
+        LvZero("missing"),
+        QcowCreate("missing", MIB),
+        QcowCommit("base"),
+        QcowCommit("raw"),
+        QcowCommit("off"),
+        QcowRebase("off", None),
+        QcowRebase("base", "missing"),
+        QcowRelink("raw", "base"),
+        QcowRepairLeaks("raw"),
+        ImageWrite(RAW_FILE, Format.RAW, "base", Format.RAW),
+    ],
+    ids=lambda step: f"{type(step).__name__} {getattr(step, 'lv', '')}",
+)
+def test_what_the_tools_refuse_is_refused_and_nothing_changes(step: Step) -> None:
+    host = run(
+        images("base", "top"),
+        LvCreate("raw", MIB, ()),
+        LvCreate("off", 8 * MIB, ()),
+        QcowCreate("off", 4 * MIB, "base"),
+        LvDeactivate(("off",)),
+    )
+    before = state(host)
+    with pytest.raises(CommandFailed) as failed:
+        host.run(step)
+    assert failed.value.argv == step.argv("sim")
+    assert state(host) == before
+
+
+def test_a_merge_into_an_lv_that_could_not_hold_all_of_it_is_refused() -> None:
+    small = run(images("base", "top"), LvCreate("small", 4 * MIB, ()), QcowCreate("small", 4 * MIB, "base"))
+    above = run(small, LvCreate("above", 8 * MIB, ()), QcowCreate("above", 4 * MIB, "small"))
+    for step in (QcowRebase("small", None), QcowCommit("above")):
+        with pytest.raises(CommandFailed, match="No space left"):
+            above.run(step)
+
+
+def test_a_chain_through_an_lv_that_is_gone_or_inactive_cannot_be_read() -> None:
+    for step in (LvRemove(("base",)), LvDeactivate(("base",)), LvRename("base", "other")):
+        host = run(images("base", "top"), step)
+        for read in (host.read, host.check):
+            with pytest.raises(CommandFailed):
+                read("top")
+
+
+def test_what_a_merge_would_move_is_not_told_of_a_chain_that_qemu_img_cannot_open() -> None:
+    """``qemu-img map`` opens the whole chain."""
+    with pytest.raises(CommandFailed):
+        run(images("base", "middle", "top"), LvRemove(("base",))).merge_cost("top")
+
+
+def test_a_new_lv_holds_the_bytes_of_whoever_had_it_before() -> None:
+    host = run(SimHost(), LvCreate("a", MIB, ()))
+    assert host.read("a").blocks[1] == 0xAA
+    assert host.read("a").blocks.get(0) == 0  # lvcreate wipes the first sector and the signatures
+    assert run(host, LvZero("a")).read("a") == Content(4 * MIB)
+    assert run(host, QcowCreate("a", 512 * 1024)).read("a") == Content(512 * 1024)
+
+
+@given(drawn=writes(100))
+def test_a_guest_reads_what_it_wrote(drawn: list[Write]) -> None:
+    host = images("base", "top")
+    before = host.read("top")
+    host.guest_write("top", drawn)
+    assert host.read("top") == before.written(drawn)
+    assert host.read("base") == images("base").read("base")
+
+
+@given(base=writes(100), middle=writes(100), top=writes(100))
+def test_a_merge_changes_nothing_that_anybody_reads(base: list[Write], middle: list[Write], top: list[Write]) -> None:
+    host = images("base", "middle", "top")
+    for name, drawn in (("base", base), ("middle", middle), ("top", top)):
+        host.guest_write(name, drawn)
+    pulled = run(host, QcowRebase("top", "base"), LvRemove(("middle",)))
+    pulled_all = run(host, QcowRebase("top", None), LvRemove(("middle", "base")))
+    pushed = run(host, QcowCommit("top"))
+    assert (
+        pulled.read("top") == pulled_all.read("top") == pushed.read("top") == pushed.read("middle") == host.read("top")
+    )
+    assert pulled.read("base") == pushed.read("base") == host.read("base")
+
+
+@given(base=writes(100), middle=writes(100), top=writes(100))
+def test_the_cost_of_a_merge_is_what_it_allocates(base: list[Write], middle: list[Write], top: list[Write]) -> None:
+    host = images("base", "middle", "top")
+    for name, drawn in (("base", base), ("middle", middle), ("top", top)):
+        host.guest_write(name, drawn)
+    cost = host.merge_cost("top")
+    written = {block for write in top for block in write.blocks} | {0, 12}
+    assert cost.push_bytes == len(written) * BLOCK_BYTES
+    below = {block for write in middle for block in write.blocks} | {0, 11}
+    assert cost.pull_bytes == len(below - written) * BLOCK_BYTES
+
+
+def test_a_relink_without_copying_reads_otherwise() -> None:
+    host = images("base", "middle", "top")
+    assert run(host, QcowRelink("top", "base")).read("top") != host.read("top")
+    assert run(host, QcowRelink("top", "base"), QcowRelink("top", "middle")).read("top") == host.read("top")
+
+
+def test_an_overlay_smaller_or_larger_than_its_backing_image_reads_zeros_beyond_it() -> None:
+    host = run(images("base"), LvCreate("small", 8 * MIB, ()), QcowCreate("small", 8192, "base"))
+    host = run(host, LvCreate("large", 16 * MIB, ()), QcowCreate("large", 8 * MIB, "small"))
+    assert host.read("small") == Content(8192, {0: 1})
+    assert host.read("large") == Content(8 * MIB, {0: 1})
+
+
+def test_tags_added_and_dropped_at_once_are_dropped() -> None:
+    host = run(images("base"), LvTag(("base",), add=("a", "b")), LvTag(("base",), add=("a",), drop=("a",)))
+    lv = host.observe().lv("base")
+    assert lv is not None
+    assert lv.tags == {"b"}
+
+
+def test_extents_are_counted() -> None:
+    host = run(SimHost(size_bytes=32 * MIB), LvCreate("a", 5 * MIB, ()), LvCreate("b", 1, ()))
+    assert [lv.size_bytes for lv in host.observe().logical_volumes] == [8 * MIB, 4 * MIB]
+    assert host.observe().free_extents == 5
+    assert run(host, LvExtend("b", 5 * MIB)).observe().free_extents == 4
+    assert run(host, LvRemove(("a", "b"))).observe().free_extents == 8
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    host = images("base", "top")
+    before = state(host)
+    twin = host.copy()
+    assert state(twin) == before
+    twin.guest_write("top", [Write(3, 1, 3)])
+    twin.run(LvRemove(("base",)))
+    twin.run(LvCreate("more", MIB, ()))
+    assert state(host) == before
+
+
+def test_an_lv_keeps_its_identity_through_a_rename_and_no_two_have_the_same() -> None:
+    host = images("base", "top")
+    uuids = {lv.name: lv.uuid for lv in host.observe().logical_volumes}
+    renamed = run(host, LvRename("top", "other")).observe().lv("other")
+    assert renamed is not None
+    assert renamed.uuid == uuids["top"]
+    again = run(host, LvRemove(("top",)), LvCreate("top", MIB, ())).observe().lv("top")
+    assert again is not None
+    assert again.uuid not in uuids.values()

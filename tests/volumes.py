@@ -1,0 +1,172 @@
+"""Simulated volumes that the tests start from, and what there is to compare of them.
+
+Everything is made through the public API and by the steps themselves, so a state here is one that can occur.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from lvmqcow.errors import CommandFailed, LvmqcowError
+from lvmqcow.intents import INTENT_PREFIX
+from lvmqcow.locks import NoLocks
+from lvmqcow.model import VolumeGroup, index_tags
+from lvmqcow.names import Format, VolumeName, parse_volume_name, snapshot_lv_name
+from lvmqcow.plans import Plan, plan
+from lvmqcow.requests import Request
+from lvmqcow.sizing import whole_extents
+from lvmqcow.steps import LvActivate, LvCreate, LvDeactivate, LvRemove, LvTag, QcowCreate, Step
+from lvmqcow.storage import Storage
+from lvmqcow.testing.content import Content, Write
+from lvmqcow.testing.sim import SimHost
+
+MIB = 1024**2
+DISK = parse_volume_name("vm-100-disk-0.qcow2")
+RAW = parse_volume_name("vm-100-disk-2")
+NEIGHBOUR = parse_volume_name("vm-100-disk-1.qcow2")
+QCOW2_FILE, RAW_FILE = "/srv/disk.qcow2", "/srv/disk.raw"
+FILES = {path: Content(4 * MIB, {0: 7, 33: 9}) for path in (QCOW2_FILE, RAW_FILE)}
+
+
+def storage(host: SimHost) -> Storage:
+    return Storage(host, NoLocks())
+
+
+def chain(depth: int, host: SimHost | None = None, name: VolumeName = DISK) -> SimHost:
+    """A volume of 4 MiB with snapshots s1 … s<depth>, every layer with data of its own, written zeros among it.
+
+    In every layer: a block that only it wrote, one that all overwrite, and one that only the layer below had.
+    """
+    host = host or SimHost(files=FILES)
+    volume = storage(host).create(name.text, 4 * MIB)
+    for number in range(depth + 1):
+        host.guest_write(name.text, [Write(0, 1, number + 1), Write(40 + number, 1, 0x60 + number)])
+        if number:
+            host.guest_write(name.text, [Write(40 + number - 1, 1, 0)])
+        if number < depth:
+            volume.snapshot(f"s{number + 1}")
+    return host
+
+
+def grown(depth: int) -> SimHost:
+    """A chain whose current layer was resized to 64 MiB after the newest snapshot; what is new is written to."""
+    host = chain(depth)
+    newest = snapshot_lv_name(DISK, f"s{depth}")
+    size_bytes = whole_extents(host.measure(64 * MIB), host.observe().extent_size_bytes)
+    host.run(LvRemove((DISK.text,)))
+    host.run(LvCreate(DISK.text, size_bytes, (*DISK.tags, *index_tags(64 * MIB, newest))))
+    host.run(QcowCreate(DISK.text, 64 * MIB, newest))
+    host.guest_write(DISK.text, [Write(0, 1, 0x77), Write(41, 1, 0), Write(5000, 1, 0x78)])
+    return host
+
+
+def tight() -> SimHost:
+    """A chain of one snapshot in LVs of the disk's own size, without room for metadata: what the seed's sums give."""
+    s1 = snapshot_lv_name(DISK, "s1")
+    host = SimHost()
+    for number, (lv, parent) in enumerate([(s1, None), (DISK.text, s1)]):
+        host.run(LvCreate(lv, 4 * MIB, (*DISK.tags, *index_tags(4 * MIB, parent))))
+        host.run(QcowCreate(lv, 4 * MIB, parent))
+        host.guest_write(lv, [Write(0, 1, number + 1), Write(40 + number, 1, number + 1)])
+    return host
+
+
+def beside(host: SimHost, snapshot: str, parent: str) -> SimHost:
+    """The same, with one more snapshot of the volume, made by hand, that reads through ``parent``."""
+    lv, tags = snapshot_lv_name(DISK, snapshot), (*DISK.tags, *index_tags(4 * MIB, parent))
+    return run(host, LvCreate(lv, 8 * MIB, tags), QcowCreate(lv, 4 * MIB, parent))
+
+
+def raw_volume(host: SimHost | None = None) -> SimHost:
+    host = host or SimHost(files=FILES)
+    storage(host).create(RAW.text, 4 * MIB)
+    host.guest_write(RAW.text, [Write(1, 2, 5)])
+    return host
+
+
+def run(host: SimHost, *steps: Step) -> SimHost:
+    """The same, after some steps."""
+    twin = host.copy()
+    for step in steps:
+        twin.run(step)
+    return twin
+
+
+def inactive(host: SimHost) -> SimHost:
+    """The same, nothing active."""
+    return run(host, LvDeactivate(tuple(sorted(host.observe().lv_names))))
+
+
+def active(host: SimHost) -> SimHost:
+    """The same, everything active: so that it can be read."""
+    return run(host, LvActivate(tuple(sorted(host.observe().lv_names))))
+
+
+def foreign(host: SimHost) -> SimHost:
+    """The same as Proxmox VE would have written it: without a tag of ours."""
+    lvs = host.observe().logical_volumes
+    return run(host, *(LvTag((lv.name,), drop=lv.index_tags) for lv in lvs if lv.index_tags))
+
+
+VARIANTS = {"active": lambda host: host, "inactive": inactive, "written by Proxmox VE": foreign}
+"""How a chain may be met."""
+
+
+def contents(host: SimHost, name: VolumeName = DISK) -> dict[str | None, Content]:
+    """What every snapshot of a volume holds, and under None its current layer. Empty when there is no volume."""
+    readable = active(host)
+    volumes = [volume for volume in readable.observe().volumes if volume.name == name]
+    return {layer.snapshot: readable.read(layer.lv.name) for volume in volumes for layer in volume.layers}
+
+
+@dataclass(frozen=True)
+class State:
+    """All that can be told of a simulated volume group."""
+
+    picture: VolumeGroup
+    images: Mapping[str, Content | str]
+
+
+def state(host: SimHost) -> State:
+    readable = active(host)
+    return State(host.observe(), {name: _read(readable, name) for name in sorted(host.observe().lv_names)})
+
+
+def planned(host: SimHost, request: Request) -> Plan:
+    """What the planner makes of the picture, headers included."""
+    return plan(storage(host).picture(), request, host.measure)
+
+
+def commands(made: Plan) -> list[str]:
+    """The plan as a person would type it."""
+    return [shlex.join(argv) for argv in made.commands]
+
+
+def intents(host: SimHost) -> list[str]:
+    """The intents that are set anywhere."""
+    return [tag for lv in host.observe().logical_volumes for tag in lv.tags if tag.startswith(INTENT_PREFIX)]
+
+
+def refused(host: SimHost, request: Request) -> LvmqcowError:
+    """The error with which a request is refused; nothing was touched."""
+    before = state(host)
+    with pytest.raises(LvmqcowError) as error:
+        storage(host).apply(request)
+    assert state(host) == before
+    return error.value
+
+
+def source(image_format: Format) -> str:
+    """A file that every simulated host here can import."""
+    return QCOW2_FILE if image_format is Format.QCOW2 else RAW_FILE
+
+
+def _read(host: SimHost, lv: str) -> Content | str:
+    try:
+        return host.read(lv)
+    except CommandFailed as unreadable:
+        return unreadable.stderr
