@@ -47,8 +47,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         type=Path,
         action="append",
         default=[],
-        help="a file that is a disk inside; LVMQCOW_LAB_DISKS names the devices; two labs may"
-        " share one",
+        help="a file that is a disk inside; LVMQCOW_LAB_DISKS names the devices; two labs may share one",
     )
     run_parser.add_argument("command", nargs="+", metavar="COMMAND", help="after a --")
     doctor_parser = subparsers.add_parser(

@@ -70,10 +70,7 @@ def verdict(machine: Machine) -> str:
 def _can_run_directly(machine: Machine) -> bool:
     usable = (Driver.READY, Driver.NO_NODE)  # the lab brings a /dev that has the nodes
     return (
-        machine.user_id == 0
-        and machine.may_administrate
-        and machine.device_mapper in usable
-        and machine.loop in usable
+        machine.user_id == 0 and machine.may_administrate and machine.device_mapper in usable and machine.loop in usable
     )
 
 
@@ -106,9 +103,7 @@ def _check_root(machine: Machine) -> Iterator[Finding]:
 
 
 def _check_device_mapper(machine: Machine) -> Iterator[Finding]:
-    yield _judge_driver(
-        machine, "device-mapper", machine.device_mapper, "/dev/mapper/control", "dm-mod"
-    )
+    yield _judge_driver(machine, "device-mapper", machine.device_mapper, "/dev/mapper/control", "dm-mod")
 
 
 def _check_loop(machine: Machine) -> Iterator[Finding]:
@@ -183,8 +178,7 @@ def _check_lvm_settings(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             "device-list",
             Status.WARN,
-            "LVM asks udev for its device list: without udev that takes 10 s per device"
-            " (the lab turns it off).",
+            "LVM asks udev for its device list: without udev that takes 10 s per device (the lab turns it off).",
             "Set devices/obtain_device_list_from_udev=0 in /etc/lvm/lvm.conf",
         )
     if machine.devices_file or _setting(machine, "devices/use_devicesfile") == "1":
@@ -206,9 +200,7 @@ def _check_lvm_settings(machine: Machine) -> Iterator[Finding]:
 def _check_tools(machine: Machine) -> Iterator[Finding]:
     for tool, package in _PACKAGES.items():
         if machine.tools.get(tool) is None:
-            yield Finding(
-                tool, Status.MISSING, f"{tool} is not installed.", f"apt-get install {package}"
-            )
+            yield Finding(tool, Status.MISSING, f"{tool} is not installed.", f"apt-get install {package}")
         else:
             yield Finding(tool, Status.OK, f"{machine.tools[tool]}")
 
@@ -260,8 +252,7 @@ def _check_uml_memory(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             "uml-memory",
             otherwise,
-            f"None of {names} can be mapped executable: User-mode Linux has no place for its"
-            " memory.",
+            f"None of {names} can be mapped executable: User-mode Linux has no place for its memory.",
             "mount -o remount,exec /dev/shm",
         )
     elif max(place.free_bytes for place in places if place.executable) < _LEAST_MEMORY_BYTES:

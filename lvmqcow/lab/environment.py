@@ -17,11 +17,7 @@ _PREFIXES = ("LVMQCOW_", "PYTEST_", "HYPOTHESIS_", "TOX_", "VIRTUAL_ENV", "PYTHO
 
 def lab_environment(caller: Mapping[str, str], kind: str) -> dict[str, str]:
     """The variables that pass, and those that LVM needs where there is no udev."""
-    passed = {
-        name: value
-        for name, value in caller.items()
-        if name in _NAMES or name.startswith(_PREFIXES)
-    }
+    passed = {name: value for name, value in caller.items() if name in _NAMES or name.startswith(_PREFIXES)}
     return {**passed, **LVM_ENVIRONMENT, LAB_VARIABLE: kind, "PATH": root_path(caller)}
 
 

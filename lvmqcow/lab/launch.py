@@ -55,9 +55,7 @@ def _current_directory() -> str:
     try:
         return os.getcwd()
     except FileNotFoundError as error:
-        raise LabError(
-            "The current directory has been removed.", "Change to one that exists."
-        ) from error
+        raise LabError("The current directory has been removed.", "Change to one that exists.") from error
 
 
 def _usable(disk: Path) -> str:

@@ -158,9 +158,7 @@ def _version(qemu_img: str | None) -> tuple[int, ...] | None:
 
 def _uml_modules() -> frozenset[str]:
     lists = [_text(str(path)) for path in MODULES.glob("*/modules.dep")]
-    return frozenset(
-        name for name in UML_MODULES if any(f"/{name}.ko" in listed for listed in lists)
-    )
+    return frozenset(name for name in UML_MODULES if any(f"/{name}.ko" in listed for listed in lists))
 
 
 def _memory_directory(path: Path) -> MemoryDirectory:

@@ -67,9 +67,7 @@ def is_executable_memory(directory: Path) -> bool:
 def _refuse_impossible(job: Job) -> None:
     if len(job.disks) > _MOST_DISKS:
         raise LabError(f"{len(job.disks)} disks are too many.", f"Give at most {_MOST_DISKS}.")
-    in_kernel = f"{job.directory}/".startswith(_KERNELS_OWN) and not job.directory.startswith(
-        "/dev/shm/"
-    )
+    in_kernel = f"{job.directory}/".startswith(_KERNELS_OWN) and not job.directory.startswith("/dev/shm/")
     if job.directory == "/" or in_kernel:
         raise LabError(
             f"The lab cannot share {job.directory}, its current directory, with this machine.",
@@ -77,9 +75,7 @@ def _refuse_impossible(job: Job) -> None:
         )
 
 
-def _command_line(
-    run_directory: Path, lines: LabLines, disks: Sequence[Path], memory_bytes: int
-) -> list[str]:
+def _command_line(run_directory: Path, lines: LabLines, disks: Sequence[Path], memory_bytes: int) -> list[str]:
     return [
         str(KERNEL),
         f"mem={memory_bytes // 1024}K",
