@@ -1,0 +1,47 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lvmqcow import loopvg
+from lvmqcow.cli import main
+from lvmqcow.errors import VolumeGroupNotFound
+
+pytestmark = pytest.mark.real
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def sessions() -> Iterator[tuple[str, str]]:
+    """Commands shown with a prompt, and the output shown after each."""
+    for block in re.findall(r"^```\n(\$ .*?)^```", README.read_text(), re.MULTILINE | re.DOTALL):
+        for entry in block.split("$ ")[1:]:
+            command, _, output = entry.partition("\n")
+            yield command, output
+
+
+@pytest.fixture
+def _no_vg0() -> Iterator[None]:
+    """The session leaves its volume group, as a reader would have it."""
+    yield
+    try:
+        loopvg.destroy("vg0")
+    except VolumeGroupNotFound:
+        return
+
+
+@pytest.mark.usefixtures("_no_vg0")
+def test_the_session_in_the_readme_is_real(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = list(sessions())
+    assert len(shown) >= 5
+    for command, output in shown:
+        assert main(shlex.split(command)[1:]) == 0
+        said = capsys.readouterr()
+        printed = re.sub(r"/dev/loop\d+", "/dev/loop0", said.out + said.err)
+        assert printed == output, command
