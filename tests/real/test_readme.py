@@ -45,3 +45,11 @@ def test_the_session_in_the_readme_is_real(capsys: pytest.CaptureFixture[str]) -
         said = capsys.readouterr()
         printed = re.sub(r"/dev/loop\d+", "/dev/loop0", said.out + said.err)
         assert printed == output, command
+
+
+@pytest.mark.usefixtures("_no_vg0")
+def test_the_library_in_ten_lines_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    loopvg.create("vg0", 30 * 1024**3, tmp_path / "pv.img")
+    exec(compile(code, str(README), "exec"), {})
+    assert "/dev/vg0/vm-100-disk-0.qcow2" in capsys.readouterr().out
