@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,3 +124,28 @@ def test_a_change_is_not_repeated_when_the_shell_dies(vg: str) -> None:
             create(shell, vg, "a")
         create(shell, vg, "b")
         assert {lv.name for lv in read_volume_group(shell, vg).logical_volumes} == {"b"}
+
+
+def test_a_physical_volume_with_a_name_full_of_regular_expression_is_seen(lvm: Lvm, tmp_path: Path) -> None:
+    """The shell is told of its physical volumes with a filter, whose patterns such a name could break."""
+    name = "pv-1.a+b"
+    file = tmp_path / "pv.img"
+    file.touch()
+    os.truncate(file, 64 * 1024**2)
+    loop = run("losetup", "--find", "--show", str(file)).strip()
+    run("dmsetup", "create", name, "--table", f"0 {64 * 2048} linear {loop} 0")
+    path = f"/dev/mapper/{name}"
+    try:
+        LvmProcesses([path]).change(("vgcreate", "--yes", "odd", path))
+        read_volume_group(lvm, "odd")
+        assert lvm.physical_volumes == (path,)
+        create(lvm, "odd", "a")
+        assert [lv.name for lv in read_volume_group(lvm, "odd").logical_volumes] == ["a"]
+        LvmProcesses([path]).change(("vgremove", "--yes", "--force", "odd"))
+    finally:
+        run("dmsetup", "remove", name)
+        run("losetup", "--detach", loop)
+
+
+def run(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
