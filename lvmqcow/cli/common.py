@@ -13,6 +13,7 @@ from lvmqcow.requests import Request
 from lvmqcow.storage import Events, Storage
 
 __all__ = [
+    "add_dry_run",
     "add_options",
     "add_plan_options",
     "add_storage_options",
@@ -43,10 +44,15 @@ def add_storage_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for another operation's lock")
 
 
-def add_plan_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every verb that changes a volume."""
-    add_storage_options(parser)
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """The option of every verb that changes a volume."""
     parser.add_argument("--dry-run", action="store_true", help="print the commands, run none")
+
+
+def add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every verb that carries out a request."""
+    add_storage_options(parser)
+    add_dry_run(parser)
     parser.add_argument(
         "--no-recover", action="store_true", help="refuse, rather than first finish or undo an operation that was cut"
     )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from lvmqcow.checks import Finding, Severity
-from lvmqcow.cli.common import add_plan_options, add_storage_options, open_storage, vg_or_target
+from lvmqcow.cli.common import add_dry_run, add_storage_options, open_storage, vg_or_target
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import Corrupt, NotPossible
 
@@ -29,7 +29,8 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
     recover = verbs.add_parser("recover", help="finish or undo what was cut")
     recover.add_argument("target", metavar="VG[/VOLUME]")
-    add_plan_options(recover)
+    add_storage_options(recover)
+    add_dry_run(recover)
     recover.set_defaults(run=_recover)
 
 
