@@ -47,10 +47,11 @@ def run_lab(
     given: bytes = b"",
     environment: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
+    lab: str = LAB,
 ) -> Result:
     """`ci/lab run OPTIONS -- COMMAND`, with `given` on stdin."""
     done = subprocess.run(
-        [*prefix, LAB, "run", *options, "--", *command],
+        [*prefix, lab, "run", *options, "--", *command],
         cwd=cwd,
         input=given,
         capture_output=True,

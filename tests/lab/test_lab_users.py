@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import StartedLab, run_lab
+from .labs import CHECKOUT, LAB, StartedLab, run_lab
 
 pytestmark = pytest.mark.lab_host
 
@@ -22,8 +22,11 @@ AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 
 @pytest.fixture
 def nobodys() -> Iterator[Path]:
-    """A directory that nobody owns and can reach; tmp_path is private to its owner."""
+    """A directory that nobody owns and can reach, with the lab in it: tmp_path and the checkout may be private."""
     directory = Path(tempfile.mkdtemp(prefix="lab-nobody-"))
+    shutil.copytree(CHECKOUT / "lvmqcow", directory / "lvmqcow")
+    (directory / "ci").mkdir()
+    shutil.copy(LAB, directory / "ci" / "lab")
     if os.getuid() == 0:
         os.chown(directory, NOBODY, NOBODY)
     yield directory
@@ -38,7 +41,7 @@ def test_an_ordinary_user_is_root_inside(nobodys: Path) -> None:
         lvcreate -q -W n -L 100M -n a v >&2; lvrename -q v a b >&2
         lvs --noheadings -o name v | tr -d ' '
         echo mine > file"""
-    result = run_lab("sh", "-c", script, cwd=nobodys, prefix=prefix)
+    result = run_lab("sh", "-c", script, cwd=nobodys, prefix=prefix, lab=str(nobodys / "ci" / "lab"))
     assert (result.status, result.lines) == (0, ["0", "b"]), result
     assert (nobodys / "file").read_text() == "mine\n"
     assert (nobodys / "file").stat().st_uid == nobodys.stat().st_uid
