@@ -222,8 +222,9 @@ class _Session:
         except BrokenPipeError:
             raise self._died() from None
         while (document := self._document()) is None:
-            if not self._read(timeout_seconds=None):
+            if self._report not in self._pipes.get_map():
                 raise self._died()
+            self._read(timeout_seconds=None)
         while self._read(timeout_seconds=0):
             pass
         return document
@@ -248,15 +249,15 @@ class _Session:
         self._pipes.close()
 
     def _read(self, timeout_seconds: float | None) -> bool:
-        """Whether anything was read; at the end of the report, or when nothing came in time, nothing was."""
-        got = False
+        """Whether anything came in time. A pipe that has ended is watched no longer."""
+        came = False
         for key, _ in self._pipes.select(timeout_seconds):
             data = os.read(key.fd, 1 << 16)
             self._buffers[key.fd] += data
             if not data:
                 self._pipes.unregister(key.fd)
-            got = got or bool(data) or key.fd != self._report
-        return got
+            came = came or bool(data)
+        return came
 
     def _document(self) -> Mapping[str, object] | None:
         text = self._buffers[self._report]
