@@ -7,7 +7,7 @@ requests, plans, recovery, checks       pure: from a picture and a request to a 
 steps                                   one external command each, as data
 host                                    runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
 lvm, qemu_img, locks, loopvg, imports,  what touches the world
-interrupts
+holders, interrupts
 storage                                 the public API
 lab                                     a kernel with device-mapper for whoever has none
 cli, testing                            the command line; the harness
@@ -19,12 +19,26 @@ from lvmqcow.checks import Finding, Severity
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.names import Format, VolumeName, parse_volume_name
 from lvmqcow.plans import Plan
-from lvmqcow.requests import Create, DeleteSnapshot, Import, Merge, Remove, Rollback, Snapshot
+from lvmqcow.requests import (
+    Activate,
+    Create,
+    Deactivate,
+    DeleteSnapshot,
+    Import,
+    Merge,
+    Remove,
+    Rename,
+    Resize,
+    Rollback,
+    Snapshot,
+)
 from lvmqcow.sizing import parse_size
 from lvmqcow.storage import Events, LayerInfo, Storage, Volume, VolumeInfo
 
 __all__ = [
+    "Activate",
     "Create",
+    "Deactivate",
     "DeleteSnapshot",
     "Events",
     "Finding",
@@ -35,6 +49,8 @@ __all__ = [
     "Merge",
     "Plan",
     "Remove",
+    "Rename",
+    "Resize",
     "Rollback",
     "Severity",
     "Snapshot",

@@ -18,6 +18,7 @@ Each error stores its facts as attributes, formats them in ``__str__`` and ends 
     ├── Locked                          11   another process works on the volume
     ├── NoSpace                         12
     ├── NotPossible                     13   the volume's state, or its format, does not allow it
+    │   ├── InUse                            a process, a mount or a device on top holds it: they are listed
     │   ├── NewerSnapshots                   a rollback would skip snapshots: they are listed
     │   ├── SnapshotHasChildren
     │   └── RecoveryNeeded
@@ -40,6 +41,7 @@ __all__ = [
     "CommandFailed",
     "Corrupt",
     "FormatMismatch",
+    "InUse",
     "Interrupted",
     "InvalidName",
     "InvalidRequest",
@@ -255,6 +257,15 @@ class NotPossible(LvmqcowError):
 
     def __str__(self) -> str:
         return f"{self.target}: {self.reason}; {self.advice}"
+
+
+class InUse(NotPossible):
+    """Something holds a device of the volume open."""
+
+    def __init__(self, target: str, holders: Iterable[str]) -> None:
+        self.holders = tuple(holders)
+        super().__init__(target, f"it is in use: {', '.join(self.holders)}", "stop that first")
+        self.args = (target, self.holders)
 
 
 class NewerSnapshots(NotPossible):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from lvmqcow.errors import CommandFailed
+from lvmqcow.holders import holders
 from lvmqcow.lvm import Lvm, read_volume_group
 from lvmqcow.model import VolumeGroup
 from lvmqcow.names import device_path
@@ -21,6 +22,7 @@ from lvmqcow.steps import (
     LvCreate,
     LvDeactivate,
     LvExtend,
+    LvRefresh,
     LvRemove,
     LvRename,
     LvTag,
@@ -51,6 +53,9 @@ class Host(Protocol):
 
     def check(self, lv_name: str) -> ImageCheck:
         """Check the image on an active LV."""
+
+    def holders(self, lv_name: str) -> tuple[str, ...]:
+        """What uses an LV, in words: processes by id and name, devices on top of it, mounts."""
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         """Run one step; when it returns, what it did survives a power cut. Raises CommandFailed."""
@@ -91,10 +96,22 @@ class RealHost:
             raise CommandFailed(("read", path), 1, "it holds no qcow2 image")
         return self._qemu_img.check(path, header.cluster_size_bytes)
 
+    def holders(self, lv_name: str) -> tuple[str, ...]:
+        return holders(device_path(self._vg, lv_name))
+
     def run(self, step: Step, progress: Progress | None = None) -> None:
         argv = step.argv(self._vg)
         match step:
-            case LvCreate() | LvRename() | LvRemove() | LvExtend() | LvTag() | LvActivate() | LvDeactivate():
+            case (
+                LvCreate()
+                | LvRename()
+                | LvRemove()
+                | LvExtend()
+                | LvTag()
+                | LvActivate()
+                | LvDeactivate()
+                | LvRefresh()
+            ):
                 self._lvm.change(argv)
             case _:
                 self._qemu_img.run(argv, progress)

@@ -3,11 +3,12 @@
 An operation that cannot be told from its names alone writes its intent into LVM's own metadata before it begins,
 and drops it when it is done. That is all recovery needs, on this host or on another: there is no side file.
 
-The tag is ``lvmqcow.intent=<verb>[/<logical volume>…]``; a slash cannot occur in an LV name.
+The tag is ``lvmqcow.intent=<verb>[/<logical volume or bytes>…]``; a slash cannot occur in an LV name.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Pulling",
     "Pushing",
     "Removing",
+    "Renaming",
+    "Resizing",
     "RollingBack",
     "Unknown",
     "parse_intent",
@@ -81,13 +84,40 @@ class Removing:
 
 
 @dataclass(frozen=True)
+class Renaming:
+    """On every layer of a volume that is to be called otherwise, until the layer has its new name and tags.
+
+    Both names, for a layer may have either.
+    """
+
+    old: str
+    new: str
+
+    @property
+    def tag(self) -> str:
+        return f"{INTENT_PREFIX}rename/{self.old}/{self.new}"
+
+
+@dataclass(frozen=True)
+class Resizing:
+    """On the current LV: it grows. The sizes are a guest's, in bytes: what lies between them may not be zero yet."""
+
+    old_bytes: int
+    new_bytes: int
+
+    @property
+    def tag(self) -> str:
+        return f"{INTENT_PREFIX}resize/{self.old_bytes}/{self.new_bytes}"
+
+
+@dataclass(frozen=True)
 class Unknown:
     """An intent that this version cannot read: the volume is left alone."""
 
     tag: str
 
 
-Intent = Creating | RollingBack | Pulling | Pushing | Removing | Unknown
+Intent = Creating | RollingBack | Pulling | Pushing | Removing | Renaming | Resizing | Unknown
 
 
 def parse_intent(tag: str) -> Intent | None:
@@ -105,5 +135,9 @@ def parse_intent(tag: str) -> Intent | None:
             return Pushing(snapshot, child)
         case ["remove"]:
             return Removing()
+        case ["rename", old, new]:
+            return Renaming(old, new)
+        case ["resize", old, new] if all(re.fullmatch("[1-9][0-9]{0,19}", size) for size in (old, new)):
+            return Resizing(int(old), int(new))
         case _:
             return Unknown(tag)

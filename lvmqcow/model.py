@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lvmqcow.errors import Corrupt, InvalidName, SnapshotNotFound, VolumeNotFound
-from lvmqcow.intents import Intent, parse_intent
+from lvmqcow.intents import Intent, Renaming, parse_intent
 from lvmqcow.names import (
     Format,
     VolumeName,
@@ -23,7 +23,7 @@ from lvmqcow.names import (
 )
 from lvmqcow.qcow2 import Header
 
-__all__ = ["Layer", "LogicalVolume", "Volume", "VolumeGroup", "index_tags"]
+__all__ = ["Layer", "LogicalVolume", "Volume", "VolumeGroup", "index_tags", "parent_tags"]
 
 _PARENT_PREFIX = "lvmqcow.parent="
 _SIZE_PREFIX = "lvmqcow.size="
@@ -31,8 +31,12 @@ _SIZE_PREFIX = "lvmqcow.size="
 
 def index_tags(virtual_size_bytes: int, parent: str | None) -> tuple[str, ...]:
     """The tags that index an image: its virtual size, and its parent's LV name if it has one."""
-    size = f"{_SIZE_PREFIX}{virtual_size_bytes}"
-    return (size, f"{_PARENT_PREFIX}{parent}") if parent else (size,)
+    return (f"{_SIZE_PREFIX}{virtual_size_bytes}", *parent_tags(parent))
+
+
+def parent_tags(parent: str | None) -> tuple[str, ...]:
+    """The part of `index_tags` that names the parent."""
+    return (f"{_PARENT_PREFIX}{parent}",) if parent else ()
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Volume:
-    """One virtual disk: its layers, and what a cut operation left of it."""
+    """One virtual disk: its layers, and what a cut operation left of it.
+
+    ``becoming`` is what it will be called when the rename that was begun on it is done. Until then its layers may have
+    names and tags of either.
+    """
 
     vg: str
     name: VolumeName
     layers: tuple[Layer, ...]
     new: LogicalVolume | None
     doomed: tuple[LogicalVolume, ...]
+    becoming: VolumeName | None = None
 
     @property
     def target(self) -> str:
@@ -216,7 +225,7 @@ class VolumeGroup:
     @cached_property
     def volumes(self) -> tuple[Volume, ...]:
         """All volumes, by name; those of which only leftovers exist included. Foreign LVs are not among them."""
-        names = {name for lv in self.logical_volumes if (name := _owner(lv))}
+        names = {name for lv in self.logical_volumes if (name := self._owner(lv))}
         volumes = (self._assemble(name) for name in sorted(names))
         return tuple(volume for volume in volumes if volume.logical_volumes)
 
@@ -231,15 +240,33 @@ class VolumeGroup:
                 return volume
         raise VolumeNotFound(self.name, name.text)
 
+    def find(self, name: VolumeName) -> Volume | None:
+        """The volume of that name, or the one that is on its way to it; None if there is neither."""
+        return next((volume for volume in self.volumes if name in (volume.name, volume.becoming)), None)
+
+    @cached_property
+    def _renamed(self) -> Mapping[VolumeName, VolumeName]:
+        """New name to old, for every rename that is not done."""
+        intents = (lv.intent for lv in self.logical_volumes)
+        pairs = ((_parsed(intent.new), _parsed(intent.old)) for intent in intents if isinstance(intent, Renaming))
+        return {new: old for new, old in pairs if new and old}
+
+    def _owner(self, lv: LogicalVolume) -> VolumeName | None:
+        owner = _owner(lv)
+        return self._renamed.get(owner, owner) if owner else None
+
     def _assemble(self, name: VolumeName) -> Volume:
-        own = [lv for lv in self.logical_volumes if _owner(lv) == name]
-        snapshots = {lv.name: snapshot for lv in own if (snapshot := snapshot_of(lv.name, name))}
+        own = [lv for lv in self.logical_volumes if self._owner(lv) == name]
+        becoming = next((new for new, old in self._renamed.items() if old == name), None)
+        names = [name, becoming] if becoming else [name]
+        snapshots = {lv.name: snapshot for lv in own for each in names if (snapshot := snapshot_of(lv.name, each))}
+        currents = {each.text for each in names}
         layers = tuple(
-            self._layer(name, lv, snapshots.get(lv.name)) for lv in own if lv.name == name.text or lv.name in snapshots
+            self._layer(name, lv, snapshots.get(lv.name)) for lv in own if lv.name in currents or lv.name in snapshots
         )
         new = next((lv for lv in own if lv.name == new_lv_name(name)), None)
         doomed = tuple(lv for lv in own if doomed_origin(lv.name))
-        return Volume(self.name, name, layers, new, doomed)
+        return Volume(self.name, name, layers, new, doomed, becoming)
 
     def _layer(self, name: VolumeName, lv: LogicalVolume, snapshot: str | None) -> Layer:
         if name.format is Format.RAW:

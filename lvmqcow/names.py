@@ -16,7 +16,7 @@ all that LVM would refuse later, midway through an operation.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,10 +30,13 @@ __all__ = [
     "check_snapshot_name",
     "check_vg_name",
     "device_path",
+    "disk_name",
     "doomed_lv_name",
     "doomed_origin",
+    "free_disk_number",
     "new_lv_name",
     "parse_volume_name",
+    "renamed_lv_name",
     "snapshot_lv_name",
     "snapshot_of",
 ]
@@ -109,6 +112,21 @@ def parse_volume_name(name: str, requested: Format | None = None) -> VolumeName:
     return volume
 
 
+def disk_name(vmid: int, number: int, format: Format) -> VolumeName:
+    """The usual name of a machine's disk, ``vm-<vmid>-disk-<number>[.qcow2]``. Raises InvalidName."""
+    return parse_volume_name(f"vm-{vmid}-disk-{number}{'.qcow2' if format is Format.QCOW2 else ''}")
+
+
+def free_disk_number(vmid: int, texts: Iterable[str]) -> int:
+    """The lowest number of a disk that no LV name and no tag among ``texts`` mentions, in whatever format.
+
+    A mention is enough: leftovers, snapshots in the layout of another tool, and what a rename is on its way to.
+    """
+    mention = re.compile(rf"(?:^|[-_/=])vm-{vmid}-disk-(0|[1-9][0-9]*)(?:\.qcow2)?(?:[_/].*)?$")
+    taken = {int(match[1]) for text in texts if (match := mention.search(text))}
+    return next(number for number in range(len(taken) + 1) if number not in taken)
+
+
 def check_snapshot_name(snapshot: str) -> None:
     """Refuse a snapshot name that LVM, the layout or a reader could take for something else.
 
@@ -160,6 +178,14 @@ def snapshot_of(lv_name: str, volume: VolumeName) -> str | None:
     if lv_name.startswith("snap-") and lv_name.endswith(f"-{volume.text}"):
         return lv_name[len("snap-") : -len(volume.text) - 1] or None
     return None
+
+
+def renamed_lv_name(lv_name: str, old: VolumeName, new: VolumeName) -> str:
+    """What a layer of ``old`` is called once the volume is ``new``; any other name stays."""
+    if lv_name == old.text:
+        return new.text
+    snapshot = snapshot_of(lv_name, old)
+    return snapshot_lv_name(new, snapshot) if snapshot else lv_name
 
 
 def new_lv_name(volume: VolumeName) -> str:

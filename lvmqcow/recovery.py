@@ -15,6 +15,10 @@ delete, pull        ``pull/C`` on S, C indexed otherwise          finish: remove
 delete, push        ``push/S/C`` on S, C there                    finish: commit again
 delete, push        ``push/S/C`` on S, C doomed                   finish: rename S to C
 delete, push        ``push/S/C`` on C                             finish: drop the intent, remove ``del-C``
+resize              ``resize/OLD/NEW`` on V, V too small for it   undo: nothing has happened; drop the intent
+resize              ``resize/OLD/NEW`` on V, V large enough       finish: grow the image (raw: zero what is new) again
+rename              ``rename/O/N`` on some layers with O's tags   undo: nothing was renamed yet; drop the intents
+rename              ``rename/O/N`` on every layer with O's tags   finish: rename, rewrite and tag what has the intent
 remove              ``remove`` on all                             finish: remove them
 remove              ``remove`` on some                            undo: nothing was removed yet; drop the intents
 any                 a ``del-`` LV with our tags                   finish: remove it
@@ -26,12 +30,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lvmqcow.errors import Corrupt
-from lvmqcow.intents import Creating, Pulling, Pushing, Removing, RollingBack, Unknown
+from lvmqcow.intents import Creating, Pulling, Pushing, Removing, Renaming, Resizing, RollingBack, Unknown
 from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup
-from lvmqcow.names import VolumeName, doomed_origin
-from lvmqcow.plans.common import activated, deactivated
+from lvmqcow.names import Format, VolumeName, doomed_origin, renamed_lv_name
+from lvmqcow.plans.common import activated, deactivated, refreshed
 from lvmqcow.plans.delete import drop_pushed, pull, push, push_renames
 from lvmqcow.plans.plan import Measure, Plan
+from lvmqcow.plans.rename import go_on
+from lvmqcow.plans.resize import finish_resize, lv_bytes
 from lvmqcow.plans.rollback import format_again
 from lvmqcow.steps import LvRemove, LvRename, LvTag, QcowRelink, QcowRepairLeaks, Step
 
@@ -45,11 +51,11 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
         Corrupt: the picture is none that a cut can leave; nothing is to be touched.
         NoSpace: an unfinished merge needs room.
     """
-    volume = next((volume for volume in vg.volumes if volume.name == name), None)
+    volume = vg.find(name)
     if volume is None:
         return Plan("recover", vg.name, name, (), commit_point=0)
     operation, steps = _recover(vg, volume, measure)
-    return Plan(operation, vg.name, name, steps, commit_point=0)
+    return Plan(operation, vg.name, volume.name, steps, commit_point=0, beside=volume.becoming)
 
 
 def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tuple[Step, ...]]:
@@ -59,6 +65,8 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tu
     given_up = [lv for lv in volume.logical_volumes if isinstance(lv.intent, Removing)]
     if given_up:
         return _removal(volume, given_up)
+    if volume.becoming is not None:
+        return _rename(volume, volume.becoming)
     if volume.new is not None:
         return _snapshot(volume, volume.new)
     for layer in volume.layers:
@@ -67,6 +75,10 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tu
                 return "undo create", (LvRemove((layer.lv.name,)),)
             case RollingBack() as intent:
                 return _rollback(volume, layer, intent)
+            case Resizing() as intent:
+                return _resize(volume, layer, intent, measure)
+            case Renaming() as intent:
+                raise Corrupt(volume.target, [f"{layer.lv.name} carries {intent.tag}, which is no rename of it"])
             case Pulling() as intent:
                 return _pull(vg, volume, layer, intent, measure)
             case Pushing() as intent:
@@ -79,6 +91,19 @@ def _removal(volume: Volume, given_up: list[LogicalVolume]) -> tuple[str, tuple[
     if all(lv in given_up for lv in volume.logical_volumes):
         return "finish remove", (LvRemove(names),)
     return "undo remove", (LvTag(names, drop=(Removing().tag,)),)
+
+
+def _rename(volume: Volume, new: VolumeName) -> tuple[str, tuple[Step, ...]]:
+    without = [layer.lv for layer in volume.layers if not isinstance(layer.lv.intent, Renaming)]
+    if not any(volume.name.volume_tag in lv.tags for lv in without):
+        return "finish rename", go_on(volume, new)
+    names = tuple(layer.lv.name for layer in volume.layers if layer.lv not in without)
+    renamed = [
+        layer.lv.name for layer in volume.layers if renamed_lv_name(layer.lv.name, new, volume.name) != layer.lv.name
+    ]
+    if renamed:
+        raise Corrupt(volume.target, [f"a rename to {new} was begun on {name}, and not on all" for name in renamed])
+    return "undo rename", (LvTag(names, drop=(Renaming(volume.name.text, new.text).tag,)),)
 
 
 def _snapshot(volume: Volume, new: LogicalVolume) -> tuple[str, tuple[Step, ...]]:
@@ -97,6 +122,16 @@ def _rollback(volume: Volume, current: Layer, intent: RollingBack) -> tuple[str,
     return "finish rollback", (*activated([current]), *format_again(current, target), *deactivated([current]))
 
 
+def _resize(volume: Volume, current: Layer, intent: Resizing, measure: Measure) -> tuple[str, tuple[Step, ...]]:
+    if current.lv.size_bytes < lv_bytes(volume, intent, measure):
+        return "undo resize", (LvTag((current.lv.name,), drop=(intent.tag,)),)
+    below = volume.below(current)
+    # a resize that was killed may have allocated a table for more clusters, and not linked it
+    repair = (QcowRepairLeaks(current.lv.name),) if volume.name.format is Format.QCOW2 else ()
+    again = (*repair, *finish_resize(volume, current, intent))
+    return "finish resize", (*activated(below), *refreshed([current]), *again, *deactivated(below))
+
+
 def _pull(
     vg: VolumeGroup, volume: Volume, snapshot: Layer, intent: Pulling, measure: Measure
 ) -> tuple[str, tuple[Step, ...]]:
@@ -106,7 +141,11 @@ def _pull(
     if child.parent != snapshot.lv.name:
         return "finish delete-snapshot", (LvRemove((snapshot.lv.name,)),)
     below = volume.below(child)
-    again = (QcowRelink(child.lv.name, snapshot.lv.name), QcowRepairLeaks(child.lv.name))
+    again: tuple[Step, ...] = (
+        *refreshed([child]),
+        QcowRelink(child.lv.name, snapshot.lv.name),
+        QcowRepairLeaks(child.lv.name),
+    )
     rest = deactivated(layer for layer in below if layer is not snapshot)
     return "finish delete-snapshot", (*activated(below), *again, *pull(vg, snapshot, child, measure), *rest)
 
@@ -119,7 +158,7 @@ def _push(
     if snapshot.lv.name == intent.snapshot and child is not None:
         below = volume.below(child)
         rest = deactivated(layer for layer in below if layer is not snapshot)
-        return operation, (*activated(below), *push(vg, snapshot, child, measure), *rest)
+        return operation, (*activated(below), *refreshed([snapshot]), *push(vg, snapshot, child, measure), *rest)
     merged = next((lv for lv in volume.doomed if doomed_origin(lv.name) == intent.child and lv.ours), None)
     if merged is None or merged.recorded_size_bytes is None:
         raise Corrupt(volume.target, [f"{intent.child} was being pushed into {snapshot.lv.name}, and is not there"])

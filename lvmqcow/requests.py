@@ -7,7 +7,20 @@ from enum import StrEnum
 
 from lvmqcow.names import Format, VolumeName
 
-__all__ = ["Create", "DeleteSnapshot", "Import", "Merge", "Remove", "Request", "Rollback", "Snapshot"]
+__all__ = [
+    "Activate",
+    "Create",
+    "Deactivate",
+    "DeleteSnapshot",
+    "Import",
+    "Merge",
+    "Remove",
+    "Rename",
+    "Request",
+    "Resize",
+    "Rollback",
+    "Snapshot",
+]
 
 
 class Merge(StrEnum):
@@ -67,10 +80,41 @@ class DeleteSnapshot:
 
 
 @dataclass(frozen=True)
+class Resize:
+    """Grow the volume, as its guest sees it, to ``size_bytes``; or ``relative``, by as much."""
+
+    volume: VolumeName
+    size_bytes: int
+    relative: bool = False
+
+
+@dataclass(frozen=True)
 class Remove:
     """Remove a volume with all its snapshots."""
 
     volume: VolumeName
 
 
-Request = Create | Import | Snapshot | Rollback | DeleteSnapshot | Remove
+@dataclass(frozen=True)
+class Rename:
+    """Give a volume, with all its snapshots, another name; it may be that of another machine's volume."""
+
+    volume: VolumeName
+    new: VolumeName
+
+
+@dataclass(frozen=True)
+class Activate:
+    """Make a volume's devices, and those of its snapshots, there and up to date on this host alone."""
+
+    volume: VolumeName
+
+
+@dataclass(frozen=True)
+class Deactivate:
+    """Take a volume's devices, and those of its snapshots, away from this host."""
+
+    volume: VolumeName
+
+
+Request = Create | Import | Snapshot | Rollback | DeleteSnapshot | Resize | Remove | Rename | Activate | Deactivate

@@ -21,16 +21,19 @@ __all__ = [
     "LvCreate",
     "LvDeactivate",
     "LvExtend",
+    "LvRefresh",
     "LvRemove",
     "LvRename",
     "LvTag",
     "LvZero",
+    "LvZeroRange",
     "LvmStep",
     "QcowCommit",
     "QcowCreate",
     "QcowRebase",
     "QcowRelink",
     "QcowRepairLeaks",
+    "QcowResize",
     "Step",
 ]
 
@@ -120,6 +123,16 @@ class LvDeactivate:
 
 
 @dataclass(frozen=True)
+class LvRefresh:
+    """Load what the metadata says into active LVs: one that another host extended keeps its old size until then."""
+
+    lvs: tuple[str, ...]
+
+    def argv(self, vg: str) -> Argv:
+        return ("lvchange", "--refresh", *(f"{vg}/{lv}" for lv in self.lvs))
+
+
+@dataclass(frozen=True)
 class LvZero:
     """Overwrite the whole LV with zeros; where the device can, without sending them."""
 
@@ -127,6 +140,19 @@ class LvZero:
 
     def argv(self, vg: str) -> Argv:
         return ("blkdiscard", "--zeroout", device_path(vg, self.lv))
+
+
+@dataclass(frozen=True)
+class LvZeroRange:
+    """Overwrite a part of the LV with zeros: what it was extended by still holds the bytes of an earlier owner."""
+
+    lv: str
+    offset_bytes: int
+    length_bytes: int
+
+    def argv(self, vg: str) -> Argv:
+        part = ("--offset", str(self.offset_bytes), "--length", str(self.length_bytes))
+        return ("blkdiscard", "--zeroout", *part, device_path(vg, self.lv))
 
 
 @dataclass(frozen=True)
@@ -199,6 +225,20 @@ class QcowRepairLeaks:
 
 
 @dataclass(frozen=True)
+class QcowResize:
+    """Grow the virtual size; to the size it has succeeds.
+
+    Nothing is preallocated: a cluster that is only allocated shows what the LV held before.
+    """
+
+    lv: str
+    virtual_size_bytes: int
+
+    def argv(self, vg: str) -> Argv:
+        return ("qemu-img", "resize", "-q", "-f", "qcow2", device_path(vg, self.lv), str(self.virtual_size_bytes))
+
+
+@dataclass(frozen=True)
 class ImageWrite:
     """Copy an image file into an LV that reads as zeros: data is written, holes are left."""
 
@@ -214,6 +254,8 @@ class ImageWrite:
         )
 
 
-LvmStep = LvCreate | LvRename | LvRemove | LvExtend | LvTag | LvActivate | LvDeactivate
-ImageStep = LvZero | QcowCreate | QcowCommit | QcowRebase | QcowRelink | QcowRepairLeaks | ImageWrite
+LvmStep = LvCreate | LvRename | LvRemove | LvExtend | LvTag | LvActivate | LvDeactivate | LvRefresh
+ImageStep = (
+    LvZero | LvZeroRange | QcowCreate | QcowCommit | QcowRebase | QcowRelink | QcowRepairLeaks | QcowResize | ImageWrite
+)
 Step = LvmStep | ImageStep

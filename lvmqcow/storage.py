@@ -10,35 +10,43 @@ takes one picture, plans, and runs the plan. `Storage.plan` stops before the las
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
 from lvmqcow.checks import Finding, Severity, structure
-from lvmqcow.errors import CommandFailed, Interrupted, LvmqcowError, OperationCut, RecoveryNeeded
+from lvmqcow.errors import CommandFailed, Interrupted, InUse, Locked, LvmqcowError, OperationCut, RecoveryNeeded
 from lvmqcow.host import Host, RealHost
 from lvmqcow.imports import inspect
 from lvmqcow.locks import FlockLocks, Locks
 from lvmqcow.lvm import Lvm, LvmProcesses, LvmShell, Trace
 from lvmqcow.model import Layer, VolumeGroup
 from lvmqcow.model import Volume as VolumePicture
-from lvmqcow.names import Format, VolumeName, check_vg_name, device_path, parse_volume_name
+from lvmqcow.names import Format, VolumeName, check_vg_name, device_path, disk_name, free_disk_number, parse_volume_name
 from lvmqcow.plans import Plan, plan
 from lvmqcow.plans.delete import only_child
+from lvmqcow.qcow2 import Header
 from lvmqcow.qemu_img import Progress, QemuImg
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import (
+    Activate,
     Create,
+    Deactivate,
     DeleteSnapshot,
+    Import,
     Merge,
     Remove,
+    Rename,
     Request,
+    Resize,
     Rollback,
     Snapshot,
 )
 from lvmqcow.sizing import whole_sectors
+from lvmqcow.steps import LvActivate, LvDeactivate
 
 __all__ = ["Events", "LayerInfo", "Storage", "Volume", "VolumeInfo"]
 
@@ -54,15 +62,19 @@ class Events:
 
 
 SILENT: Final = Events()
+_MOST_BUSY: Final = 64  # names that others hold, before we say so: they may hold all there could be
 
 
 @dataclass(frozen=True)
 class VolumeInfo:
-    """A volume as `Storage.volumes` lists it. ``lv_size_bytes`` is that of all its LVs together."""
+    """A volume as `Storage.volumes` lists it. ``lv_size_bytes`` is that of all its LVs together.
+
+    ``virtual_size_bytes`` is None where only the image's header tells, and the LV is not active: never a guess.
+    """
 
     name: str
     format: Format
-    virtual_size_bytes: int
+    virtual_size_bytes: int | None
     lv_size_bytes: int
     snapshots: tuple[str, ...]
 
@@ -72,18 +84,19 @@ class LayerInfo:
     """One layer of a volume; ``snapshot`` is None for the current one, ``parent`` is an LV name.
 
     ``allocated_bytes`` is what the image's clusters take; None when the LV is not active, or raw.
+    ``virtual_size_bytes`` is as in `VolumeInfo`, and where that is None, so is ``parent``.
     """
 
     lv: str
     snapshot: str | None
     parent: str | None
-    virtual_size_bytes: int
+    virtual_size_bytes: int | None
     lv_size_bytes: int
     allocated_bytes: int | None
 
 
 class Storage:
-    """One volume group that lvmqcow manages."""
+    """One volume group that lvmqcow manages. For one thread at a time: open another for each."""
 
     def __init__(self, host: Host, locks: Locks, events: Events = SILENT, recover_first: bool = True) -> None:
         """``recover_first=False``: refuse a volume with an unfinished operation, rather than recover it first."""
@@ -150,6 +163,40 @@ class Storage:
         self.apply(Create(volume, whole_sectors(size_bytes)))
         return Volume(self, volume)
 
+    def create_disk(self, vmid: int, size_bytes: int, format: Format = Format.QCOW2) -> Volume:
+        """Create a volume under the lowest free name of a machine's; safe against others that do the same.
+
+        Raises:
+            InvalidName, InvalidSize, NoSpace.
+        """
+        return Volume(self, self.allocate(vmid, size_bytes, format).volume)
+
+    def allocate(self, vmid: int, size_bytes: int, format: Format = Format.QCOW2) -> Plan:
+        """As `create_disk`; returns the plan that ran, which names the volume.
+
+        The names of both formats are locked, so that no number is given twice. A number that another process holds is
+        passed over; one that it took is seen, once the lock is ours.
+        """
+        size_bytes, busy = whole_sectors(size_bytes), set[str]()
+        while True:
+            number = free_disk_number(vmid, self._taken() | busy)
+            both = [disk_name(vmid, number, each) for each in Format]
+            with ExitStack() as held:
+                try:
+                    held.enter_context(self._locked(both))
+                except Locked:
+                    busy.add(both[0].text)
+                    if len(busy) > _MOST_BUSY:
+                        raise
+                    continue
+                if number == free_disk_number(vmid, self._taken() | busy):
+                    name = disk_name(vmid, number, format)
+                    return self._apply(Create(name, size_bytes), (name,))
+
+    def free_name(self, vmid: int, format: Format = Format.QCOW2) -> VolumeName:
+        """The name that `create_disk` would try now. Raises InvalidName."""
+        return disk_name(vmid, free_disk_number(vmid, self._taken()), format)
+
     def import_file(self, source: Path, name: str, source_format: Format | None = None) -> Volume:
         """Create a volume with the content of a raw or qcow2 file.
 
@@ -162,12 +209,20 @@ class Storage:
         return Volume(self, request.volume)
 
     def plan(self, request: Request) -> Plan:
-        """What `apply` would run first: the operation's plan, or, where one was cut, that of its recovery."""
-        recovery, picture = self._look(request.volume)
+        """What `apply` would run first: the operation's plan, or, where one was cut, that of its recovery.
+
+        Raises:
+            LvmqcowError: a refusal; Locked only where headers can be read no other way than by activating the volume.
+        """
+        recovery, picture = self._look(*_names(request))
         if recovery.steps:
             self._events.recovered(recovery)
             return recovery
-        return self._plan(request, picture)
+        if not _unread(request, picture):
+            return self._plan(request, picture)
+        with self._locked(_names(request)):
+            _, picture = self._look(*_names(request))
+            return self._plan(request, picture)
 
     def apply(self, request: Request) -> Plan:
         """Carry out a request; returns the plan that ran.
@@ -175,16 +230,9 @@ class Storage:
         Raises:
             LvmqcowError: a refusal (nothing was touched), or OperationCut (a step failed; recovery knows the state).
         """
-        with self._locks.hold(self.vg, request.volume.text):
-            recovery, picture = self._look(request.volume)
-            if recovery.steps:
-                if not self._recover_first:
-                    raise RecoveryNeeded(recovery.target, recovery.operation)
-                self._run_recovery(recovery)
-                _, picture = self._look(request.volume)
-            planned = self._plan(request, picture)
-            self._run(planned)
-            return planned
+        names = _names(request)
+        with self._locked(names):
+            return self._apply(request, names)
 
     def plan_recovery(self, name: str) -> Plan:
         """What `recover` would run; no steps on a healthy volume."""
@@ -217,23 +265,78 @@ class Storage:
         return picture.with_headers(self._host.headers(_active(picture.volumes)))
 
     def layers(self, name: VolumeName) -> tuple[LayerInfo, ...]:
-        """The layers of a volume, current first, then newest to oldest."""
+        """The layers of a volume, current first, then newest to oldest; then those the chain does not reach."""
         picture = self._host.observe()
         picture = picture.with_headers(self._host.headers(_active([picture.volume(name)])))
         volume = picture.volume(name)
-        return tuple(self._layer_info(volume, layer) for layer in volume.chain)
+        others = (layer for layer in volume.layers if layer not in volume.chain)
+        return tuple(self._layer_info(volume, layer) for layer in (*volume.chain, *others))
 
-    def _look(self, name: VolumeName) -> tuple[Plan, VolumeGroup]:
-        """The plan that recovers a volume, and the picture with the headers of its active layers."""
+    def _apply(self, request: Request, names: tuple[VolumeName, ...]) -> Plan:
+        """`apply`, with all of its names locked."""
+        recovery, picture = self._look(*names)
+        for _ in names:
+            if recovery.steps:
+                if not self._recover_first:
+                    raise RecoveryNeeded(recovery.target, recovery.operation)
+                self._run_recovery(recovery, names)
+                recovery, picture = self._look(*names)
+        planned = self._plan(request, picture)
+        try:
+            self._run(planned)
+        except OperationCut:
+            if isinstance(request, Deactivate):  # LVM does not say who opened it since we asked
+                self._require_unused(request, self._host.observe())
+            raise
+        return planned
+
+    def _taken(self) -> frozenset[str]:
+        """Every text in the volume group that could name a volume: LV names and tags."""
+        lvs = self._host.observe().logical_volumes
+        return frozenset(text for lv in lvs for text in (lv.name, *lv.tags))
+
+    def _look(self, *names: VolumeName) -> tuple[Plan, VolumeGroup]:
+        """The plan that recovers a volume (the first that needs it), and the picture, with headers of active layers."""
         picture = self._host.observe()
-        own = [volume for volume in picture.volumes if volume.name == name]
+        own = [volume for name in names if (volume := picture.find(name))]
         picture = picture.with_headers(self._host.headers(_active(own)))
-        return plan_recovery(picture, name, self._host.measure), picture
+        plans = [plan_recovery(picture, name, self._host.measure) for name in names]
+        return next((recovery for recovery in plans if recovery.steps), plans[0]), picture
+
+    @contextmanager
+    def _locked(self, names: Iterable[VolumeName]) -> Iterator[None]:
+        """All of these locks, in the same order for everybody."""
+        with ExitStack() as held:
+            for name in sorted(set(names)):
+                held.enter_context(self._locks.hold(self.vg, name.text))
+            yield
 
     def _plan(self, request: Request, picture: VolumeGroup) -> Plan:
+        """Under the volume's lock, if there is anything to activate."""
+        self._require_unused(request, picture)
+        unread = _unread(request, picture)
+        if unread:
+            picture = picture.with_headers(self._activated_headers(unread))
         if isinstance(request, DeleteSnapshot) and request.merge is Merge.AUTO:
             request = replace(request, merge=self._cheaper(request, picture))
         return plan(picture, request, self._host.measure)
+
+    def _require_unused(self, request: Request, picture: VolumeGroup) -> None:
+        """Raises InUse for what must not happen below a running guest."""
+        volume = picture.find(request.volume)
+        if volume and isinstance(request, Deactivate | Rename):
+            active = [layer.lv.name for layer in volume.layers if layer.lv.active]
+            holders = [f"{name} by {holder}" for name in active for holder in self._host.holders(name)]
+            if holders:
+                raise InUse(volume.target, holders)
+
+    def _activated_headers(self, lv_names: tuple[str, ...]) -> Mapping[str, Header]:
+        """The headers of inactive LVs, which are inactive again afterwards."""
+        try:
+            self._host.run(LvActivate(lv_names))
+            return self._host.headers(lv_names)
+        finally:
+            self._host.run(LvDeactivate(lv_names))
 
     def _cheaper(self, request: DeleteSnapshot, picture: VolumeGroup) -> Merge:
         """Asked of the images where they are active; otherwise the seed's rule has to do."""
@@ -244,11 +347,9 @@ class Storage:
         return Merge.PULL if cost.pull_bytes <= cost.push_bytes else Merge.PUSH
 
     def _recover(self, name: VolumeName) -> Plan:
-        with self._locks.hold(self.vg, name.text):
+        with self._locked([name]):
             recovery, _ = self._look(name)
-            if recovery.steps:
-                self._run_recovery(recovery)
-            return recovery
+            return self._run_recovery(recovery, [name]) if recovery.steps else recovery
 
     def _recover_all(self) -> list[Plan]:
         ran, errors = [], []
@@ -263,9 +364,16 @@ class Storage:
             raise errors[0]
         return ran
 
-    def _run_recovery(self, recovery: Plan) -> None:
-        self._events.recovered(recovery)
-        self._run(recovery)
+    def _run_recovery(self, recovery: Plan, locked: Iterable[VolumeName]) -> Plan:
+        """Run it with all of its names locked, ``locked`` among them; returns what ran."""
+        more = recovery.names.difference(locked)
+        with self._locked(more):
+            if more:  # whoever had that lock may have done it by now
+                recovery, _ = self._look(recovery.volume)
+            if recovery.steps:
+                self._events.recovered(recovery)
+                self._run(recovery)
+            return recovery
 
     def _run(self, planned: Plan) -> None:
         for done, step in enumerate(planned.steps):
@@ -302,7 +410,7 @@ class Storage:
             lv=layer.lv.name,
             snapshot=layer.snapshot,
             parent=layer.parent,
-            virtual_size_bytes=layer.virtual_size_bytes or layer.lv.size_bytes,
+            virtual_size_bytes=layer.virtual_size_bytes,
             lv_size_bytes=layer.lv.size_bytes,
             allocated_bytes=self._host.check(layer.lv.name).allocated_bytes if image else None,
         )
@@ -346,6 +454,33 @@ class Volume:
         """Forget a snapshot. Raises SnapshotNotFound, SnapshotHasChildren, NoSpace."""
         return self._storage.apply(DeleteSnapshot(self._name, snapshot, merge))
 
+    def resize(self, size_bytes: int) -> Plan:
+        """Grow it, LV and image; what is new reads as zeros. To the size it has: nothing to do, the plan is empty.
+
+        Raises:
+            NotPossible: it is larger already.
+            InvalidSize, NoSpace.
+        """
+        return self._storage.apply(Resize(self._name, size_bytes))
+
+    def rename(self, new: str) -> Volume:
+        """Give it, with all its snapshots, another name of the same format; returns the volume of that name.
+
+        Raises:
+            InvalidName, FormatMismatch, AlreadyExists, InUse.
+        """
+        name = parse_volume_name(new)
+        self._storage.apply(Rename(self._name, name))
+        return Volume(self._storage, name)
+
+    def activate(self) -> Plan:
+        """Make its devices, and those of its snapshots, there and up to date on this host alone."""
+        return self._storage.apply(Activate(self._name))
+
+    def deactivate(self) -> Plan:
+        """Take them away. Raises InUse, with what holds them."""
+        return self._storage.apply(Deactivate(self._name))
+
     def remove(self) -> Plan:
         """Remove the volume with all its snapshots. Raises VolumeNotFound."""
         return self._storage.apply(Remove(self._name))
@@ -359,6 +494,19 @@ class Volume:
         return self._storage.recover(self.name)
 
 
+def _names(request: Request) -> tuple[VolumeName, ...]:
+    """Every volume name that a request is about."""
+    return (request.volume, request.new) if isinstance(request, Rename) else (request.volume,)
+
+
+def _unread(request: Request, picture: VolumeGroup) -> tuple[str, ...]:
+    """The LVs that only their header tells of, and that have to be activated for it to be read."""
+    volume = picture.find(request.volume)
+    if volume is None or isinstance(request, Create | Import | Remove | Activate | Deactivate):
+        return ()
+    return tuple(layer.lv.name for layer in volume.layers if not layer.known and not layer.lv.active)
+
+
 def _cut(planned: Plan, done: int, error: LvmqcowError) -> OperationCut:
     return OperationCut(planned.operation, planned.target, done, len(planned.steps), error, planned.outcome(done))
 
@@ -368,7 +516,7 @@ def _volume_info(volume: VolumePicture) -> VolumeInfo:
     return VolumeInfo(
         name=volume.name.text,
         format=volume.name.format,
-        virtual_size_bytes=current.virtual_size_bytes or current.lv.size_bytes,
+        virtual_size_bytes=current.virtual_size_bytes,
         lv_size_bytes=sum(lv.size_bytes for lv in volume.logical_volumes),
         snapshots=volume.snapshots,
     )

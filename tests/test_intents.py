@@ -13,6 +13,8 @@ from lvmqcow.intents import (
     Pulling,
     Pushing,
     Removing,
+    Renaming,
+    Resizing,
     RollingBack,
     Unknown,
     parse_intent,
@@ -23,8 +25,10 @@ intents: st.SearchStrategy[Intent] = st.one_of(
     st.just(Creating()),
     st.just(Removing()),
     st.builds(RollingBack, lv_names),
+    st.builds(Resizing, st.integers(1, 1 << 44), st.integers(1, 1 << 44)),
     st.builds(Pulling, lv_names),
     st.builds(Pushing, lv_names, lv_names),
+    st.builds(Renaming, lv_names, lv_names),
 )
 
 
@@ -45,7 +49,24 @@ def test_different_intents_have_different_tags(one: Intent, other: Intent) -> No
 
 
 @pytest.mark.parametrize(
-    "rest", ["", "copy", "create/x", "rollback", "rollback/a/b", "pull", "push/a", "push/a/b/c", "remove/x", "CREATE"]
+    "rest",
+    [
+        "",
+        "copy",
+        "create/x",
+        "rollback",
+        "rollback/a/b",
+        "pull",
+        "push/a",
+        "push/a/b/c",
+        "remove/x",
+        "rename/a",
+        "rename/a/b/c",
+        "CREATE",
+        "resize/1",
+        "resize/1/x",
+        "resize/1/02",
+    ],
 )
 def test_an_intent_of_another_version_is_kept_apart_as_unknown(rest: str) -> None:
     tag = INTENT_PREFIX + rest

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from lvmqcow.errors import Corrupt, NoSpace
-from lvmqcow.intents import INTENT_PREFIX, Creating, Pulling, Pushing, Removing, RollingBack
+from lvmqcow.intents import INTENT_PREFIX, Creating, Pulling, Pushing, Removing, Renaming, Resizing, RollingBack
 from lvmqcow.names import snapshot_lv_name
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import DeleteSnapshot, Merge
-from lvmqcow.steps import LvCreate, LvRemove, LvRename, LvTag, Step
+from lvmqcow.steps import LvCreate, LvExtend, LvRemove, LvRename, LvTag, Step
 from lvmqcow.testing.sim import SimHost
 from tests.sim.cuts import cuts
 from tests.sim.operations import OPERATIONS
@@ -29,6 +29,12 @@ from tests.volumes import (
 )
 
 S1, S2, S3 = (snapshot_lv_name(DISK, name) for name in ("s1", "s2", "s3"))
+TO_64_MIB = Resizing(4 * MIB, 64 * MIB)
+NEW = "vm-200-x.qcow2"
+OUT = f"--deltag lvmqcow.intent=rename/{DISK}/{NEW} --deltag pve-vm-100 --deltag pve-{DISK}"
+IN = f"--addtag pve-vm-200 --addtag pve-{NEW}"
+SWAP = f"{OUT} {IN}"
+RELINK = "qemu-img rebase -u -t directsync -f qcow2 -b"
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
 
 
@@ -92,10 +98,23 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
                 f"lvchange --deltag lvmqcow.intent=rollback/{S3} sim/{DISK}",
             ],
         ),
+        ([LvTag((DISK.text,), add=(TO_64_MIB.tag,))], "undo resize", [f"lvchange --deltag {TO_64_MIB.tag} sim/{DISK}"]),
+        (
+            [LvTag((DISK.text,), add=(TO_64_MIB.tag,)), LvExtend(DISK.text, 68 * MIB)],
+            "finish resize",
+            [
+                f"lvchange --refresh sim/{DISK}",
+                f"qemu-img check -q -f qcow2 -r leaks /dev/sim/{DISK}",
+                f"qemu-img resize -q -f qcow2 /dev/sim/{DISK} 67108864",
+                f"lvchange --deltag {TO_64_MIB.tag} --deltag lvmqcow.size=4194304 "
+                f"--addtag lvmqcow.size=67108864 sim/{DISK}",
+            ],
+        ),
         (
             [LvTag((S2,), add=(Pulling(S3).tag,))],
             "finish delete-snapshot",
             [
+                f"lvchange --refresh sim/{S3}",
                 f"qemu-img rebase -u -t directsync -f qcow2 -b {S2} -F qcow2 /dev/sim/{S3}",
                 f"qemu-img check -q -f qcow2 -r leaks /dev/sim/{S3}",
                 f"qemu-img rebase -p -t directsync -f qcow2 -b {S1} -F qcow2 /dev/sim/{S3}",
@@ -115,6 +134,7 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
             [LvTag((S2,), add=(Pushing(S2, S3).tag,))],
             "finish delete-snapshot",
             [
+                f"lvchange --refresh sim/{S2}",
                 f"qemu-img commit -p -d -f qcow2 /dev/sim/{S3}",
                 f"lvrename sim {S3} del-{S3}",
                 f"lvrename sim {S2} {S3}",
@@ -147,6 +167,45 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
             [f"lvchange --deltag lvmqcow.intent=remove sim/{S1} sim/{DISK}"],
         ),
         (
+            [LvTag((S1, S2, DISK.text), add=(Renaming(DISK.text, NEW).tag,))],
+            "undo rename",
+            [f"lvchange --deltag lvmqcow.intent=rename/{DISK}/{NEW} sim/{S1} sim/{S2} sim/{DISK}"],
+        ),
+        (
+            [LvTag((S1, S2, S3, DISK.text), add=(Renaming(DISK.text, NEW).tag,)), LvRename(S1, f"snap-s1-{NEW}")],
+            "finish rename",
+            [
+                f"lvrename sim {S2} snap-s2-{NEW}",
+                f"lvrename sim {S3} snap-s3-{NEW}",
+                f"lvrename sim {DISK} {NEW}",
+                f"{RELINK} snap-s1-{NEW} -F qcow2 /dev/sim/snap-s2-{NEW}",
+                f"{RELINK} snap-s2-{NEW} -F qcow2 /dev/sim/snap-s3-{NEW}",
+                f"{RELINK} snap-s3-{NEW} -F qcow2 /dev/sim/{NEW}",
+                f"lvchange {SWAP} sim/snap-s1-{NEW}",
+                *(
+                    f"lvchange {OUT} --deltag lvmqcow.parent={old} {IN} --addtag lvmqcow.parent={below} sim/{name}"
+                    for old, below, name in [
+                        (S1, f"snap-s1-{NEW}", f"snap-s2-{NEW}"),
+                        (S2, f"snap-s2-{NEW}", f"snap-s3-{NEW}"),
+                        (S3, f"snap-s3-{NEW}", NEW),
+                    ]
+                ),
+            ],
+        ),
+        (
+            [
+                *(LvRename(name, name.replace(DISK.text, NEW)) for name in (S1, S2, S3, DISK.text)),
+                LvTag((f"snap-s1-{NEW}",), add=(Renaming(DISK.text, NEW).tag,)),
+                LvTag(
+                    tuple(f"{name}{NEW}" for name in ("snap-s2-", "snap-s3-", "")),
+                    add=("pve-vm-200", f"pve-{NEW}"),
+                    drop=DISK.tags,
+                ),
+            ],
+            "finish rename",
+            [f"lvchange {SWAP} sim/snap-s1-{NEW}"],
+        ),
+        (
             [LvCreate(f"del-{S3}", MIB, (*DISK.tags, "lvmqcow.size=4194304"))],
             "finish removal",
             [f"lvremove --yes sim/del-{S3}"],
@@ -154,13 +213,17 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
         ([LvCreate(f"del-{S3}", MIB, DISK.tags)], "finish removal", []),  # another tool's
     ],
     ids=[
-        *("create", "snapshot before its commit point", "snapshot after it", "rollback", "pull", "pull, indexed"),
+        *("create", "snapshot before its commit point", "snapshot after it", "rollback"),
+        *("resize, LV too small", "resize", "pull", "pull, indexed"),
         *(
             "push",
             "push, child doomed",
             "push, renamed",
             "remove",
             "remove, half given up",
+            "rename, half intended",
+            "rename, half renamed",
+            "rename, one left to tag",
             "our doomed LV",
             "another's",
         ),
@@ -175,6 +238,9 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
     "left",
     [
         [LvTag((S1,), add=(f"{INTENT_PREFIX}copy/x",))],
+        [LvTag((DISK.text,), add=(Renaming(NEIGHBOUR.text, NEW).tag,))],
+        [LvTag((DISK.text,), add=(Renaming(DISK.text, "x").tag,))],
+        [LvTag((S2,), add=(Renaming(DISK.text, NEW).tag,)), LvRename(S2, f"snap-s2-{NEW}")],
         [LvTag((S2,), add=(Pulling(S3).tag,)), LvRemove((S3,))],
         [LvTag((S2,), add=(Pushing(S2, S3).tag,)), LvRemove((S3,))],
         [LvTag((DISK.text,), add=(RollingBack(S3).tag,)), LvRemove((S3,))],
@@ -182,7 +248,13 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
         [LvCreate(f"new-{DISK}", MIB, (*DISK.tags, "lvmqcow.parent=x")), LvRemove((DISK.text,))],
     ],
     ids=[
-        *("an intent of another version", "pull, the child is gone", "push, the child is gone"),
+        *(
+            "an intent of another version",
+            "another volume's rename",
+            "a rename to no name",
+            "renamed before all intend",
+        ),
+        *("pull, the child is gone", "push, the child is gone"),
         *("rollback, the snapshot is gone", "snapshot, no parent is said", "snapshot, the parent is gone"),
     ],
 )

@@ -16,15 +16,18 @@ from lvmqcow.steps import (
     LvDeactivate,
     LvExtend,
     LvmStep,
+    LvRefresh,
     LvRemove,
     LvRename,
     LvTag,
     LvZero,
+    LvZeroRange,
     QcowCommit,
     QcowCreate,
     QcowRebase,
     QcowRelink,
     QcowRepairLeaks,
+    QcowResize,
     Step,
 )
 
@@ -40,7 +43,9 @@ STEPS: list[tuple[Step, str]] = [
     (LvTag(("a", "b"), add=("x",), drop=("y", "z")), "lvchange --deltag y --deltag z --addtag x vg/a vg/b"),
     (LvActivate(("a", "b")), "lvchange --activate ey vg/a vg/b"),
     (LvDeactivate(("a", "b")), "lvchange --activate n vg/a vg/b"),
+    (LvRefresh(("a", "b")), "lvchange --refresh vg/a vg/b"),
     (LvZero("a"), "blkdiscard --zeroout /dev/vg/a"),
+    (LvZeroRange("a", 4194304, 8388608), "blkdiscard --zeroout --offset 4194304 --length 8388608 /dev/vg/a"),
     (
         QcowCreate("a", 1048576),
         "qemu-img create -q -f qcow2 -o cluster_size=128k,extended_l2=on /dev/vg/a 1048576",
@@ -54,6 +59,7 @@ STEPS: list[tuple[Step, str]] = [
     (QcowRebase("a", None), "qemu-img rebase -p -t directsync -f qcow2 -b '' /dev/vg/a"),
     (QcowRelink("a", "b"), "qemu-img rebase -u -t directsync -f qcow2 -b b -F qcow2 /dev/vg/a"),
     (QcowRepairLeaks("a"), "qemu-img check -q -f qcow2 -r leaks /dev/vg/a"),
+    (QcowResize("a", 1048576), "qemu-img resize -q -f qcow2 /dev/vg/a 1048576"),
     (
         ImageWrite("/srv/x.raw", Format.RAW, "a", Format.QCOW2),
         "qemu-img convert -p -n --target-is-zero -f raw -O qcow2 /srv/x.raw /dev/vg/a",
@@ -95,5 +101,5 @@ def test_a_commit_leaves_the_overlay_its_data() -> None:
 @given(lvs=st.lists(st.text("abc-", min_size=1), min_size=1, max_size=4).map(tuple), tag=st.text("x=/", min_size=1))
 def test_every_lv_is_named_with_its_volume_group(lvs: tuple[str, ...], tag: str) -> None:
     names = [f"vg/{lv}" for lv in lvs]
-    for step in (LvRemove(lvs), LvActivate(lvs), LvDeactivate(lvs), LvTag(lvs, add=(tag,))):
+    for step in (LvRemove(lvs), LvActivate(lvs), LvDeactivate(lvs), LvRefresh(lvs), LvTag(lvs, add=(tag,))):
         assert list(step.argv("vg")[-len(lvs) :]) == names

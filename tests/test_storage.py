@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,34 +11,35 @@ from lvmqcow.errors import (
     CommandFailed,
     Corrupt,
     FormatMismatch,
+    InUse,
     InvalidName,
     InvalidSize,
     Locked,
     NoSpace,
-    NotPossible,
     OperationCut,
     RecoveryNeeded,
     SnapshotNotFound,
     VolumeNotFound,
 )
 from lvmqcow.locks import NoLocks
-from lvmqcow.names import Format
+from lvmqcow.names import Format, VolumeName
 from lvmqcow.plans import Plan
 from lvmqcow.qemu_img import Progress
-from lvmqcow.requests import DeleteSnapshot, Merge, Snapshot
+from lvmqcow.requests import Deactivate, DeleteSnapshot, Merge, Rename, Request, Resize, Rollback, Snapshot
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, Step
 from lvmqcow.storage import Events, Storage
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.sim import SimHost
 from tests.headers import header_bytes
 from tests.sim.cuts import cuts
-from tests.sim.operations import OPERATIONS
+from tests.sim.operations import ELSEWHERE, OPERATIONS, called, expected
 from tests.volumes import (
     DISK,
     MIB,
     NEIGHBOUR,
     RAW,
     VARIANTS,
+    active,
     chain,
     contents,
     foreign,
@@ -48,6 +48,7 @@ from tests.volumes import (
     intents,
     planned,
     raw_volume,
+    refused,
     run,
     state,
     storage,
@@ -311,12 +312,93 @@ def test_auto_on_an_inactive_volume_follows_the_seeds_rule() -> None:
         assert auto == seed
 
 
-def test_an_inactive_volume_that_proxmox_ve_wrote_is_not_refused_as_damaged() -> None:
-    """Its headers were not read: that is no contradiction. It is activated first, or the caller is asked to."""
-    host = inactive(foreign(chain(2)))
-    with contextlib.suppress(NotPossible):
-        storage(host).volume(DISK.text).snapshot("s3")
-        assert contents(host).keys() == {None, "s1", "s2", "s3"}
+UNREAD = {
+    name: request
+    for name, (start, request) in OPERATIONS.items()
+    if name.endswith(", inactive") and isinstance(request, Snapshot | Rollback | DeleteSnapshot | Resize | Rename)
+    if request.volume == DISK and "grown" not in name and len(contents(start())) == 3
+}
+
+
+def unread() -> SimHost:
+    return inactive(foreign(chain(2, chain(1, None, NEIGHBOUR))))
+
+
+@pytest.mark.parametrize("request_", UNREAD.values(), ids=UNREAD)
+def test_an_inactive_volume_that_proxmox_ve_wrote_is_active_only_for_its_headers_to_be_read(request_: Request) -> None:
+    host = unread()
+    before, beside = contents(host), contents(host, NEIGHBOUR)
+    shown = storage(host).plan(request_)
+    assert state(host) == state(unread())
+    assert storage(host).apply(request_) == shown
+    assert contents(host, called(request_)) == expected(request_, before)
+    assert contents(host, NEIGHBOUR) == beside
+    assert [lv.name for lv in host.observe().logical_volumes if lv.active] == []
+    assert storage(active(host)).check() == ()
+
+
+def test_headers_are_read_by_activating_only_under_the_volumes_lock() -> None:
+    locks = Recorded()
+    Storage(unread(), locks).plan(Snapshot(DISK, "s3"))
+    assert locks.asked == [("sim", DISK.text)]
+    with locks.hold("sim", DISK.text), pytest.raises(Locked):
+        Storage(unread(), locks).plan(Snapshot(DISK, "s3"))
+
+
+def test_a_volume_in_use_is_neither_deactivated_nor_renamed_and_its_holders_are_named() -> None:
+    host = chain(1)
+    host.hold(f"snap-s1-{DISK}", "process 7 (cat)", "device dm-9")
+    for request in (Deactivate(DISK), Rename(DISK, ELSEWHERE)):
+        error = refused(host, request)
+        assert isinstance(error, InUse)
+        assert error.holders == tuple(f"snap-s1-{DISK} by {holder}" for holder in ("process 7 (cat)", "device dm-9"))
+    host.hold(f"snap-s1-{DISK}")
+    storage(host).volume(DISK.text).deactivate()
+
+
+class OpenedLate(SimHost):
+    """A volume group where somebody opens the disk just before LVM deactivates it."""
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        self.hold(DISK.text, "process 7 (cat)")
+        super().run(step, progress)
+
+
+def test_what_was_opened_after_we_asked_is_named_too() -> None:
+    host = OpenedLate()
+    host.__dict__.update(chain(1).__dict__)
+    with pytest.raises(InUse, match=r"process 7 \(cat\)"):
+        storage(host).volume(DISK.text).deactivate()
+
+
+def test_a_rename_holds_the_locks_of_both_names() -> None:
+    locks, host = Recorded(), chain(1)
+    renamed = Storage(host, locks).volume(DISK.text).rename(ELSEWHERE.text)
+    assert locks.asked == [("sim", DISK.text), ("sim", ELSEWHERE.text)]
+    assert renamed.name == ELSEWHERE.text
+    for name in (DISK, ELSEWHERE):
+        with locks.hold("sim", name.text), pytest.raises(Locked):
+            Storage(chain(1), locks).apply(Rename(DISK, ELSEWHERE))
+
+
+@pytest.mark.parametrize("by", [DISK, ELSEWHERE])
+def test_recovering_a_rename_holds_the_locks_of_both_names_by_whichever_it_was_asked(by: VolumeName) -> None:
+    cut = run(chain(1), *planned(chain(1), Rename(DISK, ELSEWHERE)).steps[:2])
+    locks = Recorded()
+    (ran,) = Storage(cut.copy(), locks).recover(by.text)
+    assert (ran.operation, ran.volume) == ("finish rename", DISK)
+    assert {volume for _, volume in locks.asked} == {DISK.text, ELSEWHERE.text}
+    other = ELSEWHERE if by == DISK else DISK
+    with locks.hold("sim", other.text), pytest.raises(Locked):
+        Storage(cut, locks).recover(by.text)
+
+
+def test_the_new_name_of_a_rename_that_was_cut_is_not_free() -> None:
+    cut = run(chain(1), *planned(chain(1), Rename(DISK, ELSEWHERE)).steps[:2])
+    with pytest.raises(AlreadyExists):
+        storage(cut).create(ELSEWHERE.text, MIB)
+    assert contents(cut, ELSEWHERE) == contents(chain(1))
+    assert contents(cut) == {}
 
 
 def test_a_damaged_volume_can_be_listed_and_checked_but_not_changed() -> None:

@@ -16,7 +16,7 @@ from lvmqcow.intents import INTENT_PREFIX
 from lvmqcow.locks import NoLocks
 from lvmqcow.model import VolumeGroup, index_tags
 from lvmqcow.names import Format, VolumeName, parse_volume_name, snapshot_lv_name
-from lvmqcow.plans import Plan, plan
+from lvmqcow.plans import Plan
 from lvmqcow.requests import Request
 from lvmqcow.sizing import whole_extents
 from lvmqcow.steps import LvActivate, LvCreate, LvDeactivate, LvRemove, LvTag, QcowCreate, Step
@@ -101,6 +101,11 @@ def inactive(host: SimHost) -> SimHost:
     return run(host, LvDeactivate(tuple(sorted(host.observe().lv_names))))
 
 
+def half_active(host: SimHost) -> SimHost:
+    """The same, the disk's current LV not active, the layers below it active."""
+    return run(host, LvDeactivate((DISK.text,)))
+
+
 def active(host: SimHost) -> SimHost:
     """The same, everything active: so that it can be read."""
     return run(host, LvActivate(tuple(sorted(host.observe().lv_names))))
@@ -138,7 +143,7 @@ def state(host: SimHost) -> State:
 
 def planned(host: SimHost, request: Request) -> Plan:
     """What the planner makes of the picture, headers included."""
-    return plan(storage(host).picture(), request, host.measure)
+    return storage(host.copy()).plan(request)
 
 
 def commands(made: Plan) -> list[str]:

@@ -1,4 +1,4 @@
-"""Verbs on volumes: create, import, list, info, path, remove."""
+"""Verbs on volumes: create, import, list, info, path, resize, rename, remove."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvmqcow.cli.common import add_plan_options, add_storage_options, open_storage, perform, target
-from lvmqcow.cli.output import Output
+from lvmqcow.cli.common import add_plan_options, add_storage_options, open_storage, perform, target, vg_or_target
+from lvmqcow.cli.output import Output, plan_document
+from lvmqcow.errors import InvalidName
 from lvmqcow.imports import inspect
-from lvmqcow.names import Format, parse_volume_name
-from lvmqcow.requests import Create, Remove
+from lvmqcow.names import Format, disk_name, parse_volume_name
+from lvmqcow.requests import Create, Remove, Rename, Resize
 from lvmqcow.sizing import format_size, parse_size
 from lvmqcow.storage import LayerInfo, VolumeInfo
 
@@ -25,9 +26,16 @@ __all__ = ["add_verbs", "layer_tree"]
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs of this module."""
     create = verbs.add_parser("create", help="a new volume that reads as zeros")
-    create.add_argument("volume", metavar="VG/VOLUME")
+    create.add_argument("volume", metavar="VG/VOLUME", help="or VG alone, with --vmid")
+    create.add_argument(
+        "--vmid", type=int, metavar="ID", help="take the lowest free name of this machine, and print it"
+    )
     create.add_argument("--size", required=True, help="as a guest sees it: 10G, 512M")
-    create.add_argument("--format", choices=[*Format], help="what the name's suffix says, to be sure")
+    create.add_argument(
+        "--format",
+        choices=[*Format],
+        help="what the name's suffix says; with --vmid: of the new volume (default there: qcow2)",
+    )
     add_plan_options(create)
     create.set_defaults(run=_create)
 
@@ -54,6 +62,18 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_storage_options(path)
     path.set_defaults(run=_path)
 
+    resize = verbs.add_parser("resize", help="grow a volume; what is new of it reads as zeros")
+    resize.add_argument("volume", metavar="VG/VOLUME")
+    resize.add_argument("--size", required=True, help="as a guest sees it: 20G, or by how much more: +5G")
+    add_plan_options(resize)
+    resize.set_defaults(run=_resize)
+
+    rename = verbs.add_parser("rename", help="give a volume, with all its snapshots, another name")
+    rename.add_argument("volume", metavar="VG/VOLUME")
+    rename.add_argument("new", metavar="NEWVOLUME", help="of the same format; the machine may be another one")
+    add_plan_options(rename)
+    rename.set_defaults(run=_rename)
+
     remove = verbs.add_parser("remove", help="remove a volume with all its snapshots")
     remove.add_argument("volume", metavar="VG/VOLUME")
     add_plan_options(remove)
@@ -64,21 +84,50 @@ def layer_tree(info: VolumeInfo, layers: tuple[LayerInfo, ...]) -> Tree:
     """The chain, oldest at the root: each layer reads through the one above it."""
     from rich.tree import Tree
 
-    tree = Tree(f"{info.name}  {info.format}, {format_size(info.virtual_size_bytes)}")
-    node = tree
-    for layer in reversed(layers):
-        allocated = "not active" if layer.allocated_bytes is None else f"{format_size(layer.allocated_bytes)} allocated"
-        of = "" if info.format is Format.RAW else f", {allocated}"
-        node = node.add(
-            f"{layer.snapshot or 'current'}  [{format_size(layer.lv_size_bytes)} LV{of}]".replace("[", "\\[")
-        )
+    def add_readers(node: Tree, parent: str | None) -> None:
+        for layer in layers:
+            if (layer.parent if layer.parent in present else None) == parent:
+                add_readers(node.add(_label(info, layer).replace("[", "\\[")), layer.lv)
+
+    present = {layer.lv for layer in layers}
+    tree = Tree(f"{info.name}  {info.format}, {_size(info.virtual_size_bytes)}")
+    add_readers(tree, None)
     return tree
 
 
+def _label(info: VolumeInfo, layer: LayerInfo) -> str:
+    size = "" if layer.virtual_size_bytes == info.virtual_size_bytes else f"{_size(layer.virtual_size_bytes)}, "
+    allocated = "not active" if layer.allocated_bytes is None else f"{format_size(layer.allocated_bytes)} allocated"
+    of = "" if info.format is Format.RAW else f", {allocated}"
+    return f"{layer.snapshot or 'current'}  [{size}{format_size(layer.lv_size_bytes)} LV{of}]"
+
+
+def _size(size_bytes: int | None) -> str:
+    return "size unknown" if size_bytes is None else format_size(size_bytes)
+
+
 def _create(arguments: argparse.Namespace, output: Output) -> int:
+    if arguments.vmid is not None:
+        return _create_disk(arguments, output)
     vg, named = target(arguments.volume)
     volume = parse_volume_name(named.text, Format(arguments.format) if arguments.format else None)
     return perform(arguments, vg, Create(volume, parse_size(arguments.size)), output)
+
+
+def _create_disk(arguments: argparse.Namespace, output: Output) -> int:
+    vg, named = vg_or_target(arguments.volume)
+    if named is not None:
+        raise InvalidName("volume group", arguments.volume, "with --vmid the volume's name is found: give only VG")
+    image_format, size_bytes = Format(arguments.format or Format.QCOW2), parse_size(arguments.size)
+    disk_name(arguments.vmid, 0, image_format)  # refuses what can be no machine's number
+    with open_storage(arguments, vg, output) as storage:
+        if arguments.dry_run:
+            output.commands(storage.plan(Create(storage.free_name(arguments.vmid, image_format), size_bytes)))
+        else:
+            plan = storage.allocate(arguments.vmid, size_bytes, image_format)
+            output.data(plan_document(plan, dry_run=False), plan.target)
+            output.say(f"{plan.operation} of {plan.target} done")
+    return 0
 
 
 def _import(arguments: argparse.Namespace, output: Output) -> int:
@@ -111,6 +160,18 @@ def _path(arguments: argparse.Namespace, output: Output) -> int:
     return 0
 
 
+def _resize(arguments: argparse.Namespace, output: Output) -> int:
+    vg, volume = target(arguments.volume)
+    size: str = arguments.size
+    request = Resize(volume, parse_size(size.removeprefix("+")), relative=size.startswith("+"))
+    return perform(arguments, vg, request, output)
+
+
+def _rename(arguments: argparse.Namespace, output: Output) -> int:
+    vg, volume = target(arguments.volume)
+    return perform(arguments, vg, Rename(volume, parse_volume_name(arguments.new)), output)
+
+
 def _remove(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(arguments.volume)
     return perform(arguments, vg, Remove(volume), output)
@@ -121,6 +182,6 @@ def _table(volumes: tuple[VolumeInfo, ...]) -> Table:
 
     table = Table("volume", "format", "size", "on LVM", "snapshots", box=None, pad_edge=False)
     for info in volumes:
-        sizes = (format_size(info.virtual_size_bytes), format_size(info.lv_size_bytes))
+        sizes = (_size(info.virtual_size_bytes), format_size(info.lv_size_bytes))
         table.add_row(info.name, info.format.value, *sizes, ", ".join(info.snapshots) or "-")
     return table

@@ -7,13 +7,28 @@ docstring is the flow, and what a cut leaves. `lvmqcow.recovery` reads those sta
 from __future__ import annotations
 
 from lvmqcow.model import VolumeGroup
+from lvmqcow.plans.activation import plan_activate, plan_deactivate
 from lvmqcow.plans.create import plan_create, plan_import
 from lvmqcow.plans.delete import plan_delete
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.remove import plan_remove
+from lvmqcow.plans.rename import plan_rename
+from lvmqcow.plans.resize import plan_resize
 from lvmqcow.plans.rollback import plan_rollback
 from lvmqcow.plans.snapshot import plan_snapshot
-from lvmqcow.requests import Create, DeleteSnapshot, Import, Remove, Request, Rollback, Snapshot
+from lvmqcow.requests import (
+    Activate,
+    Create,
+    Deactivate,
+    DeleteSnapshot,
+    Import,
+    Remove,
+    Rename,
+    Request,
+    Resize,
+    Rollback,
+    Snapshot,
+)
 
 __all__ = ["Measure", "Plan", "plan"]
 
@@ -35,5 +50,13 @@ def plan(vg: VolumeGroup, request: Request, measure: Measure) -> Plan:
             return plan_rollback(vg, request)
         case DeleteSnapshot():
             return plan_delete(vg, request, measure)
+        case Resize():
+            return plan_resize(vg, request, measure)
         case Remove():
             return plan_remove(vg, request)
+        case Rename():
+            return plan_rename(vg, request)
+        case Activate():
+            return plan_activate(vg, request)
+        case Deactivate():
+            return plan_deactivate(vg, request)

@@ -9,13 +9,14 @@ from lvmqcow.errors import AlreadyExists, Corrupt, NoSpace, NotPossible
 from lvmqcow.model import Layer, Volume, VolumeGroup, index_tags
 from lvmqcow.names import Format
 from lvmqcow.sizing import extents
-from lvmqcow.steps import LvActivate, LvDeactivate, LvExtend, LvTag, Step
+from lvmqcow.steps import LvActivate, LvDeactivate, LvExtend, LvRefresh, LvTag, Step
 
 __all__ = [
     "activated",
     "deactivated",
     "grown",
     "indexed",
+    "refreshed",
     "require_free_name",
     "require_qcow2",
     "require_space",
@@ -49,12 +50,12 @@ def sound_chain(volume: Volume) -> tuple[Layer, ...]:
 
     Raises:
         Corrupt: they contradict each other, or the chain is broken.
-        NotPossible: a layer has no index tags, and is not active, so that its header cannot be read.
+        NotPossible: a layer has no index tags, and its header was not read.
     """
     unknown = [layer.lv.name for layer in volume.layers if not layer.known and not layer.lv.active]
     if unknown:
         names = " ".join(f"{volume.vg}/{name}" for name in unknown)
-        reason = "it was written by another tool and is not active, so its chain is not known"
+        reason = "it was written by another tool and is not active, so its chain was not seen"
         raise NotPossible(volume.target, reason, f"activate it first: lvchange -aey {names}")
     chain = volume.chain
     wrong = [text for layer in chain for text in contradictions(volume, layer)]
@@ -86,6 +87,12 @@ def deactivated(layers: Iterable[Layer]) -> tuple[LvDeactivate, ...]:
     """The step that undoes `activated`."""
     idle = _idle(layers)
     return (LvDeactivate(idle),) if idle else ()
+
+
+def refreshed(layers: Iterable[Layer]) -> tuple[LvRefresh, ...]:
+    """The step that gives those of ``layers`` that are active the size they have: a cut lvextend may not have."""
+    active = tuple(layer.lv.name for layer in layers if layer.lv.active)
+    return (LvRefresh(active),) if active else ()
 
 
 def indexed(layers: Iterable[Layer]) -> tuple[Step, ...]:

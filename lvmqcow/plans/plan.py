@@ -19,7 +19,8 @@ class Plan:
     """The steps of one operation on one volume.
 
     ``commit_point`` is the number of steps after which the operation has happened: a cut with fewer steps done is
-    undone by recovery, a cut with as many or more is finished by it.
+    undone by recovery, a cut with as many or more is finished by it. ``beside`` is the volume's other name, where it
+    is being renamed.
     """
 
     operation: str
@@ -27,10 +28,16 @@ class Plan:
     volume: VolumeName
     steps: tuple[Step, ...]
     commit_point: int
+    beside: VolumeName | None = None
 
     @property
     def target(self) -> str:
         return f"{self.vg}/{self.volume}"
+
+    @property
+    def names(self) -> frozenset[VolumeName]:
+        """Every volume name that the plan touches."""
+        return frozenset({self.volume, self.beside or self.volume})
 
     @property
     def commands(self) -> tuple[tuple[str, ...], ...]:

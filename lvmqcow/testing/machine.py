@@ -10,7 +10,7 @@ nothing, and nothing may be left over. The same class runs on the simulated and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import pytest
@@ -18,17 +18,18 @@ from hypothesis import event, target
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lvmqcow.errors import AlreadyExists, LvmqcowError, NewerSnapshots, NotPossible, VolumeNotFound
+from lvmqcow.errors import AlreadyExists, FormatMismatch, LvmqcowError, NewerSnapshots, NotPossible, VolumeNotFound
 from lvmqcow.names import Format, parse_volume_name, snapshot_lv_name
 from lvmqcow.requests import Merge
 from lvmqcow.sizing import whole_extents
 from lvmqcow.testing.content import BLOCK_BYTES, Content
-from lvmqcow.testing.strategies import snapshot_names, volume_names, volume_sizes, writes
+from lvmqcow.testing.strategies import growths, snapshot_names, volume_names, volume_sizes, writes
 from lvmqcow.testing.worlds import World
 
 __all__ = ["StorageMachine", "machine"]
 
 _MOST_SNAPSHOTS: Final = 5
+_LARGEST_BYTES: Final = 48 * 1024**2
 
 
 @dataclass
@@ -39,6 +40,7 @@ class _Disk:
     current: Content
     snapshots: dict[str, Content] = field(default_factory=dict)
     """Oldest first."""
+    active: bool = True
 
 
 class StorageMachine(RuleBasedStateMachine):
@@ -68,10 +70,11 @@ class StorageMachine(RuleBasedStateMachine):
         else:
             self._create(name, size_bytes)
 
-    @precondition(lambda self: self.disks)
+    @precondition(lambda self: self._active())
     @rule(data=st.data())
     def write(self, data: st.DataObject) -> None:
-        name, disk = self._pick(data)
+        name = data.draw(st.sampled_from(self._active()), label="volume")
+        disk = self.disks[name]
         drawn = data.draw(writes(disk.current.size_bytes // BLOCK_BYTES), label="writes")
         self.world.write(name, disk.image_format, drawn)
         disk.current = disk.current.written(drawn)
@@ -119,6 +122,22 @@ class StorageMachine(RuleBasedStateMachine):
         del disk.snapshots[snapshot]
 
     @precondition(lambda self: self.disks)
+    @rule(data=st.data(), more_bytes=growths)
+    def resize(self, data: st.DataObject, more_bytes: int) -> None:
+        name, disk = self._pick(data)
+        volume, old_bytes = self.world.storage.volume(name), disk.current.size_bytes
+        asked_bytes = max(512, min(old_bytes + more_bytes, _LARGEST_BYTES))
+        new_bytes = self._size(disk.image_format, asked_bytes)
+        if new_bytes < old_bytes:
+            with pytest.raises(NotPossible):
+                volume.resize(asked_bytes)
+            return
+        ran = volume.resize(asked_bytes)
+        assert bool(ran.steps) == (new_bytes > old_bytes)
+        event(f"resize, {disk.image_format}{'' if ran.steps else ', to the size it has'}")
+        disk.current = replace(disk.current, size_bytes=new_bytes)
+
+    @precondition(lambda self: self.disks)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
         name, _ = self._pick(data)
@@ -128,19 +147,48 @@ class StorageMachine(RuleBasedStateMachine):
             self.world.storage.volume(name).info()
 
     @precondition(lambda self: self.disks)
+    @rule(data=st.data(), new=volume_names)
+    def rename(self, data: st.DataObject, new: str) -> None:
+        name, disk = self._pick(data)
+        volume = self.world.storage.volume(name)
+        if parse_volume_name(new).format is not disk.image_format:
+            with pytest.raises(FormatMismatch):
+                volume.rename(new)
+        elif new in self.disks:
+            with pytest.raises(AlreadyExists):
+                volume.rename(new)
+        else:
+            volume.rename(new)
+            self.disks[new] = self.disks.pop(name)
+            event(f"rename with {len(disk.snapshots)} snapshots")
+
+    @precondition(lambda self: self.disks)
+    @rule(data=st.data())
+    def activate(self, data: st.DataObject) -> None:
+        name, disk = self._pick(data)
+        self.world.storage.volume(name).activate()
+        disk.active = True
+
+    @precondition(lambda self: self._active())
+    @rule(data=st.data())
+    def deactivate(self, data: st.DataObject) -> None:
+        name, disk = self._pick(data)
+        self.world.storage.volume(name).deactivate()
+        disk.active = False
+
+    @precondition(lambda self: self.disks)
     @rule()
     def recovery_of_healthy_volumes_does_nothing(self) -> None:
         assert self.world.storage.recover() == ()
 
     @invariant()
     def every_volume_and_snapshot_holds_its_content(self) -> None:
-        for name, disk in self.disks.items():
-            volume = parse_volume_name(name)
-            expected = {name: disk.current}
-            expected |= {snapshot_lv_name(volume, snapshot): content for snapshot, content in disk.snapshots.items()}
-            for lv, content in expected.items():
-                difference = self.world.difference(lv, disk.image_format, content)
-                assert difference is None, difference
+        with self.world.readable():
+            for name, disk in self.disks.items():
+                for lv, content in _lvs(name, disk).items():
+                    difference = self.world.difference(lv, disk.image_format, content)
+                    assert difference is None, difference
+            assert self.world.storage.check() == ()
 
     @invariant()
     def the_listing_says_what_is_there(self) -> None:
@@ -155,19 +203,25 @@ class StorageMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_wrong_or_left_over(self) -> None:
-        assert self.world.storage.check() == ()
         assert self.world.leftovers() == ()
-        known = sum(1 + len(disk.snapshots) for disk in self.disks.values())
         picture = self.world.host.observe()
-        assert len(picture.logical_volumes) == known, picture.lv_names
-        assert all(lv.active and lv.intent is None for lv in picture.logical_volumes)
+        known = {lv: disk.active for name, disk in self.disks.items() for lv in _lvs(name, disk)}
+        assert {lv.name: lv.active for lv in picture.logical_volumes} == known
+        assert [lv.intent for lv in picture.logical_volumes if lv.intent] == []
 
     def _create(self, name: str, size_bytes: int) -> None:
         self.world.storage.create(name, size_bytes)
         image_format = parse_volume_name(name).format
-        if image_format is Format.RAW:
-            size_bytes = whole_extents(size_bytes, self.world.host.observe().extent_size_bytes)
-        self.disks[name] = _Disk(image_format, Content(size_bytes))
+        self.disks[name] = _Disk(image_format, Content(self._size(image_format, size_bytes)))
+
+    def _size(self, image_format: Format, size_bytes: int) -> int:
+        """What a guest sees of a volume that was asked to be so large."""
+        if image_format is Format.QCOW2:
+            return size_bytes
+        return whole_extents(size_bytes, self.world.host.observe().extent_size_bytes)
+
+    def _active(self) -> list[str]:
+        return sorted(name for name, disk in self.disks.items() if disk.active)
 
     def _with_snapshots(self) -> list[str]:
         return sorted(name for name, disk in self.disks.items() if disk.snapshots)
@@ -184,6 +238,13 @@ class StorageMachine(RuleBasedStateMachine):
         if disk.image_format is Format.RAW:
             return NotPossible
         return AlreadyExists if snapshot in disk.snapshots else None
+
+
+def _lvs(name: str, disk: _Disk) -> dict[str, Content]:
+    """What each logical volume of a volume should hold."""
+    volume = parse_volume_name(name)
+    frozen = {snapshot_lv_name(volume, snapshot): content for snapshot, content in disk.snapshots.items()}
+    return {name: disk.current, **frozen}
 
 
 def machine(world: Callable[[], World]) -> type[StorageMachine]:

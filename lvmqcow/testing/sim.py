@@ -18,20 +18,24 @@ from lvmqcow.qcow2 import Header
 from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress
 from lvmqcow.sizing import extents, whole_extents
 from lvmqcow.steps import (
+    ImageStep,
     ImageWrite,
     LvActivate,
     LvCreate,
     LvDeactivate,
     LvExtend,
+    LvRefresh,
     LvRemove,
     LvRename,
     LvTag,
     LvZero,
+    LvZeroRange,
     QcowCommit,
     QcowCreate,
     QcowRebase,
     QcowRelink,
     QcowRepairLeaks,
+    QcowResize,
     Step,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Blocks, Content, Write
@@ -58,6 +62,7 @@ class _Qcow:
     virtual_size_bytes: int
     backing: str | None
     blocks: Blocks = field(default_factory=dict)
+    leaked_clusters: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,9 @@ class _Lv:
     tags: frozenset[str]
     active: bool
     image: _Raw | _Qcow
+    device_bytes: int
+    """How large its device is while it is active: not as large as it is itself after an lvextend that was cut."""
+    holders: tuple[str, ...] = ()
 
 
 class SimHost:
@@ -125,7 +133,16 @@ class SimHost:
         image = self._qcow(lv_name, argv)
         self._view(lv_name, argv)
         clusters = {block * BLOCK_BYTES // _CLUSTER for block in image.blocks}
-        return ImageCheck(corruptions=0, leaked_clusters=0, allocated_bytes=len(clusters) * _CLUSTER)
+        return ImageCheck(
+            corruptions=0, leaked_clusters=image.leaked_clusters, allocated_bytes=len(clusters) * _CLUSTER
+        )
+
+    def holders(self, lv_name: str) -> tuple[str, ...]:
+        return self._lvs[lv_name].holders
+
+    def hold(self, lv_name: str, *holders: str) -> None:
+        """From now on these use an LV, and LVM will not let go of it; without any, nothing does."""
+        self._lvs[lv_name] = replace(self._open(lv_name, ("hold", lv_name)), holders=holders)
 
     def close(self) -> None:
         pass
@@ -142,7 +159,7 @@ class SimHost:
                 del self._lvs[step.lv]
             case LvRemove():
                 for name in step.lvs:
-                    self._find(name, argv)
+                    self._unused(name, argv)
                     del self._lvs[name]
             case LvExtend():
                 self._extend(step, argv)
@@ -150,9 +167,18 @@ class SimHost:
                 for name in step.lvs:
                     lv = self._find(name, argv)
                     self._lvs[name] = replace(lv, tags=(lv.tags | set(step.add)) - set(step.drop))
-            case LvActivate() | LvDeactivate():
+            case LvActivate():
                 for name in step.lvs:
-                    self._lvs[name] = replace(self._find(name, argv), active=isinstance(step, LvActivate))
+                    lv = self._find(name, argv)
+                    device_bytes = lv.device_bytes if lv.active else lv.size_bytes
+                    self._lvs[name] = replace(lv, active=True, device_bytes=device_bytes)
+            case LvDeactivate():
+                for name in step.lvs:
+                    self._lvs[name] = replace(self._unused(name, argv), active=False)
+            case LvRefresh():
+                for name in step.lvs:
+                    lv = self._find(name, argv)
+                    self._lvs[name] = replace(lv, device_bytes=lv.size_bytes)
             case _:
                 self._run_image(step, argv)
 
@@ -179,24 +205,31 @@ class SimHost:
         self._made += 1
         size_bytes = whole_extents(step.size_bytes, self._extent_size_bytes)
         wiped = _Raw({0: 0}, rest=_STALE)
-        self._lvs[step.lv] = _Lv(f"sim-{self._made}", size_bytes, frozenset(step.tags), True, wiped)
+        self._lvs[step.lv] = _Lv(f"sim-{self._made}", size_bytes, frozenset(step.tags), True, wiped, size_bytes)
 
     def _extend(self, step: LvExtend, argv: tuple[str, ...]) -> None:
         lv = self._find(step.lv, argv)
         if step.size_bytes <= lv.size_bytes:
             raise CommandFailed(argv, 5, "New size is not larger than existing size")
         self._require_extents(step.size_bytes - lv.size_bytes, argv)
-        self._lvs[step.lv] = replace(lv, size_bytes=whole_extents(step.size_bytes, self._extent_size_bytes))
+        size_bytes = whole_extents(step.size_bytes, self._extent_size_bytes)
+        image = lv.image
+        if isinstance(image, _Raw):
+            added = range(lv.size_bytes // BLOCK_BYTES, size_bytes // BLOCK_BYTES)
+            image = replace(image, blocks={**image.blocks, **dict.fromkeys(added, _STALE)})
+        self._lvs[step.lv] = replace(lv, size_bytes=size_bytes, image=image, device_bytes=size_bytes)
 
     def _run_image(
         self,
-        step: LvZero | QcowCreate | QcowCommit | QcowRebase | QcowRelink | QcowRepairLeaks | ImageWrite,
+        step: ImageStep,
         argv: tuple[str, ...],
     ) -> None:
         match step:
             case LvZero():
                 self._open(step.lv, argv)
                 self._put(step.lv, _Raw({}))
+            case LvZeroRange():
+                self._zero_range(step, argv)
             case QcowCreate():
                 self._open(step.lv, argv)
                 self._put(step.lv, _Qcow(step.virtual_size_bytes, step.backing))
@@ -208,12 +241,29 @@ class SimHost:
                 self._put(step.lv, replace(self._qcow(step.lv, argv), backing=step.backing))
             case QcowRepairLeaks():
                 self._view(step.lv, argv)
+                self._put(step.lv, replace(self._qcow(step.lv, argv), leaked_clusters=0))
+            case QcowResize():
+                self._view(step.lv, argv)
+                qcow = self._qcow(step.lv, argv)
+                if step.virtual_size_bytes < qcow.virtual_size_bytes:
+                    raise CommandFailed(argv, 1, "Use the --shrink option to perform a shrink operation.")
+                self._put(step.lv, replace(qcow, virtual_size_bytes=step.virtual_size_bytes))
             case ImageWrite():
                 image = self._open(step.lv, argv).image
                 source = self._files[step.source]
                 if isinstance(image, _Qcow) != (step.format is Format.QCOW2):
                     raise CommandFailed(argv, 1, f"{step.lv} is not {step.format}")
                 self._put(step.lv, replace(image, blocks={**image.blocks, **source.blocks}))
+
+    def _zero_range(self, step: LvZeroRange, argv: tuple[str, ...]) -> None:
+        lv = self._open(step.lv, argv)
+        end_bytes = step.offset_bytes + step.length_bytes
+        if end_bytes > lv.device_bytes:
+            raise CommandFailed(argv, 1, f"{end_bytes} is greater than device size {lv.device_bytes}")
+        if not isinstance(lv.image, _Raw):
+            raise CommandFailed(argv, 1, f"{step.lv} is not raw: no plan does that")
+        zeros = dict.fromkeys(range(step.offset_bytes // BLOCK_BYTES, end_bytes // BLOCK_BYTES), 0)
+        self._put(step.lv, replace(lv.image, blocks={**lv.image.blocks, **zeros}))
 
     def _commit(self, step: QcowCommit, argv: tuple[str, ...]) -> None:
         child = self._qcow(step.lv, argv)
@@ -256,13 +306,19 @@ class SimHost:
 
     def _require_room(self, lv_name: str, virtual_size_bytes: int, argv: tuple[str, ...]) -> None:
         """Stricter than qemu-img, which fails only once the device is full: a planner may not count on luck."""
-        if self._lvs[lv_name].size_bytes < fully_allocated_bytes(virtual_size_bytes):
+        if self._lvs[lv_name].device_bytes < fully_allocated_bytes(virtual_size_bytes):
             raise CommandFailed(argv, 1, "Block job failed: No space left on device")
 
     def _find(self, lv_name: str, argv: tuple[str, ...]) -> _Lv:
         lv = self._lvs.get(lv_name)
         if lv is None:
             raise CommandFailed(argv, 5, f'Failed to find logical volume "{self._vg}/{lv_name}"')
+        return lv
+
+    def _unused(self, lv_name: str, argv: tuple[str, ...]) -> _Lv:
+        lv = self._find(lv_name, argv)
+        if lv.holders:
+            raise CommandFailed(argv, 5, f"Logical volume {self._vg}/{lv_name} in use.")
         return lv
 
     def _open(self, lv_name: str, argv: tuple[str, ...]) -> _Lv:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lvmqcow.testing.content import Write
 
-__all__ = ["snapshot_names", "volume_names", "volume_sizes", "writes"]
+__all__ = ["growths", "snapshot_names", "volume_names", "volume_sizes", "writes"]
 
 _MIB = 1024**2
 
@@ -18,6 +18,9 @@ snapshot_names = st.sampled_from(["s1", "s2", "s10", "before-upgrade", "a.b", "x
 
 volume_sizes = st.sampled_from([512 * 9, _MIB, 4 * _MIB, 5 * _MIB + 512, 16 * _MIB])
 """Below, at and between the sizes of clusters and extents, in bytes."""
+
+growths = st.sampled_from([0, 512, _MIB, 5 * _MIB + 512, 16 * _MIB, -512])
+"""By how much a volume is to grow: within its LV, beyond it, not at all, and the wrong way, in bytes."""
 
 
 def writes(blocks: int) -> st.SearchStrategy[list[Write]]:

@@ -8,7 +8,8 @@ raw golden file, so it trusts nothing of lvmqcow's own reading.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from lvmqcow.host import Host
 from lvmqcow.locks import NoLocks
 from lvmqcow.lvm import LvmProcesses
 from lvmqcow.names import Format, device_path
+from lvmqcow.steps import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.sim import SimHost
@@ -39,6 +41,9 @@ class World(Protocol):
 
     def difference(self, lv: str, image_format: Format, expected: Content) -> str | None:
         """What distinguishes an image from the expected content; None when nothing does."""
+
+    def readable(self) -> AbstractContextManager[None]:
+        """Everything is active within, and as it was afterwards: what is not active can be looked at so."""
 
     def leftovers(self) -> tuple[str, ...]:
         """What is there and belongs to nothing: device-mapper nodes without an LV, for one."""
@@ -68,6 +73,9 @@ class SimWorld:
     def difference(self, lv: str, image_format: Format, expected: Content) -> str | None:
         found = self._host.read(lv)
         return None if found == expected else f"{lv} reads {found}, not {expected}"
+
+    def readable(self) -> AbstractContextManager[None]:
+        return _readable(self._host)
 
     def leftovers(self) -> tuple[str, ...]:
         return ()
@@ -108,6 +116,9 @@ class RealWorld:
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         return None if done.returncode == 0 else f"{path}: {done.stdout}{done.stderr}"
 
+    def readable(self) -> AbstractContextManager[None]:
+        return _readable(self._host)
+
     def leftovers(self) -> tuple[str, ...]:
         lvs = {f"{_dm(self._host.vg)}-{_dm(lv.name)}" for lv in self._host.observe().logical_volumes if lv.active}
         nodes = {node.name for node in Path("/dev/mapper").iterdir()} - {"control"}
@@ -122,6 +133,16 @@ class RealWorld:
         names = [f"{self._host.vg}/{lv.name}" for lv in self._host.observe().logical_volumes]
         if names:
             LvmProcesses().change(("lvremove", "--yes", *names))
+
+
+@contextmanager
+def _readable(host: Host) -> Iterator[None]:
+    idle = tuple(lv.name for lv in host.observe().logical_volumes if not lv.active)
+    if idle:
+        host.run(LvActivate(idle))
+    yield
+    if idle:
+        host.run(LvDeactivate(idle))
 
 
 def _dm(name: str) -> str:

@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.model import LogicalVolume, VolumeGroup
 from lvmqcow.names import Format, parse_volume_name
-from lvmqcow.requests import Create, DeleteSnapshot, Merge, Remove, Request, Rollback, Snapshot
+from lvmqcow.requests import (
+    Activate,
+    Create,
+    Deactivate,
+    DeleteSnapshot,
+    Merge,
+    Remove,
+    Rename,
+    Request,
+    Resize,
+    Rollback,
+    Snapshot,
+)
 from lvmqcow.testing.content import BLOCK_BYTES, Write
 from lvmqcow.testing.sim import SimHost
 from lvmqcow.testing.strategies import snapshot_names, volume_names, volume_sizes, writes
@@ -28,7 +40,11 @@ requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(Snapshot, names, snapshot_names),
     st.builds(Rollback, names, snapshot_names),
     st.builds(DeleteSnapshot, names, snapshot_names, st.sampled_from([Merge.PULL, Merge.PUSH, Merge.SEED])),
+    st.builds(Resize, names, volume_sizes, relative=st.booleans()),
     st.builds(Remove, names),
+    st.builds(Rename, names, names),
+    st.builds(Activate, names),
+    st.builds(Deactivate, names),
 )
 
 
@@ -78,8 +94,9 @@ def test_the_same_requests_lead_to_the_same_picture_and_content(
         begin += [GuestWrites(written), Snapshot(name, snapshot)]
     for entry in [*begin, *history]:
         if isinstance(entry, GuestWrites):
-            if sim.host.observe().lv(name.text):
-                size_bytes = sim.storage.volume(name.text).info().virtual_size_bytes
+            current = sim.host.observe().lv(name.text)
+            if current and current.active:
+                size_bytes = sim.storage.volume(name.text).info().virtual_size_bytes or 0
                 fitting = [write for write in entry.writes if (write.block + write.count) * BLOCK_BYTES <= size_bytes]
                 for world in (sim, real):
                     if fitting:
@@ -87,8 +104,9 @@ def test_the_same_requests_lead_to_the_same_picture_and_content(
         else:
             assert outcome(sim, entry) == outcome(real, entry), entry
     assert picture(sim) == picture(real)
-    for volume in picture(sim).volumes:
-        for layer in volume.layers:
-            expected = sim.host.read(layer.lv.name)
-            assert real.difference(layer.lv.name, volume.name.format, expected) is None
+    with sim.readable(), real.readable():
+        for volume in picture(sim).volumes:
+            for layer in volume.layers:
+                expected = sim.host.read(layer.lv.name)
+                assert real.difference(layer.lv.name, volume.name.format, expected) is None
     real.close()

@@ -100,6 +100,56 @@ def test_list_and_info_give_the_fields_that_programs_rely_on(with_snapshots: Cli
     ]
 
 
+def test_sizes_are_told_of_an_inactive_volume_without_activating_it(with_snapshots: Cli) -> None:
+    with_snapshots("resize", f"{{vg}}/{DISK}", "--size", "64M")
+    lvs = [f"{with_snapshots.vg}/{lv.name}" for lv in with_snapshots.picture().logical_volumes]
+    subprocess.run(["lvchange", "--activate", "n", *lvs], check=True, capture_output=True)
+    before = with_snapshots.picture()
+    info = with_snapshots.json("info", f"{{vg}}/{DISK}")
+    assert info["virtual_size_bytes"] == 64 * 1024**2
+    assert [
+        (layer["snapshot"], layer["virtual_size_bytes"], layer["lv_size_bytes"], layer["allocated_bytes"])
+        for layer in info["layers"]
+    ] == [
+        (None, 64 * 1024**2, 68 * 1024**2, None),
+        ("s2", 8 * 1024**2, 12 * 1024**2, None),
+        ("s1", 8 * 1024**2, 12 * 1024**2, None),
+    ]
+    assert "not active" in with_snapshots("info", f"{{vg}}/{DISK}").stdout
+    assert with_snapshots.picture() == before
+
+
+def test_resize_by_more_adds_to_what_there_is(cli: Cli) -> None:
+    cli("create", "{vg}/vm-100-disk-0", "--size", "8M")
+    for _ in range(2):
+        cli("resize", "{vg}/vm-100-disk-0", "--size", "+8M")
+    assert cli.json("info", "{vg}/vm-100-disk-0")["virtual_size_bytes"] == 24 * 1024**2
+    assert cli.json("resize", "{vg}/vm-100-disk-0", "--size", "24M")["commands"] == []
+
+
+def test_a_free_name_is_found_and_printed(cli: Cli) -> None:
+    create = ("create", "{vg}", "--vmid", "100", "--size", "8M")
+    assert cli(*create).stdout == f"{cli.vg}/vm-100-disk-0.qcow2\n"
+    assert cli(*create, "--format", "raw").stdout == f"{cli.vg}/vm-100-disk-1\n"
+    assert cli.json(*create)["volume"] == f"{cli.vg}/vm-100-disk-2.qcow2"
+    cli("remove", "{vg}/vm-100-disk-1")
+    assert cli(*create).stdout == f"{cli.vg}/vm-100-disk-1.qcow2\n"
+
+
+def test_processes_that_race_for_a_name_each_get_one(cli: Cli) -> None:
+    command = (sys.executable, "-m", "lvmqcow", "create", cli.vg, "--vmid", "100", "--size", "8M", "--format")
+    racing = [
+        subprocess.Popen([*command, image_format], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for image_format in ("raw", "qcow2") * 2
+    ]
+    said = [process.communicate() for process in racing]
+    assert [process.returncode for process in racing] == [0] * 4, said
+    numbers = {out.strip().removesuffix(".qcow2") for out, _ in said}
+    assert len(numbers) == 4, said
+    assert {lv.name for lv in cli.picture().logical_volumes} == {out.strip().partition("/")[2] for out, _ in said}
+    cli("check", "{vg}")
+
+
 def test_path_is_the_device_of_the_volume_or_of_a_snapshot(with_snapshots: Cli) -> None:
     assert with_snapshots("path", f"{{vg}}/{DISK}").stdout.strip() == f"/dev/{with_snapshots.vg}/{DISK}"
     snapshot = with_snapshots("path", f"{{vg}}/{DISK}", "s1").stdout.strip()
@@ -127,6 +177,13 @@ def test_path_is_the_device_of_the_volume_or_of_a_snapshot(with_snapshots: Cli) 
         (("remove", "{vg}/vm-101-disk-0.qcow2"), 10),
         (("info", "{vg}/vm-101-disk-0.qcow2"), 10),
         (("path", "{vg}/vm-100-disk-0.qcow2", "s3"), 10),
+        (("resize", "{vg}/vm-100-disk-0.qcow2", "--size", "4M"), 13),
+        (("resize", "{vg}/vm-100-disk-0.qcow2", "--size", "1T"), 12),
+        (("resize", "{vg}/vm-100-disk-0.qcow2", "--size", "+1T"), 12),
+        (("resize", "{vg}/vm-100-disk-0.qcow2", "--size", "+16T"), 2),
+        (("resize", "{vg}/vm-101-disk-0.qcow2", "--size", "8M"), 10),
+        (("create", "{vg}", "--vmid", "100", "--size", "1T"), 12),
+        (("create", "no-such-vg", "--vmid", "100", "--size", "8M"), 10),
         (("check", "{vg}/vm-101-disk-0.qcow2"), 10),
         (("list", "no-such-vg"), 10),
         (("loopvg", "destroy", "no-such-vg"), 10),
@@ -147,7 +204,12 @@ def test_a_refusal_has_its_status_and_touches_nothing(with_snapshots: Cli, argv:
         ("snapshot", "{vg}/vm-100-disk-0.qcow2", "s3"),
         ("rollback", "{vg}/vm-100-disk-0.qcow2", "s2"),
         ("delete-snapshot", "{vg}/vm-100-disk-0.qcow2", "s1"),
+        ("resize", "{vg}/vm-100-disk-0.qcow2", "--size", "+56M"),
+        ("create", "{vg}", "--vmid", "100", "--size", "8M"),
         ("remove", "{vg}/vm-100-disk-0.qcow2"),
+        ("rename", "{vg}/vm-100-disk-0.qcow2", "vm-200-disk-0.qcow2"),
+        ("activate", "{vg}/vm-100-disk-0.qcow2"),
+        ("deactivate", "{vg}/vm-100-disk-0.qcow2"),
         ("recover", "{vg}"),
     ],
 )

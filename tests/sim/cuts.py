@@ -14,15 +14,19 @@ from lvmqcow.plans import Plan
 from lvmqcow.steps import (
     LvActivate,
     LvDeactivate,
+    LvExtend,
+    LvRefresh,
     LvRemove,
     LvTag,
     LvZero,
+    LvZeroRange,
     QcowCommit,
     QcowCreate,
     QcowRebase,
+    QcowResize,
     Step,
 )
-from lvmqcow.testing.content import runs
+from lvmqcow.testing.content import BLOCK_BYTES, runs
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import run
 
@@ -51,6 +55,8 @@ def cuts(host: SimHost, plan: Plan) -> Iterator[Cut]:
         yield Cut(plan, done, False, running.copy())
         for half in begun(running, step):
             yield Cut(plan, done, True, half)
+        if isinstance(step, LvExtend):
+            yield Cut(plan, done + 1, False, _not_resumed(running, step))
         running.run(step)
     yield Cut(plan, len(plan.steps), False, running)
 
@@ -58,13 +64,18 @@ def cuts(host: SimHost, plan: Plan) -> Iterator[Cut]:
 def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
     """What a step that was cut inside may leave, where that is neither nothing nor all."""
     match step:
-        case LvTag() | LvRemove() | LvActivate() | LvDeactivate():
+        case LvTag() | LvRemove() | LvActivate() | LvDeactivate() | LvRefresh():
             for count in range(1, len(step.lvs)):
                 for lvs in combinations(step.lvs, count):
                     yield run(host, replace(step, lvs=lvs))
         case QcowCreate():
             yield run(host, LvZero(step.lv))  # no header: the first cluster is gone
             yield run(host, QcowCreate(step.lv, 0))  # QEMU writes a small image without backing first
+        case LvZeroRange() if step.length_bytes > BLOCK_BYTES:
+            blocks = step.length_bytes // BLOCK_BYTES
+            yield run(host, replace(step, length_bytes=blocks // 2 * BLOCK_BYTES))
+        case QcowResize():
+            yield _leaked(host, step.lv)  # the new size is one sector; before it, a larger table may be allocated
         case QcowCommit():
             backing = host.headers([step.lv])[step.lv].backing
             assert backing is not None
@@ -82,6 +93,20 @@ def _half_written(host: SimHost, to: str, content_of: str) -> SimHost:
     blocks = host.read(content_of).blocks
     some = sorted(blocks)[: (len(blocks) + 1) // 2]
     twin.guest_write(to, runs({block: blocks[block] for block in some}))
+    return twin
+
+
+def _not_resumed(host: SimHost, step: LvExtend) -> SimHost:
+    """LVM's metadata has the new size, so the step is done, and the device still has the old one."""
+    twin = run(host, step)
+    twin._lvs[step.lv] = replace(twin._lvs[step.lv], device_bytes=host._lvs[step.lv].device_bytes)
+    return twin
+
+
+def _leaked(host: SimHost, lv: str) -> SimHost:
+    """A cluster is allocated that nothing refers to."""
+    twin = host.copy()
+    twin._put(lv, replace(twin._qcow(lv, ("leak", lv)), leaked_clusters=1))
     return twin
 
 

@@ -6,15 +6,45 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from lvmqcow.names import Format, VolumeName
-from lvmqcow.requests import Create, DeleteSnapshot, Import, Merge, Remove, Request, Rollback, Snapshot
+from lvmqcow.model import LogicalVolume
+from lvmqcow.names import Format, VolumeName, parse_volume_name
+from lvmqcow.requests import (
+    Activate,
+    Create,
+    Deactivate,
+    DeleteSnapshot,
+    Import,
+    Merge,
+    Remove,
+    Rename,
+    Request,
+    Resize,
+    Rollback,
+    Snapshot,
+)
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.sim import SimHost
-from tests.volumes import DISK, FILES, MIB, NEIGHBOUR, RAW, VARIANTS, chain, grown, inactive, raw_volume, source, tight
+from tests.volumes import (
+    DISK,
+    FILES,
+    MIB,
+    NEIGHBOUR,
+    RAW,
+    VARIANTS,
+    chain,
+    grown,
+    half_active,
+    inactive,
+    raw_volume,
+    source,
+    tight,
+)
 
 Contents = Mapping[str | None, Content]
 
 DEEPEST = 4
+ELSEWHERE = parse_volume_name("vm-200-disk-7.qcow2")
+RAW_ELSEWHERE = parse_volume_name("vm-200-disk-7")
 
 _NEW: dict[str, Request] = {
     **{f"create {name}": Create(name, 4 * MIB) for name in (DISK, RAW)},
@@ -33,13 +63,22 @@ _ON_A_CHAIN: dict[str, tuple[int, Request]] = {
         for number in range(1, depth + 1)
         for merge in (Merge.PULL, Merge.PUSH)
     },
+    **{f"resize over {depth}": (depth, Resize(DISK, 80 * MIB)) for depth in range(DEEPEST + 1)},
+    "resize within its LV": (1, Resize(DISK, 5 * MIB)),
+    "resize by more": (1, Resize(DISK, 76 * MIB, relative=True)),
     **{f"remove with {depth}": (depth, Remove(DISK)) for depth in range(DEEPEST + 1)},
+    **{f"rename with {depth}": (depth, Rename(DISK, ELSEWHERE)) for depth in range(DEEPEST)},
+    "rename within the machine": (1, Rename(DISK, parse_volume_name("vm-100-disk-9.qcow2"))),
 }
 _ON_A_GROWN_ONE: dict[str, tuple[int, Request]] = {
-    name: (depth, request) for name, (depth, request) in _ON_A_CHAIN.items() if 1 <= depth <= 2
+    name: (depth, request)
+    for name, (depth, request) in _ON_A_CHAIN.items()
+    if 1 <= depth <= 2 and name != "resize within its LV"
 }
 _IN_TIGHT_LVS = {
-    name: (depth, request) for name, (depth, request) in _ON_A_CHAIN.items() if name.startswith("delete 1 of 1")
+    name: (depth, request)
+    for name, (depth, request) in _ON_A_CHAIN.items()
+    if name.startswith(("delete 1 of 1", "resize over 1"))
 }
 
 _Table = Mapping[str, tuple[Callable[[], SimHost], Request]]
@@ -59,8 +98,20 @@ def _met(start: Callable[[int], SimHost], depth: int, meet: Callable[[SimHost], 
 
 OPERATIONS: _Table = {
     **{name: (lambda: chain(1, None, NEIGHBOUR), request) for name, request in _NEW.items()},
+    "resize raw": (lambda: raw_volume(chain(1, None, NEIGHBOUR)), Resize(RAW, 80 * MIB)),
+    "resize raw, inactive": (lambda: inactive(raw_volume(chain(1, None, NEIGHBOUR))), Resize(RAW, 80 * MIB)),
     "remove raw": (lambda: raw_volume(chain(1, None, NEIGHBOUR)), Remove(RAW)),
     "remove raw, inactive": (lambda: inactive(raw_volume(chain(1, None, NEIGHBOUR))), Remove(RAW)),
+    "rename raw": (lambda: raw_volume(chain(1, None, NEIGHBOUR)), Rename(RAW, RAW_ELSEWHERE)),
+    "rename raw, inactive": (lambda: inactive(raw_volume(chain(1, None, NEIGHBOUR))), Rename(RAW, RAW_ELSEWHERE)),
+    "rename, half active": (lambda: half_active(chain(2, chain(1, None, NEIGHBOUR))), Rename(DISK, ELSEWHERE)),
+    "activate": (lambda: inactive(chain(2, chain(1, None, NEIGHBOUR))), Activate(DISK)),
+    "activate, half active": (lambda: half_active(chain(2, chain(1, None, NEIGHBOUR))), Activate(DISK)),
+    "activate, active": (lambda: chain(2, chain(1, None, NEIGHBOUR)), Activate(DISK)),
+    "activate raw": (lambda: inactive(raw_volume(chain(1, None, NEIGHBOUR))), Activate(RAW)),
+    "deactivate": (lambda: chain(2, chain(1, None, NEIGHBOUR)), Deactivate(DISK)),
+    "deactivate, half active": (lambda: half_active(chain(2, chain(1, None, NEIGHBOUR))), Deactivate(DISK)),
+    "deactivate raw": (lambda: raw_volume(chain(1, None, NEIGHBOUR)), Deactivate(RAW)),
     **_on(_ON_A_CHAIN, chain, ""),
     **_on(_ON_A_GROWN_ONE, grown, ", grown"),
     **_on(_IN_TIGHT_LVS, lambda depth: tight(), ", in tight LVs"),
@@ -81,8 +132,30 @@ def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> C
             return {**before, None: before[request.snapshot]}
         case DeleteSnapshot():
             return {snapshot: content for snapshot, content in before.items() if snapshot != request.snapshot}
+        case Resize():
+            size_bytes = request.size_bytes + (before[None].size_bytes if request.relative else 0)
+            return {**before, None: replace(before[None], size_bytes=size_bytes)}
+        case Rename() | Activate() | Deactivate():
+            return before
         case Remove():
             return {}
+
+
+def called(request: Request) -> VolumeName:
+    """What the volume is called after an operation."""
+    return request.new if isinstance(request, Rename) else request.volume
+
+
+def expected_active(request: Request, lv: LogicalVolume) -> bool:
+    """Whether an LV is active after an operation that it outlived."""
+    ours = request.volume.text in lv.name
+    match request:
+        case Activate():
+            return lv.active or ours
+        case Deactivate():
+            return lv.active and not ours
+        case _:
+            return lv.active
 
 
 def lv_names(name: VolumeName, contents: Contents) -> set[str]:

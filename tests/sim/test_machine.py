@@ -12,14 +12,18 @@ from hypothesis.stateful import run_state_machine_as_test
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.qemu_img import Progress
 from lvmqcow.steps import (
+    LvActivate,
     LvDeactivate,
     LvRemove,
     LvRename,
     LvTag,
     LvZero,
+    LvZeroRange,
     QcowCommit,
     QcowCreate,
     QcowRebase,
+    QcowRelink,
+    QcowResize,
     Step,
 )
 from lvmqcow.testing.content import Blocks, Write
@@ -129,7 +133,39 @@ def an_image_of_another_size(host: SimHost, step: Step, run: Run) -> None:
     run(replace(step, virtual_size_bytes=step.virtual_size_bytes + 512) if isinstance(step, QcowCreate) else step)
 
 
+def a_resize_of_the_lv_alone(host: SimHost, step: Step, run: Run) -> None:
+    if not isinstance(step, QcowResize):
+        run(step)
+
+
+def old_bytes_in_what_a_raw_volume_grew_by(host: SimHost, step: Step, run: Run) -> None:
+    if not isinstance(step, LvZeroRange):
+        run(step)
+
+
+def a_resize_that_zeroes_too_much(host: SimHost, step: Step, run: Run) -> None:
+    run(replace(step, offset_bytes=0) if isinstance(step, LvZeroRange) else step)
+
+
+def an_activation_that_leaves_one_out(host: SimHost, step: Step, run: Run) -> None:
+    lvs = step.lvs[1:] if isinstance(step, LvActivate | LvDeactivate) else ()
+    run(replace(step, lvs=lvs) if isinstance(step, LvActivate | LvDeactivate) and lvs else step)
+
+
+def a_volume_left_active(host: SimHost, step: Step, run: Run) -> None:
+    if not isinstance(step, LvDeactivate):
+        run(step)
+
+
+def a_relink_that_changes_nothing(host: SimHost, step: Step, run: Run) -> None:
+    if not isinstance(step, QcowRelink):
+        run(step)
+
+
 DEFECTS: list[Defect] = [
+    an_activation_that_leaves_one_out,
+    a_volume_left_active,
+    a_relink_that_changes_nothing,
     a_rebase_that_does_not_copy,
     a_rebase_that_leaves_the_old_name,
     a_commit_that_forgets_a_block,
@@ -143,6 +179,9 @@ DEFECTS: list[Defect] = [
     a_tag_that_is_not_dropped,
     an_lv_left_inactive,
     an_image_of_another_size,
+    a_resize_of_the_lv_alone,
+    old_bytes_in_what_a_raw_volume_grew_by,
+    a_resize_that_zeroes_too_much,
 ]
 
 
@@ -169,7 +208,7 @@ def search(defect: Defect, examples: int) -> None:
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
 def test_the_machine_finds_a_planted_defect(defect: Defect) -> None:
     with pytest.raises((AssertionError, LvmqcowError, pytest.fail.Exception)):
-        search(defect, examples=500)
+        search(defect, examples=2000)
 
 
 def test_the_machine_finds_nothing_where_nothing_is_planted() -> None:

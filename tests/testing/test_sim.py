@@ -22,11 +22,13 @@ from lvmqcow.steps import (
     LvRename,
     LvTag,
     LvZero,
+    LvZeroRange,
     QcowCommit,
     QcowCreate,
     QcowRebase,
     QcowRelink,
     QcowRepairLeaks,
+    QcowResize,
     Step,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
@@ -85,6 +87,8 @@ def images(*layers: str) -> SimHost:
         LvActivate(("missing",)),
         LvDeactivate(("missing",)),
         LvZero("missing"),
+        LvZeroRange("missing", 0, 4096),
+        LvZeroRange("raw", 4 * MIB, 4096),
         QcowCreate("missing", MIB),
         QcowCommit("base"),
         QcowCommit("raw"),
@@ -93,6 +97,9 @@ def images(*layers: str) -> SimHost:
         QcowRebase("base", "missing"),
         QcowRelink("raw", "base"),
         QcowRepairLeaks("raw"),
+        QcowResize("raw", 8 * MIB),
+        QcowResize("base", 2 * MIB),
+        QcowResize("off", 8 * MIB),
         ImageWrite(RAW_FILE, Format.RAW, "base", Format.RAW),
     ],
     ids=lambda step: f"{type(step).__name__} {getattr(step, 'lv', '')}",
@@ -140,6 +147,25 @@ def test_a_new_lv_holds_the_bytes_of_whoever_had_it_before() -> None:
     assert host.read("a").blocks.get(0) == 0  # lvcreate wipes the first sector and the signatures
     assert run(host, LvZero("a")).read("a") == Content(4 * MIB)
     assert run(host, QcowCreate("a", 512 * 1024)).read("a") == Content(512 * 1024)
+
+
+@pytest.mark.parametrize("before", [[], [LvZero("a")]], ids=["never zeroed", "zeroed"])
+def test_what_an_lv_is_extended_by_holds_the_bytes_of_whoever_had_it_before(before: list[Step]) -> None:
+    host = run(SimHost(), LvCreate("a", 4 * MIB, ()), *before, LvExtend("a", 8 * MIB))
+    blocks = host.read("a").blocks
+    assert {blocks[block] for block in range(1024, 2048)} == {0xAA}
+    zeroed = run(host, LvZeroRange("a", 4 * MIB, 2 * MIB)).read("a").blocks
+    assert {zeroed[block] for block in range(1024, 1536)} == {0}
+    assert {zeroed[block] for block in range(1536, 2048)} == {0xAA}
+    assert zeroed.get(1023) == blocks.get(1023)
+
+
+def test_a_resized_image_reads_zeros_where_it_grew_and_to_the_same_size_nothing_changes() -> None:
+    host = images("base", "top")
+    grown = run(host, QcowResize("top", 8 * MIB))
+    assert grown.read("top") == Content(8 * MIB, host.read("top").blocks)
+    assert grown.read("base") == host.read("base")
+    assert state(run(grown, QcowResize("top", 8 * MIB))) == state(grown)
 
 
 @given(drawn=writes(100))

@@ -1,0 +1,40 @@
+"""Activate or deactivate a volume: all its layers, and nothing else.
+
+Activate:
+
+1. activate the layers that are not active, in one command, for this host alone
+2. refresh those that were: an active LV keeps the size it had when another host extended it
+
+Deactivate:
+
+1. deactivate the layers that are active, in one command
+
+Every LV is named with its volume group, so a volume of the same name in another one stays as it is (a tag would reach
+both); ``new-`` and ``del-`` LVs are no layers. A cut leaves some layers active and others not, which harms nothing and
+leaves nothing to recover: the same request again does the rest. Nothing here makes an LV active at boot.
+"""
+
+from __future__ import annotations
+
+from lvmqcow.model import VolumeGroup
+from lvmqcow.plans.common import activated
+from lvmqcow.plans.plan import Plan
+from lvmqcow.requests import Activate, Deactivate
+from lvmqcow.steps import LvDeactivate, LvRefresh, Step
+
+__all__ = ["plan_activate", "plan_deactivate"]
+
+
+def plan_activate(vg: VolumeGroup, request: Activate) -> Plan:
+    """Raises VolumeNotFound."""
+    volume = vg.volume(request.volume)
+    active = tuple(layer.lv.name for layer in volume.layers if layer.lv.active)
+    steps: tuple[Step, ...] = (*activated(volume.layers), *((LvRefresh(active),) if active else ()))
+    return Plan("activate", vg.name, request.volume, steps, commit_point=len(steps))
+
+
+def plan_deactivate(vg: VolumeGroup, request: Deactivate) -> Plan:
+    """Raises VolumeNotFound. Whether something uses the volume the picture does not say: that was asked before."""
+    active = tuple(layer.lv.name for layer in vg.volume(request.volume).layers if layer.lv.active)
+    steps: tuple[Step, ...] = (LvDeactivate(active),) if active else ()
+    return Plan("deactivate", vg.name, request.volume, steps, commit_point=len(steps))
