@@ -286,7 +286,7 @@ class Storage:
             self._run(planned)
         except OperationCut:
             if isinstance(request, Deactivate):  # LVM does not say who opened it since we asked
-                self._require_unused(request, self._host.observe())
+                self._require_unused(planned, self._host.observe())
             raise
         return planned
 
@@ -313,22 +313,21 @@ class Storage:
 
     def _plan(self, request: Request, picture: VolumeGroup) -> Plan:
         """Under the volume's lock, if there is anything to activate."""
-        self._require_unused(request, picture)
         unread = _unread(request, picture)
         if unread:
             picture = picture.with_headers(self._activated_headers(unread))
         if isinstance(request, DeleteSnapshot) and request.merge is Merge.AUTO:
             request = replace(request, merge=self._cheaper(request, picture))
-        return plan(picture, request, self._host.measure)
+        planned = plan(picture, request, self._host.measure)
+        self._require_unused(planned, picture)
+        return planned
 
-    def _require_unused(self, request: Request, picture: VolumeGroup) -> None:
-        """Raises InUse for what must not happen below a running guest."""
-        volume = picture.find(request.volume)
-        if volume and isinstance(request, Deactivate | Rename):
-            active = [layer.lv.name for layer in volume.layers if layer.lv.active]
-            holders = [f"{name} by {holder}" for name in active for holder in self._host.holders(name)]
-            if holders:
-                raise InUse(volume.target, holders)
+    def _require_unused(self, planned: Plan, picture: VolumeGroup) -> None:
+        """Raises InUse for what must not happen below a running guest: it would go on writing to a snapshot."""
+        active = sorted(lv.name for lv in picture.logical_volumes if lv.active and lv.name in planned.disturbed)
+        holders = [f"{name} by {holder}" for name in active for holder in self._host.holders(name)]
+        if holders:
+            raise InUse(planned.target, holders)
 
     def _activated_headers(self, lv_names: tuple[str, ...]) -> Mapping[str, Header]:
         """The headers of inactive LVs, which are inactive again afterwards."""
@@ -371,6 +370,7 @@ class Storage:
             if more:  # whoever had that lock may have done it by now
                 recovery, _ = self._look(recovery.volume)
             if recovery.steps:
+                self._require_unused(recovery, self._host.observe())
                 self._events.recovered(recovery)
                 self._run(recovery)
             return recovery

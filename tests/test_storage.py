@@ -21,11 +21,12 @@ from lvmqcow.errors import (
     SnapshotNotFound,
     VolumeNotFound,
 )
+from lvmqcow.intents import RollingBack
 from lvmqcow.locks import NoLocks
 from lvmqcow.names import Format, VolumeName
 from lvmqcow.plans import Plan
 from lvmqcow.qemu_img import Progress
-from lvmqcow.requests import Deactivate, DeleteSnapshot, Merge, Rename, Request, Resize, Rollback, Snapshot
+from lvmqcow.requests import Deactivate, DeleteSnapshot, Merge, Remove, Rename, Request, Resize, Rollback, Snapshot
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, Step
 from lvmqcow.storage import Events, Storage
 from lvmqcow.testing.content import Content, Write
@@ -354,6 +355,38 @@ def test_a_volume_in_use_is_neither_deactivated_nor_renamed_and_its_holders_are_
         assert error.holders == tuple(f"snap-s1-{DISK} by {holder}" for holder in ("process 7 (cat)", "device dm-9"))
     host.hold(f"snap-s1-{DISK}")
     storage(host).volume(DISK.text).deactivate()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Snapshot(DISK, "s3"),
+        Rollback(DISK, "s2"),
+        Resize(DISK, 64 * MIB),
+        DeleteSnapshot(DISK, "s2", Merge.PULL),
+        DeleteSnapshot(DISK, "s2", Merge.PUSH),
+        Remove(DISK),
+    ],
+    ids=repr,
+)
+def test_nothing_is_done_below_a_running_guest_which_would_go_on_writing_to_a_snapshot(request_: Request) -> None:
+    host = chain(2)
+    host.hold(DISK.text, "process 7 (qemu-system-x86)")
+    assert isinstance(refused(host, request_), InUse)
+
+
+def test_what_an_operation_leaves_alone_may_be_in_use() -> None:
+    host = chain(2)
+    host.hold(f"snap-s1-{DISK}", "process 7 (backup)")
+    storage(host).volume(DISK.text).snapshot("s3")
+    storage(host).volume(DISK.text).rollback("s3")
+
+
+def test_recovery_waits_for_a_guest_too() -> None:
+    host = run(chain(1), LvTag((DISK.text,), add=(RollingBack(f"snap-s1-{DISK}").tag,)))
+    host.hold(DISK.text, "process 7 (qemu-system-x86)")
+    with pytest.raises(InUse):
+        storage(host).recover(DISK.text)
 
 
 class OpenedLate(SimHost):

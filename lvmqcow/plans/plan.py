@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lvmqcow.names import VolumeName
-from lvmqcow.steps import Step
+from lvmqcow.steps import (
+    LvActivate,
+    LvCreate,
+    LvDeactivate,
+    LvExtend,
+    LvRefresh,
+    LvRemove,
+    LvTag,
+    Step,
+)
 
 __all__ = ["Measure", "Plan"]
 
@@ -44,6 +53,21 @@ class Plan:
         """The external commands, in order."""
         return tuple(step.argv(self.vg) for step in self.steps)
 
+    @property
+    def disturbed(self) -> frozenset[str]:
+        """The LVs that nobody may use meanwhile: their bytes change, or whose they are."""
+        return frozenset(lv for step in self.steps for lv in _disturbed(step))
+
     def outcome(self, done: int) -> str:
         """What recovery makes of a cut after ``done`` steps, as a word: ``undoes`` or ``finishes``."""
         return "finishes" if done >= self.commit_point else "undoes"
+
+
+def _disturbed(step: Step) -> tuple[str, ...]:
+    match step:
+        case LvCreate() | LvTag() | LvExtend() | LvActivate() | LvRefresh():
+            return ()
+        case LvRemove() | LvDeactivate():
+            return step.lvs
+        case _:
+            return (step.lv,)

@@ -280,6 +280,7 @@ def test_a_cut_operation_is_found_refused_and_recovered(with_snapshots: Cli) -> 
 def test_a_locked_volume_names_its_holder_and_a_neighbour_is_free(with_snapshots: Cli) -> None:
     target = f"{with_snapshots.vg}--{DISK}"
     lock = f"/run/lock/lvmqcow/{target}"
+    Path(lock).parent.mkdir(parents=True, exist_ok=True)
     holder = subprocess.Popen(
         ["flock", lock, "sh", "-c", "echo held; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -289,6 +290,15 @@ def test_a_locked_volume_names_its_holder_and_a_neighbour_is_free(with_snapshots
     with_snapshots("create", "{vg}/vm-101-disk-0.qcow2", "--size", "8M")
     holder.communicate()
     with_snapshots("snapshot", f"{{vg}}/{DISK}", "s3")
+
+
+@pytest.mark.parametrize("argv", [("snapshot", "s3"), ("rollback", "s2"), ("delete-snapshot", "s2"), ("remove",)])
+def test_nothing_is_done_below_a_guest_that_has_the_disk_open(with_snapshots: Cli, argv: tuple[str, ...]) -> None:
+    before = with_snapshots.picture()
+    with Path(f"/dev/{with_snapshots.vg}/{DISK}").open("r+b"):
+        said = with_snapshots(argv[0], f"{{vg}}/{DISK}", *argv[1:], expect=13).stderr
+    assert f"process {os.getpid()} " in said
+    assert with_snapshots.picture() == before
 
 
 def test_ctrl_c_exits_130_and_the_volume_recovers(cli: Cli) -> None:
