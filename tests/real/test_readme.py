@@ -52,4 +52,4 @@ def test_the_library_in_ten_lines_runs(tmp_path: Path, capsys: pytest.CaptureFix
     (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
     loopvg.create("vg0", 30 * 1024**3, tmp_path / "pv.img")
     exec(compile(code, str(README), "exec"), {})
-    assert "/dev/vg0/vm-100-disk-0.qcow2" in capsys.readouterr().out
+    assert "/dev/vg0/vm-200-disk-0.qcow2" in capsys.readouterr().out
