@@ -49,7 +49,7 @@ def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
     if header is None:
         return (f"{lv.name} has no readable qcow2 header",) if lv.active else ()
     found = []
-    named = header.backing.removeprefix(f"/dev/{volume.vg}/") if header.backing else None
+    named = header.parent_lv(volume.vg)
     if named != layer.parent:
         found.append(f"the header of {lv.name} names {named} as backing, its tags {layer.parent}")
     if header.virtual_size_bytes != layer.virtual_size_bytes:

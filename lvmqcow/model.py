@@ -274,8 +274,7 @@ class VolumeGroup:
         if lv.recorded_size_bytes is not None:
             return Layer(lv, snapshot, lv.recorded_parent, lv.recorded_size_bytes)
         if lv.header is not None:
-            backing = lv.header.backing
-            parent = backing.removeprefix(f"/dev/{self.name}/") if backing else None
+            parent = lv.header.parent_lv(self.name)
             return Layer(lv, snapshot, parent, lv.header.virtual_size_bytes)
         return Layer(lv, snapshot, None, None)
 

@@ -40,6 +40,10 @@ class Header:
     internal_snapshots: int
     unknown_features: int
 
+    def parent_lv(self, vg: str) -> str | None:
+        """The LV that the backing name means: a sibling's bare name, or one below ``/dev/VG`` (written by others)."""
+        return self.backing.removeprefix(f"/dev/{vg}/") if self.backing else None
+
     @property
     def foreign_reasons(self) -> tuple[str, ...]:
         """Why an image from outside must not be opened; empty when it may be."""
