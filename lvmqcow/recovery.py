@@ -125,6 +125,8 @@ def _rollback(volume: Volume, current: Layer, intent: RollingBack) -> tuple[str,
 def _resize(volume: Volume, current: Layer, intent: Resizing, measure: Measure) -> tuple[str, tuple[Step, ...]]:
     if current.lv.size_bytes < lv_bytes(volume, intent, measure):
         return "undo resize", (LvTag((current.lv.name,), drop=(intent.tag,)),)
+    if intent.new_bytes == intent.old_bytes:
+        return "finish resize", (*refreshed([current]), *finish_resize(volume, current, intent))
     below = volume.below(current)
     # a resize that was killed may have allocated a table for more clusters, and not linked it
     repair = (QcowRepairLeaks(current.lv.name),) if volume.name.format is Format.QCOW2 else ()

@@ -12,6 +12,7 @@ __all__ = [
     "Create",
     "Deactivate",
     "DeleteSnapshot",
+    "Grow",
     "Import",
     "Merge",
     "Remove",
@@ -81,11 +82,18 @@ class DeleteSnapshot:
 
 @dataclass(frozen=True)
 class Resize:
-    """Grow the volume, as its guest sees it, to ``size_bytes``; or ``relative``, by as much."""
+    """Grow the volume, as its guest sees it, to ``size_bytes``."""
 
     volume: VolumeName
     size_bytes: int
-    relative: bool = False
+
+
+@dataclass(frozen=True)
+class Grow:
+    """Make the volume, as its guest sees it, larger by ``more_bytes``: asked again, it grows again."""
+
+    volume: VolumeName
+    more_bytes: int
 
 
 @dataclass(frozen=True)
@@ -117,4 +125,6 @@ class Deactivate:
     volume: VolumeName
 
 
-Request = Create | Import | Snapshot | Rollback | DeleteSnapshot | Resize | Remove | Rename | Activate | Deactivate
+Request = (
+    Create | Import | Snapshot | Rollback | DeleteSnapshot | Resize | Grow | Remove | Rename | Activate | Deactivate
+)

@@ -36,6 +36,7 @@ from lvmqcow.requests import (
     Create,
     Deactivate,
     DeleteSnapshot,
+    Grow,
     Import,
     Merge,
     Remove,
@@ -455,13 +456,22 @@ class Volume:
         return self._storage.apply(DeleteSnapshot(self._name, snapshot, merge))
 
     def resize(self, size_bytes: int) -> Plan:
-        """Grow it, LV and image; what is new reads as zeros. To the size it has: nothing to do, the plan is empty.
+        """Grow it, LV and image; what is new reads as zeros. To the size it has, the plan is empty; unless the LV is too
+        small for the image, which it then is no more.
 
         Raises:
             NotPossible: it is larger already.
             InvalidSize, NoSpace.
         """
         return self._storage.apply(Resize(self._name, size_bytes))
+
+    def grow(self, more_bytes: int) -> Plan:
+        """Make it larger by so much; asked again, it grows again.
+
+        Raises:
+            InvalidSize, NoSpace.
+        """
+        return self._storage.apply(Grow(self._name, more_bytes))
 
     def rename(self, new: str) -> Volume:
         """Give it, with all its snapshots, another name of the same format; returns the volume of that name.

@@ -12,7 +12,7 @@ from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import InvalidName
 from lvmqcow.imports import inspect
 from lvmqcow.names import Format, disk_name, parse_volume_name
-from lvmqcow.requests import Create, Remove, Rename, Resize
+from lvmqcow.requests import Create, Grow, Remove, Rename, Request, Resize
 from lvmqcow.sizing import format_size, parse_size
 from lvmqcow.storage import LayerInfo, VolumeInfo
 
@@ -163,7 +163,8 @@ def _path(arguments: argparse.Namespace, output: Output) -> int:
 def _resize(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(arguments.volume)
     size: str = arguments.size
-    request = Resize(volume, parse_size(size.removeprefix("+")), relative=size.startswith("+"))
+    size_bytes = parse_size(size.removeprefix("+"))
+    request: Request = Grow(volume, size_bytes) if size.startswith("+") else Resize(volume, size_bytes)
     return perform(arguments, vg, request, output)
 
 

@@ -13,7 +13,7 @@ from lvmqcow.plans.delete import plan_delete
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.remove import plan_remove
 from lvmqcow.plans.rename import plan_rename
-from lvmqcow.plans.resize import plan_resize
+from lvmqcow.plans.resize import plan_grow, plan_resize
 from lvmqcow.plans.rollback import plan_rollback
 from lvmqcow.plans.snapshot import plan_snapshot
 from lvmqcow.requests import (
@@ -21,6 +21,7 @@ from lvmqcow.requests import (
     Create,
     Deactivate,
     DeleteSnapshot,
+    Grow,
     Import,
     Remove,
     Rename,
@@ -52,6 +53,8 @@ def plan(vg: VolumeGroup, request: Request, measure: Measure) -> Plan:
             return plan_delete(vg, request, measure)
         case Resize():
             return plan_resize(vg, request, measure)
+        case Grow():
+            return plan_grow(vg, request, measure)
         case Remove():
             return plan_remove(vg, request)
         case Rename():

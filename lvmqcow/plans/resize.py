@@ -9,7 +9,9 @@ Only 2 needs space, and recovery none: a cut before it is undone (nothing has ha
 finished, by 3 and 4 again. The LV says which: it is large enough for NEW, or it is not. After a rollback
 the LV of a qcow2 volume is larger than its image needs; the next resize uses that up first.
 
-To the size it has, the plan is empty: who does not know whether it was done asks again.
+To the size it has, the plan is empty: who does not know whether it was done asks again. Unless V is too small for the
+image it has (the seed's sums, a merge by other tools): then 3 has nothing to do and is left out, so that this can be
+done below a running guest, which is who needs it.
 """
 
 from __future__ import annotations
@@ -20,37 +22,24 @@ from lvmqcow.model import Layer, Volume, VolumeGroup, index_tags
 from lvmqcow.names import Format
 from lvmqcow.plans.common import activated, deactivated, grown, indexed, sound_chain
 from lvmqcow.plans.plan import Measure, Plan
-from lvmqcow.requests import Resize
+from lvmqcow.requests import Grow, Resize
 from lvmqcow.sizing import whole_extents, whole_sectors
 from lvmqcow.steps import LvTag, LvZeroRange, QcowResize, Step
 
-__all__ = ["finish_resize", "lv_bytes", "plan_resize"]
+__all__ = ["finish_resize", "lv_bytes", "plan_grow", "plan_resize"]
 
 
 def plan_resize(vg: VolumeGroup, request: Resize, measure: Measure) -> Plan:
     """Raises VolumeNotFound, InvalidSize, NotPossible (smaller), NoSpace or Corrupt."""
     volume = vg.volume(request.volume)
+    return _plan(vg, volume, sound_chain(volume), request.size_bytes, measure)
+
+
+def plan_grow(vg: VolumeGroup, request: Grow, measure: Measure) -> Plan:
+    """As `plan_resize`, to so much more than it has."""
+    volume = vg.volume(request.volume)
     chain = sound_chain(volume)
-    current = chain[0]
-    old_bytes = current.virtual_size_bytes
-    assert old_bytes is not None  # sound_chain
-    new_bytes = whole_sectors(request.size_bytes + (old_bytes if request.relative else 0))
-    if volume.name.format is Format.RAW:
-        new_bytes = whole_extents(new_bytes, vg.extent_size_bytes)
-    if new_bytes < old_bytes:
-        reason = f"it has {old_bytes} bytes, and making it smaller would cut off what lies beyond {new_bytes}"
-        raise NotPossible(volume.target, reason, "create a smaller volume and let the guest copy what it needs")
-    if new_bytes == old_bytes:
-        return Plan("resize", vg.name, request.volume, (), commit_point=0)
-    intent = Resizing(old_bytes, new_bytes)
-    committed: tuple[Step, ...] = (
-        *indexed(chain if volume.name.format is Format.QCOW2 else ()),
-        *activated(chain),
-        LvTag((current.lv.name,), add=(intent.tag,)),
-        *grown(vg, current, lv_bytes(volume, intent, measure)),
-    )
-    steps = (*committed, *finish_resize(volume, current, intent), *deactivated(chain))
-    return Plan("resize", vg.name, request.volume, steps, commit_point=len(committed))
+    return _plan(vg, volume, chain, _size_bytes(chain[0]) + request.more_bytes, measure)
 
 
 def lv_bytes(volume: Volume, intent: Resizing, measure: Measure) -> int:
@@ -61,7 +50,37 @@ def lv_bytes(volume: Volume, intent: Resizing, measure: Measure) -> int:
 def finish_resize(volume: Volume, current: Layer, intent: Resizing) -> tuple[Step, ...]:
     """Once the LV is large enough: also what recovery runs."""
     name, added = current.lv.name, intent.new_bytes - intent.old_bytes
+    if not added:
+        return (LvTag((name,), drop=(intent.tag,)),)
     if volume.name.format is Format.RAW:
         return (LvZeroRange(name, intent.old_bytes, added), LvTag((name,), drop=(intent.tag,)))
     (old,), (new,) = index_tags(intent.old_bytes, None), index_tags(intent.new_bytes, None)
     return (QcowResize(name, intent.new_bytes), LvTag((name,), add=(new,), drop=(intent.tag, old)))
+
+
+def _plan(vg: VolumeGroup, volume: Volume, chain: tuple[Layer, ...], size_bytes: int, measure: Measure) -> Plan:
+    current, name = chain[0], volume.name
+    old_bytes, new_bytes = _size_bytes(current), whole_sectors(size_bytes)
+    if volume.name.format is Format.RAW:
+        new_bytes = whole_extents(new_bytes, vg.extent_size_bytes)
+    if new_bytes < old_bytes:
+        reason = f"it has {old_bytes} bytes, and making it smaller would cut off what lies beyond {new_bytes}"
+        raise NotPossible(volume.target, reason, "create a smaller volume and let the guest copy what it needs")
+    intent = Resizing(old_bytes, new_bytes)
+    more = grown(vg, current, lv_bytes(volume, intent, measure))
+    if new_bytes == old_bytes and not more:
+        return Plan("resize", vg.name, name, (), commit_point=0)
+    opened = chain if new_bytes > old_bytes else ()
+    committed: tuple[Step, ...] = (
+        *indexed(chain if name.format is Format.QCOW2 else ()),
+        *activated(opened),
+        LvTag((current.lv.name,), add=(intent.tag,)),
+        *more,
+    )
+    steps = (*committed, *finish_resize(volume, current, intent), *deactivated(opened))
+    return Plan("resize", vg.name, name, steps, commit_point=len(committed))
+
+
+def _size_bytes(current: Layer) -> int:
+    assert current.virtual_size_bytes is not None  # sound_chain
+    return current.virtual_size_bytes

@@ -4,8 +4,8 @@ import pytest
 
 from lvmqcow.errors import Corrupt, InvalidSize, LvmqcowError, NoSpace, NotPossible, VolumeNotFound
 from lvmqcow.names import VolumeName
-from lvmqcow.requests import DeleteSnapshot, Merge, Resize, Rollback
-from lvmqcow.steps import LvCreate, LvExtend, LvRemove, QcowRelink
+from lvmqcow.requests import DeleteSnapshot, Grow, Merge, Resize, Rollback
+from lvmqcow.steps import LvCreate, LvExtend, LvRemove, LvTag, QcowRelink
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import (
@@ -44,7 +44,7 @@ RAW_STEPS = [
 ]
 
 
-def resized(host: SimHost, request: Resize) -> SimHost:
+def resized(host: SimHost, request: Resize | Grow) -> SimHost:
     return run(host, *planned(host, request).steps)
 
 
@@ -95,15 +95,35 @@ def test_to_the_size_it_has_there_is_nothing_to_do(name: VolumeName) -> None:
     assert state(host) == before
 
 
+def test_an_lv_that_is_too_small_for_its_image_grows_at_a_resize_to_the_size_it_has() -> None:
+    """Below a running guest too, who is about to find no space: nothing in the plan disturbs it."""
+    host, intent = tight(), f"lvmqcow.intent=resize/{4 * MIB}/{4 * MIB}"
+    host.hold(DISK.text, "process 1 (qemu)")
+    before = contents(host)
+    plan = storage(host).apply(Resize(DISK, 4 * MIB))
+    assert commands(plan) == [
+        f"lvchange --addtag {intent} sim/{DISK}",
+        f"lvextend --size {8 * MIB}b sim/{DISK}",
+        f"lvchange --deltag {intent} sim/{DISK}",
+    ]
+    assert contents(host) == before
+    assert storage(host).apply(Resize(DISK, 4 * MIB)).steps == ()
+
+
+def test_such_an_lv_stays_inactive_if_it_is() -> None:
+    steps = planned(inactive(tight()), Resize(DISK, 4 * MIB)).steps
+    assert [type(step) for step in steps] == [LvTag, LvExtend, LvTag]
+
+
 def test_a_raw_volume_is_as_large_as_its_extents() -> None:
     assert planned(raw_volume(), Resize(RAW, 4 * MIB - 512)).steps == ()
     assert contents(resized(raw_volume(), Resize(RAW, 4 * MIB + 512)), RAW)[None].size_bytes == 8 * MIB
 
 
 @pytest.mark.parametrize("name", [DISK, RAW])
-def test_a_relative_size_is_added_to_the_one_it_has(name: VolumeName) -> None:
+def test_growing_by_so_much_is_resizing_to_the_sum(name: VolumeName) -> None:
     host = chain(1, raw_volume())
-    assert planned(host, Resize(name, 60 * MIB, relative=True)) == planned(host, Resize(name, 64 * MIB))
+    assert planned(host, Grow(name, 60 * MIB)) == planned(host, Resize(name, 64 * MIB))
 
 
 def test_sizes_are_rounded_up_to_sectors() -> None:
@@ -162,7 +182,7 @@ def test_a_cut_whose_room_somebody_else_took_meanwhile_is_undone() -> None:
         (chain(1), Resize(DISK, 8 * 1024**3), NoSpace),
         (raw_volume(), Resize(RAW, 8 * 1024**3), NoSpace),
         (chain(1), Resize(DISK, 17 * 1024**4), InvalidSize),
-        (chain(1), Resize(DISK, 16 * 1024**4, relative=True), InvalidSize),
+        (chain(1), Grow(DISK, 16 * 1024**4), InvalidSize),
         (run(chain(1), QcowRelink(DISK.text, DISK.text)), Resize(DISK, 64 * MIB), Corrupt),
         (run(chain(1), LvRemove((S1,))), Resize(DISK, 64 * MIB), Corrupt),
     ],
@@ -172,7 +192,7 @@ def test_a_cut_whose_room_somebody_else_took_meanwhile_is_undone() -> None:
     ],
 )
 def test_what_cannot_be_resized_is_refused_before_anything_is_touched(
-    host: SimHost, request_: Resize, error: type[LvmqcowError]
+    host: SimHost, request_: Resize | Grow, error: type[LvmqcowError]
 ) -> None:
     assert isinstance(refused(host, request_), error)
 

@@ -13,6 +13,7 @@ from lvmqcow.requests import (
     Create,
     Deactivate,
     DeleteSnapshot,
+    Grow,
     Import,
     Merge,
     Remove,
@@ -65,7 +66,7 @@ _ON_A_CHAIN: dict[str, tuple[int, Request]] = {
     },
     **{f"resize over {depth}": (depth, Resize(DISK, 80 * MIB)) for depth in range(DEEPEST + 1)},
     "resize within its LV": (1, Resize(DISK, 5 * MIB)),
-    "resize by more": (1, Resize(DISK, 76 * MIB, relative=True)),
+    "resize by more": (1, Grow(DISK, 76 * MIB)),
     **{f"remove with {depth}": (depth, Remove(DISK)) for depth in range(DEEPEST + 1)},
     **{f"rename with {depth}": (depth, Rename(DISK, ELSEWHERE)) for depth in range(DEEPEST)},
     "rename within the machine": (1, Rename(DISK, parse_volume_name("vm-100-disk-9.qcow2"))),
@@ -76,9 +77,12 @@ _ON_A_GROWN_ONE: dict[str, tuple[int, Request]] = {
     if 1 <= depth <= 2 and name != "resize within its LV"
 }
 _IN_TIGHT_LVS = {
-    name: (depth, request)
-    for name, (depth, request) in _ON_A_CHAIN.items()
-    if name.startswith(("delete 1 of 1", "resize over 1"))
+    **{
+        name: (depth, request)
+        for name, (depth, request) in _ON_A_CHAIN.items()
+        if name.startswith(("delete 1 of 1", "resize over 1"))
+    },
+    "resize to the size it has": (1, Resize(DISK, 4 * MIB)),
 }
 
 _Table = Mapping[str, tuple[Callable[[], SimHost], Request]]
@@ -133,8 +137,9 @@ def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> C
         case DeleteSnapshot():
             return {snapshot: content for snapshot, content in before.items() if snapshot != request.snapshot}
         case Resize():
-            size_bytes = request.size_bytes + (before[None].size_bytes if request.relative else 0)
-            return {**before, None: replace(before[None], size_bytes=size_bytes)}
+            return {**before, None: replace(before[None], size_bytes=request.size_bytes)}
+        case Grow():
+            return {**before, None: replace(before[None], size_bytes=before[None].size_bytes + request.more_bytes)}
         case Rename() | Activate() | Deactivate():
             return before
         case Remove():
