@@ -1,31 +1,87 @@
-"""What can be wrong with a volume, found by looking at the picture alone, and what to run for it."""
+"""What can be wrong with a volume group, found by looking at the picture alone, and what to run for it.
+
+`lvmqcow.health` adds what only the images and recovery's own planner can tell.
+
+=================================================  ==========  ========================================================
+finding                                            severity    what to run
+=================================================  ==========  ========================================================
+a cut operation: an intent, ``new-V``, ``del-…``   unfinished  ``lvmqcow recover``
+a cut operation that recovery will not touch       damaged     nothing before somebody looked; what contradicts is named
+an intent of another version                       damaged     that version's ``recover``
+no current LV                                      damaged     look for it under another name; save the newest snapshot;
+                                                               if another tool removed the volume, ``lvmqcow remove``
+a layer reads through an LV that is not there      damaged     give it back its name or its tags if it is in the volume
+                                                               group, else ``vgcfgrestore --list``
+a layer reads through itself                       damaged     compare with the headers, ``qemu-img info``
+no readable header on an active LV (it is zeroed,  damaged     keep a copy (``dd``) before anything else
+or half formatted without an intent)
+header and index tags differ, in parent or size    damaged     the ``lvchange`` that makes the tags say what the header
+                                                               says, once it is known that the header is right
+several size or parent tags, or half an index      damaged     the same ``lvchange``
+the volume tags of two volumes on one layer        damaged     ``lvchange --deltag`` of the wrong one
+a layer smaller than the one it reads through      damaged     look; ``qemu-img`` would cut off or show old bytes
+marked corrupt, or its data is in another file     damaged     keep a copy, then ``qemu-img check -r all``
+a part of an LV is on a missing physical volume    damaged     bring the disk back, ``vgextend --restoremissing``
+the image reaches beyond the end of its LV         damaged     ``vgcfgrestore --list``: the LV was larger once
+``qemu-img check`` finds corruptions, or fails     damaged     the command, to see them
+an LV with the tag of one volume and the name of   damaged     the ``lvchange`` that gives it the tags of its name
+another
+a snapshot the current layer does not read         damaged     look
+through
+not active, so headers and images were not read    unseen      ``lvmqcow check --activate``
+the current LV cannot hold the fully allocated     flawed      ``lvmqcow resize`` to the size it has: the LV grows, also
+image (``qemu-img measure``)                                   below a running guest
+a layer without the tags of its machine or volume  flawed      the ``lvchange`` that adds them
+an LV with a volume's tag that is named otherwise  leaked      rename it or take the tag away
+an LV named like a snapshot, without its tags      leaked      the ``lvchange`` that adds them, or ``lvremove``
+a ``del-`` LV of another tool                      leaked      ``lvremove``, if nothing is wiping it
+leaked clusters                                    leaked      ``qemu-img check -r leaks``
+any other LV                                       foreign     nothing: it is left alone
+=================================================  ==========  ========================================================
+
+Nothing of this is mended by itself. A tag that contradicts a header may be the younger of the two (metadata of a volume
+group can be restored, an image copied back), so which is right is for somebody to say; the command is given.
+
+The bytes of a raw volume are a guest's: whatever they look like, they are not read. A frozen layer needs no more room
+than it takes, so only the current one is measured.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lvmqcow.intents import Unknown
-from lvmqcow.model import Layer, Volume
-from lvmqcow.names import Format
+from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup, index_tags
+from lvmqcow.names import Format, VolumeName, as_volume_name, device_path, doomed_lv_name, new_lv_name, snapshot_of
 
-__all__ = ["Finding", "Severity", "contradictions", "structure"]
+__all__ = ["Finding", "Severity", "absent", "contradictions", "strangers", "structure", "unseen"]
+
+_PART = re.compile(r"(?:snap|new)-.*vm-[0-9]+-.+\.qcow2")
 
 
 class Severity(StrEnum):
-    """How bad a finding is."""
+    """How bad a finding is, the worst first."""
 
+    DAMAGED = "damaged"
+    """The volume contradicts itself; somebody must look. Nothing changes it until then."""
     UNFINISHED = "unfinished"
     """A cut operation; ``recover`` mends it."""
-    DAMAGED = "damaged"
-    """The volume contradicts itself; somebody must look."""
+    UNSEEN = "unseen"
+    """It was not active, so it was not looked at: nothing can be said of it."""
+    FLAWED = "flawed"
+    """It works, and something about it is not as it should be."""
     LEAKED = "leaked"
     """Space is lost, data is not."""
+    FOREIGN = "foreign"
+    """Not ours; left alone. Nothing is wrong with that."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong."""
+    """One thing that was found, on an LV; ``lv`` is empty where it is about the volume group."""
 
     lv: str
     severity: Severity
@@ -33,21 +89,72 @@ class Finding:
     advice: str
 
 
-def structure(volume: Volume) -> tuple[Finding, ...]:
+def structure(vg: VolumeGroup, volume: Volume, measure: Callable[[int], int]) -> tuple[Finding, ...]:
     """All that the names, tags and headers of a volume show.
 
     What a cut operation left looks broken in ways that its recovery mends, so the rest is judged once that ran.
     """
-    return (*(_unfinished(volume) or _broken(volume)), *_foreign(volume))
+    found = _unfinished(volume) or _broken(vg, volume)
+    return (*(found or _flaws(volume, measure)), *_partial(volume.vg, volume.logical_volumes), *_waiting(volume))
+
+
+def unseen(volume: Volume) -> tuple[Finding, ...]:
+    """What of a volume was not looked at. Raw volumes hold nothing to look at."""
+    idle = [layer.lv.name for layer in volume.layers if not layer.lv.active]
+    if volume.name.format is Format.RAW or not idle:
+        return ()
+    text = f"not active, so neither headers nor images were looked at: {', '.join(idle)}"
+    return (Finding(volume.name.text, Severity.UNSEEN, text, f"lvmqcow check --activate {volume.target}"),)
+
+
+def strangers(vg: VolumeGroup, name: VolumeName | None = None) -> tuple[Finding, ...]:
+    """What there is to say of LVs that are part of no volume; with ``name``, of those that may have to do with it."""
+    ours = {lv.name for volume in vg.volumes for lv in volume.logical_volumes}
+    found: list[Finding] = []
+    for lv in vg.logical_volumes:
+        near = _near(vg, lv)
+        if lv.name not in ours and (name is None or name in near or name in _tagged(lv)):
+            found += (_stranger(vg, lv, near), *(_partial(vg.name, [lv])))
+    return tuple(found)
+
+
+def absent(vg: VolumeGroup) -> tuple[Finding, ...]:
+    """Whether the volume group is whole."""
+    if not vg.missing_physical_volumes:
+        return ()
+    text = f"{vg.missing_physical_volumes} of its physical volumes are missing: nothing can be changed"
+    advice = f"`pvs` names them; once a disk is back: vgextend --restoremissing {vg.name} DEVICE"
+    return (Finding("", Severity.DAMAGED, text, advice),)
 
 
 def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
-    """Where the header of a layer's image and the index tags disagree."""
-    lv, header = layer.lv, layer.lv.header
+    """Where a layer's name, tags and header disagree, or the layer with the one below it."""
     if volume.name.format is Format.RAW:
         return ()
+    return (*_index(layer.lv), *_tags_of_two(layer.lv), *_header(volume, layer), *_sizes(volume, layer))
+
+
+def _index(lv: LogicalVolume) -> list[str]:
+    tags = lv.index_tags
+    if not tags or (lv.recorded_size_bytes is not None and len(tags) == len(index_tags(0, lv.recorded_parent))):
+        return []
+    return [f"{lv.name} has the tags {', '.join(tags)}, which are not the size and the parent of one image"]
+
+
+def _tagged(lv: LogicalVolume) -> tuple[VolumeName, ...]:
+    """The volumes it is a layer of, by its tags; a tag of a raw one means nothing."""
+    return tuple(name for name in lv.named_volumes if name.format is Format.QCOW2)
+
+
+def _tags_of_two(lv: LogicalVolume) -> list[str]:
+    volumes = _tagged(lv)
+    return [f"{lv.name} has the tags of {' and '.join(map(str, volumes))}"] if len(volumes) > 1 else []
+
+
+def _header(volume: Volume, layer: Layer) -> list[str]:
+    lv, header = layer.lv, layer.lv.header
     if header is None:
-        return (f"{lv.name} has no readable qcow2 header",) if lv.active else ()
+        return [f"{lv.name} has no readable qcow2 header"] if lv.active else []
     found = []
     named = header.parent_lv(volume.vg)
     if named != layer.parent:
@@ -55,26 +162,39 @@ def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
     if header.virtual_size_bytes != layer.virtual_size_bytes:
         says = f"{header.virtual_size_bytes} bytes, its tags {layer.virtual_size_bytes}"
         found.append(f"the header of {lv.name} says {says}")
-    return tuple(found)
+    if header.corrupt:
+        found.append(f"{lv.name} is marked corrupt")
+    if header.external_data:
+        found.append(f"the header of {lv.name} says that its data is in another file")
+    return found
+
+
+def _sizes(volume: Volume, layer: Layer) -> list[str]:
+    parent = volume.layer(layer.parent or "")
+    size_bytes, below_bytes = layer.virtual_size_bytes, parent.virtual_size_bytes if parent else None
+    if parent is None or size_bytes is None or below_bytes is None or size_bytes >= below_bytes:
+        return []
+    return [f"{layer.lv.name} has {size_bytes} bytes, fewer than the {below_bytes} of {parent.lv.name} below it"]
 
 
 def _unfinished(volume: Volume) -> list[Finding]:
     recover = f"lvmqcow recover {volume.target}"
     found = []
     for lv in volume.logical_volumes:
-        if isinstance(lv.intent, Unknown):
-            text = f"an operation of another version of lvmqcow was cut: {lv.intent.tag}"
-            found.append(Finding(lv.name, Severity.DAMAGED, text, "use that version's recover"))
-        elif lv.intent is not None:
-            text = f"an operation was cut: {lv.intent.tag}"
-            found.append(Finding(lv.name, Severity.UNFINISHED, text, recover))
+        for intent in lv.intents:
+            if isinstance(intent, Unknown):
+                text = f"an operation of another version of lvmqcow was cut: {intent.tag}"
+                found.append(Finding(lv.name, Severity.DAMAGED, text, "use that version's recover"))
+            else:
+                text = f"an operation was cut: {intent.tag}"
+                found.append(Finding(lv.name, Severity.UNFINISHED, text, recover))
     if volume.new is not None:
         found.append(Finding(volume.new.name, Severity.UNFINISHED, "a snapshot was cut", recover))
     found += [Finding(lv.name, Severity.UNFINISHED, "a removal was cut", recover) for lv in volume.doomed if lv.ours]
     return found
 
 
-def _foreign(volume: Volume) -> list[Finding]:
+def _waiting(volume: Volume) -> list[Finding]:
     text, advice = "another tool renamed it to remove it", "if none is wiping it, remove it: lvremove {}/{}"
     return [
         Finding(lv.name, Severity.LEAKED, text, advice.format(volume.vg, lv.name))
@@ -83,26 +203,25 @@ def _foreign(volume: Volume) -> list[Finding]:
     ]
 
 
-def _broken(volume: Volume) -> list[Finding]:
-    look = f"restore it, or look with `qemu-img info --backing-chain -f qcow2 /dev/{volume.target}`"
+def _broken(vg: VolumeGroup, volume: Volume) -> list[Finding]:
     if volume.layer(volume.name.text) is None:
-        if not volume.layers:
-            return []
-        return [Finding(volume.name.text, Severity.DAMAGED, "there is no current logical volume", look)]
+        return [_headless(volume)] if volume.layers else []
     found = [
-        Finding(layer.lv.name, Severity.DAMAGED, text, look)
+        Finding(layer.lv.name, Severity.DAMAGED, text, _advice(volume, layer))
         for layer in volume.layers
         for text in contradictions(volume, layer)
     ]
     if not all(layer.known for layer in volume.layers):
         return found  # written by Proxmox VE, and not active: the chain cannot be seen
+    look = f"look with `qemu-img info -U --backing-chain -f qcow2 /dev/{volume.target}`"
     reached: set[str] = set()
     name: str | None = volume.name.text
     while name is not None and name not in reached:
         reached.add(name)
         layer = volume.layer(name)
         if layer is None:
-            found.append(Finding(name, Severity.DAMAGED, "a layer reads through it and it is not there", look))
+            text = "a layer reads through it and it is not there"
+            found.append(Finding(name, Severity.DAMAGED, text, _search(vg, volume, name)))
             break
         name = layer.parent
     else:
@@ -114,3 +233,106 @@ def _broken(volume: Volume) -> list[Finding]:
         if layer.lv.name not in reached
     ]
     return found
+
+
+def _flaws(volume: Volume, measure: Callable[[int], int]) -> list[Finding]:
+    if volume.name.format is Format.RAW:
+        return []
+    found = []
+    current = volume.layer(volume.name.text)
+    if current is not None and current.virtual_size_bytes is not None:
+        size_bytes, needed = current.virtual_size_bytes, measure(current.virtual_size_bytes)
+        if current.lv.size_bytes < needed:
+            text = (
+                f"its image can grow to {needed} bytes and it has {current.lv.size_bytes}: the guest may find no space"
+            )
+            advice = f"lvmqcow resize {volume.target} --size {size_bytes}"
+            found.append(Finding(current.lv.name, Severity.FLAWED, text, advice))
+    for layer in volume.layers:
+        lacking = [tag for tag in volume.name.tags if tag not in layer.lv.tags]
+        if lacking:
+            text = f"it lacks {' and '.join(lacking)}"
+            found.append(Finding(layer.lv.name, Severity.FLAWED, text, _lvchange(volume.vg, layer.lv, add=lacking)))
+    return found
+
+
+def _partial(vg: str, lvs: tuple[LogicalVolume, ...] | list[LogicalVolume]) -> list[Finding]:
+    text = "a part of it is on a physical volume that is missing"
+    advice = f"bring the disk back, then: vgextend --restoremissing {vg} DEVICE"
+    return [Finding(lv.name, Severity.DAMAGED, text, advice) for lv in lvs if lv.partial]
+
+
+def _stranger(vg: VolumeGroup, lv: LogicalVolume, near: list[VolumeName]) -> Finding:
+    tagged = _tagged(lv)
+    if tagged and near:
+        text = f"it has the tag of {tagged[0]} and the name of a part of {near[0]}"
+        advice = _lvchange(vg.name, lv, drop=[tag for each in tagged for tag in each.tags], add=near[0].tags)
+        return Finding(lv.name, Severity.DAMAGED, text, f"if the name is right: {advice}")
+    if tagged:
+        advice = _lvchange(vg.name, lv, drop=[each.volume_tag for each in tagged])
+        text = f"it has the tag of {tagged[0]} and is not named like a part of it"
+        return Finding(lv.name, Severity.LEAKED, text, f"lvrename it, or if it is something else: {advice}")
+    if near:
+        advice = _lvchange(vg.name, lv, add=near[0].tags)
+        text = f"it is named like a part of {near[0]} and has not its tags"
+        return Finding(lv.name, Severity.LEAKED, text, f"if it is one: {advice}")
+    if _PART.fullmatch(lv.name):
+        text = "it is named like a part of a volume that is not there"
+        return Finding(lv.name, Severity.LEAKED, text, f"if nobody wants it: lvremove {vg.name}/{lv.name}")
+    return Finding(lv.name, Severity.FOREIGN, "no volume of lvmqcow", "nothing: it is left alone")
+
+
+def _near(vg: VolumeGroup, lv: LogicalVolume) -> list[VolumeName]:
+    """The volumes an LV is part of, if its name is right."""
+    named = as_volume_name(lv.name)
+    others = {volume.name for volume in vg.volumes} - {named}
+    parts = sorted(name for name in others if snapshot_of(lv.name, name) or lv.name == new_lv_name(name))
+    return [named, *parts] if named else parts
+
+
+def _headless(volume: Volume) -> Finding:
+    newest = next((layer.lv.name for layer in volume.layers if not volume.children(layer)), volume.layers[0].lv.name)
+    advice = (
+        f"`lvs -o +tags {volume.vg}` shows whether it has another name (lvrename it back); what the snapshot held: "
+        f"qemu-img convert -f qcow2 -O qcow2 {device_path(volume.vg, newest)} FILE; "
+        f"if another tool removed the volume: lvmqcow remove {volume.target}"
+    )
+    return Finding(volume.name.text, Severity.DAMAGED, "there is no current logical volume", advice)
+
+
+def _search(vg: VolumeGroup, volume: Volume, missing: str) -> str:
+    """What to do about an LV that is not part of the volume and should be."""
+    lv = vg.lv(missing)
+    if lv is not None:
+        stale = [tag for each in _tagged(lv) for tag in each.tags if tag not in volume.name.tags]
+        return f"it is there, without the volume's tags: {_lvchange(vg.name, lv, volume.name.tags, stale)}"
+    doomed = doomed_lv_name(missing, ())
+    if vg.lv(doomed) is not None:
+        return f"it waits for removal; to keep it: lvrename {vg.name} {doomed} {missing}"
+    return f"`vgcfgrestore --list {vg.name}` names the metadata of when it was there; change nothing before that"
+
+
+def _advice(volume: Volume, layer: Layer) -> str:
+    """What to do about a layer that contradicts itself."""
+    lv, header = layer.lv, layer.lv.header
+    path = device_path(volume.vg, lv.name)
+    if header is None:
+        return f"keep a copy before anything else: dd if={path} of=FILE bs=1M; restore it, or the snapshot below"
+    if header.corrupt or header.external_data:
+        return f"keep a copy before anything else: dd if={path} of=FILE bs=1M; then qemu-img check -f qcow2 {path}"
+    right = index_tags(header.virtual_size_bytes, header.parent_lv(volume.vg))
+    wrong = [tag for tag in lv.index_tags if tag not in right]
+    missing = [tag for tag in right if lv.index_tags and tag not in lv.index_tags]
+    others = [each.volume_tag for each in _tagged(lv) if each != volume.name]
+    if wrong or missing or others:
+        return f"if the header is right: {_lvchange(volume.vg, lv, missing, [*wrong, *others])}"
+    return f"look with `qemu-img info -U --backing-chain -f qcow2 {path}`"
+
+
+def _lvchange(
+    vg: str, lv: LogicalVolume, add: tuple[str, ...] | list[str] = (), drop: tuple[str, ...] | list[str] = ()
+) -> str:
+    """The command that adds the tags it has not, and drops those it has."""
+    words = [f"--deltag {tag}" for tag in sorted(set(drop) & lv.tags - set(add))]
+    words += [f"--addtag {tag}" for tag in add if tag not in lv.tags]
+    return " ".join(("lvchange", *words, f"{vg}/{lv.name}"))

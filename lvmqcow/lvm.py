@@ -277,7 +277,7 @@ class _Session:
 def _read(lvm: Lvm, vg: str) -> VolumeGroup:
     argv = (
         *("fullreport", "--configreport", "vg", "-o", f"vg_name,{_VG_FIELDS}"),
-        *("--configreport", "lv", "-o", "lv_name,lv_uuid,lv_size,lv_tags,lv_active"),
+        *("--configreport", "lv", "-o", "lv_name,lv_uuid,lv_size,lv_tags,lv_active,lv_health_status"),
         *("--configreport", "pv", "-o", "pv_name", "--configreport", "pvseg", "-o", "pvseg_start"),
         *("--configreport", "seg", "-o", "seg_start", vg),
     )
@@ -288,15 +288,14 @@ def _read(lvm: Lvm, vg: str) -> VolumeGroup:
             raise
         raise VolumeGroupNotFound(vg) from failed
     group = report["vg"][0]
-    if group["vg_missing_pv_count"] != "0":
-        raise CommandFailed(argv, _FAILED, f"{group['vg_missing_pv_count']} physical volumes of {vg} are missing")
-    lvm.physical_volumes = tuple(row["pv_name"] for row in report["pv"])
+    lvm.physical_volumes = tuple(row["pv_name"] for row in report["pv"] if row["pv_name"].startswith("/"))
     return VolumeGroup(
         name=group["vg_name"],
         uuid=group["vg_uuid"],
         extent_size_bytes=int(group["vg_extent_size"]),
         free_extents=int(group["vg_free_count"]),
         logical_volumes=tuple(sorted(map(_logical_volume, report["lv"]), key=lambda lv: lv.name)),
+        missing_physical_volumes=int(group["vg_missing_pv_count"]),
     )
 
 
@@ -307,6 +306,7 @@ def _logical_volume(row: Row) -> LogicalVolume:
         size_bytes=int(row["lv_size"]),
         tags=frozenset(row["lv_tags"].split(",")) - {""},
         active=row["lv_active"] == "active",
+        partial=row["lv_health_status"] == "partial",
     )
 
 

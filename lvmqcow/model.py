@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from lvmqcow.errors import Corrupt, InvalidName, SnapshotNotFound, VolumeNotFound
+from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
 from lvmqcow.intents import Intent, Renaming, parse_intent
 from lvmqcow.names import (
     Format,
     VolumeName,
+    as_volume_name,
     doomed_origin,
     new_lv_name,
-    parse_volume_name,
     snapshot_lv_name,
     snapshot_of,
 )
@@ -41,7 +41,10 @@ def parent_tags(parent: str | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class LogicalVolume:
-    """One LV as LVM reports it, with its image's header where that was read."""
+    """One LV as LVM reports it, with its image's header where that was read.
+
+    ``partial``: some of it is on a physical volume that is missing.
+    """
 
     name: str
     uuid: str
@@ -49,11 +52,22 @@ class LogicalVolume:
     tags: frozenset[str]
     active: bool
     header: Header | None = None
+    partial: bool = False
 
     @property
     def intent(self) -> Intent | None:
-        found = [intent for tag in sorted(self.tags) if (intent := parse_intent(tag))]
-        return found[0] if found else None
+        return self.intents[0] if self.intents else None
+
+    @property
+    def intents(self) -> tuple[Intent, ...]:
+        """All it carries; a cut leaves one at most."""
+        return tuple(intent for tag in sorted(self.tags) if (intent := parse_intent(tag)))
+
+    @cached_property
+    def named_volumes(self) -> tuple[VolumeName, ...]:
+        """The volumes that its tags name."""
+        named = (as_volume_name(tag.removeprefix("pve-")) for tag in sorted(self.tags) if tag.startswith("pve-vm-"))
+        return tuple(name for name in named if name)
 
     @property
     def ours(self) -> bool:
@@ -201,6 +215,7 @@ class VolumeGroup:
     extent_size_bytes: int
     free_extents: int
     logical_volumes: tuple[LogicalVolume, ...]
+    missing_physical_volumes: int = 0
 
     @cached_property
     def _by_name(self) -> Mapping[str, LogicalVolume]:
@@ -248,7 +263,11 @@ class VolumeGroup:
     def _renamed(self) -> Mapping[VolumeName, VolumeName]:
         """New name to old, for every rename that is not done."""
         intents = (lv.intent for lv in self.logical_volumes)
-        pairs = ((_parsed(intent.new), _parsed(intent.old)) for intent in intents if isinstance(intent, Renaming))
+        pairs = (
+            (as_volume_name(intent.new), as_volume_name(intent.old))
+            for intent in intents
+            if isinstance(intent, Renaming)
+        )
         return {new: old for new, old in pairs if new and old}
 
     def _owner(self, lv: LogicalVolume) -> VolumeName | None:
@@ -281,15 +300,7 @@ class VolumeGroup:
 
 def _owner(lv: LogicalVolume) -> VolumeName | None:
     """The volume an LV belongs to: by its volume tag, else (raw, and the leftovers of raw) by its name."""
-    for tag in sorted(lv.tags):
-        if tag.startswith("pve-vm-") and (owner := _parsed(tag.removeprefix("pve-"))):
-            return owner if owner.format is Format.QCOW2 else None
-    origin = doomed_origin(lv.name)
-    return _parsed(origin or lv.name)
-
-
-def _parsed(name: str) -> VolumeName | None:
-    try:
-        return parse_volume_name(name)
-    except InvalidName:
-        return None
+    named = lv.named_volumes
+    if named:
+        return named[0] if named[0].format is Format.QCOW2 else None
+    return as_volume_name(doomed_origin(lv.name) or lv.name)

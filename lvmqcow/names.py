@@ -26,6 +26,7 @@ __all__ = [
     "CURRENT",
     "Format",
     "VolumeName",
+    "as_volume_name",
     "check_fits",
     "check_snapshot_name",
     "check_vg_name",
@@ -110,6 +111,14 @@ def parse_volume_name(name: str, requested: Format | None = None) -> VolumeName:
     if requested is not None and requested is not volume.format:
         raise FormatMismatch(name, volume.format, requested)
     return volume
+
+
+def as_volume_name(text: str) -> VolumeName | None:
+    """As `parse_volume_name`, and None for what is no volume's name."""
+    try:
+        return parse_volume_name(text)
+    except InvalidName:
+        return None
 
 
 def disk_name(vmid: int, number: int, format: Format) -> VolumeName:

@@ -23,17 +23,19 @@ remove              ``remove`` on all                             finish: remove
 remove              ``remove`` on some                            undo: nothing was removed yet; drop the intents
 any                 a ``del-`` LV with our tags                   finish: remove it
 ==================  ============================================  =================================================
+
+What is none of this is left as it is, by name (`Corrupt`): two operations at once, an intent where its operation would
+not have put it, and above all whatever is to be removed while something still reads through it, or while what it was
+replaced by is not there. Such an LV could be the only copy.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from lvmqcow.errors import Corrupt
 from lvmqcow.intents import Creating, Pulling, Pushing, Removing, Renaming, Resizing, RollingBack, Unknown
 from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup
 from lvmqcow.names import Format, VolumeName, doomed_origin, renamed_lv_name
-from lvmqcow.plans.common import activated, deactivated, refreshed
+from lvmqcow.plans.common import activated, deactivated, refreshed, require_whole
 from lvmqcow.plans.delete import drop_pushed, pull, push, push_renames
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.rename import go_on
@@ -50,7 +52,9 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     Raises:
         Corrupt: the picture is none that a cut can leave; nothing is to be touched.
         NoSpace: an unfinished merge needs room.
+        NotPossible: physical volumes are missing.
     """
+    require_whole(vg)
     volume = vg.find(name)
     if volume is None:
         return Plan("recover", vg.name, name, (), commit_point=0)
@@ -62,6 +66,10 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tu
     unknown = [lv for lv in volume.logical_volumes if isinstance(lv.intent, Unknown)]
     if unknown:
         raise Corrupt(volume.target, [f"{lv.name} carries {', '.join(sorted(lv.tags))}" for lv in unknown])
+    begun = {intent.tag for lv in volume.logical_volumes for intent in lv.intents}
+    begun |= {f"a snapshot ({volume.new.name})"} if volume.new else set()
+    if len(begun) > 1:
+        raise Corrupt(volume.target, [f"more than one operation was cut: {', '.join(sorted(begun))}"])
     given_up = [lv for lv in volume.logical_volumes if isinstance(lv.intent, Removing)]
     if given_up:
         return _removal(volume, given_up)
@@ -72,7 +80,7 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tu
     for layer in volume.layers:
         match layer.lv.intent:
             case Creating():
-                return "undo create", (LvRemove((layer.lv.name,)),)
+                return _create(volume, layer)
             case RollingBack() as intent:
                 return _rollback(volume, layer, intent)
             case Resizing() as intent:
@@ -83,7 +91,13 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tu
                 return _pull(vg, volume, layer, intent, measure)
             case Pushing() as intent:
                 return _push(vg, volume, layer, intent, measure)
-    return "finish removal", _sweep(volume.doomed)
+    return "finish removal", _sweep(volume)
+
+
+def _create(volume: Volume, layer: Layer) -> tuple[str, tuple[Step, ...]]:
+    if len(volume.layers) > 1 or layer.parent is not None or layer.lv.name != volume.name.text:
+        raise Corrupt(volume.target, [f"{layer.lv.name} is said to be new and empty, and is part of a chain"])
+    return "undo create", (LvRemove((layer.lv.name,)),)
 
 
 def _removal(volume: Volume, given_up: list[LogicalVolume]) -> tuple[str, tuple[Step, ...]]:
@@ -107,9 +121,11 @@ def _rename(volume: Volume, new: VolumeName) -> tuple[str, tuple[Step, ...]]:
 
 
 def _snapshot(volume: Volume, new: LogicalVolume) -> tuple[str, tuple[Step, ...]]:
-    if volume.layer(volume.name.text) is not None:
-        return "undo snapshot", (LvRemove((new.name,)),)
     parent = new.recorded_parent
+    if volume.layer(volume.name.text) is not None:
+        if parent is None or volume.layer(parent) is not None:
+            raise Corrupt(volume.target, [f"{new.name} is not what a cut snapshot leaves beside {volume.name}"])
+        return "undo snapshot", (LvRemove((new.name,)),)
     if parent is None or volume.layer(parent) is None:
         raise Corrupt(volume.target, [f"{new.name} is to be the current LV, but its parent {parent} is not there"])
     return "finish snapshot", (LvRename(new.name, volume.name.text),)
@@ -141,6 +157,10 @@ def _pull(
     if child is None:
         raise Corrupt(volume.target, [f"{snapshot.lv.name} was being pulled into {intent.child}, which is not there"])
     if child.parent != snapshot.lv.name:
+        named = _named(volume, child)
+        if volume.children(snapshot) or not (child.parent == named == snapshot.parent):
+            reads = f"{child.lv.name} reads through {named}, and its tags say {child.parent}"
+            raise Corrupt(volume.target, [f"{snapshot.lv.name} may not be removed yet: {reads}"])
         return "finish delete-snapshot", (LvRemove((snapshot.lv.name,)),)
     below = volume.below(child)
     again: tuple[Step, ...] = (
@@ -158,6 +178,8 @@ def _push(
     operation = "finish delete-snapshot"
     child = volume.layer(intent.child)
     if snapshot.lv.name == intent.snapshot and child is not None:
+        if child.parent != snapshot.lv.name or _named(volume, child) != snapshot.lv.name:
+            raise Corrupt(volume.target, [f"{child.lv.name} was being pushed into {intent.snapshot}, not its parent"])
         below = volume.below(child)
         rest = deactivated(layer for layer in below if layer is not snapshot)
         return operation, (*activated(below), *refreshed([snapshot]), *push(vg, snapshot, child, measure), *rest)
@@ -166,11 +188,22 @@ def _push(
         raise Corrupt(volume.target, [f"{intent.child} was being pushed into {snapshot.lv.name}, and is not there"])
     if snapshot.lv.name == intent.snapshot:
         renames = push_renames(snapshot, intent, merged.recorded_size_bytes)
-        return operation, (*renames, *_sweep(volume.doomed))
-    return operation, (drop_pushed(snapshot, intent, merged.recorded_size_bytes), *_sweep(volume.doomed))
+        return operation, (*renames, *_sweep(volume, intent.child))
+    return operation, (drop_pushed(snapshot, intent, merged.recorded_size_bytes), *_sweep(volume))
 
 
-def _sweep(doomed: Iterable[LogicalVolume]) -> tuple[Step, ...]:
-    """Remove what waits for it and is ours; what another tool is about to wipe is left to it."""
-    names = tuple(lv.name for lv in doomed if lv.ours)
-    return (LvRemove(names),) if names else ()
+def _named(volume: Volume, layer: Layer) -> str | None:
+    """The parent that a layer's header names; where it was not read, its tags."""
+    return layer.lv.header.parent_lv(volume.vg) if layer.lv.header else layer.parent
+
+
+def _sweep(volume: Volume, *replaced: str) -> tuple[Step, ...]:
+    """Remove what waits for it and is ours; what another tool is about to wipe is left to it.
+
+    Only once something has its name again: that, or what is about to be ``replaced``, was made of it.
+    """
+    doomed = [(lv.name, doomed_origin(lv.name)) for lv in volume.doomed if lv.ours]
+    orphans = [name for name, origin in doomed if origin not in replaced and volume.layer(origin or "") is None]
+    if orphans:
+        raise Corrupt(volume.target, [f"{name} waits for removal, and nothing took its place" for name in orphans])
+    return (LvRemove(tuple(name for name, _ in doomed)),) if doomed else ()

@@ -10,15 +10,24 @@ takes one picture, plans, and runs the plan. `Storage.plan` stops before the las
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from lvmqcow.checks import Finding, Severity, structure
-from lvmqcow.errors import CommandFailed, Interrupted, InUse, Locked, LvmqcowError, OperationCut, RecoveryNeeded
+from lvmqcow.checks import Finding, Severity
+from lvmqcow.errors import (
+    CommandFailed,
+    Interrupted,
+    InUse,
+    Locked,
+    LvmqcowError,
+    OperationCut,
+    RecoveryNeeded,
+)
+from lvmqcow.health import examine, examine_beside
 from lvmqcow.host import Host, RealHost
 from lvmqcow.imports import inspect
 from lvmqcow.locks import FlockLocks, Locks
@@ -49,7 +58,7 @@ from lvmqcow.requests import (
 from lvmqcow.sizing import whole_sectors
 from lvmqcow.steps import LvActivate, LvDeactivate
 
-__all__ = ["Events", "LayerInfo", "Storage", "Volume", "VolumeInfo"]
+__all__ = ["Events", "LayerInfo", "Storage", "Volume", "VolumeInfo", "raise_together"]
 
 
 @dataclass(frozen=True)
@@ -250,15 +259,25 @@ class Storage:
         return tuple(recovery for recovery in ran if recovery.steps)
 
     def check(self, name: str | None = None) -> tuple[Finding, ...]:
-        """Everything that is wrong with one volume or with all, images included (of active LVs).
+        """Everything that is wrong with one volume or with the whole volume group; nothing is activated for it.
+
+        What was not active, so not looked at, is among the findings (``unseen``); so are LVs of others (``foreign``).
 
         Raises:
             VolumeNotFound.
         """
-        picture = self._host.observe()
-        volumes = picture.volumes if name is None else (picture.volume(parse_volume_name(name)),)
-        picture = picture.with_headers(self._host.headers(_active(volumes)))
-        return tuple(finding for volume in volumes for finding in self._check(picture.volume(volume.name)))
+        wanted = self._wanted(name)
+        return (*examine_beside(self._host, wanted[0] if name else None), *examine(self._host, wanted))
+
+    def check_activating(self, name: str | None = None) -> tuple[Finding, ...]:
+        """As `check`, one volume after the other, each active for as long as it takes, under its lock.
+
+        Raises:
+            VolumeNotFound.
+        """
+        wanted = self._wanted(name)
+        beside = examine_beside(self._host, wanted[0] if name else None)
+        return (*beside, *(finding for each in wanted for finding in self._check_activating(each)))
 
     def picture(self) -> VolumeGroup:
         """The volume group as it is now, headers of active LVs included."""
@@ -332,11 +351,19 @@ class Storage:
 
     def _activated_headers(self, lv_names: tuple[str, ...]) -> Mapping[str, Header]:
         """The headers of inactive LVs, which are inactive again afterwards."""
-        try:
-            self._host.run(LvActivate(lv_names))
+        with self._activated(lv_names):
             return self._host.headers(lv_names)
+
+    @contextmanager
+    def _activated(self, lv_names: tuple[str, ...]) -> Iterator[None]:
+        """These inactive LVs are active within, and inactive again afterwards."""
+        try:
+            if lv_names:
+                self._host.run(LvActivate(lv_names))
+            yield
         finally:
-            self._host.run(LvDeactivate(lv_names))
+            if lv_names:
+                self._host.run(LvDeactivate(lv_names))
 
     def _cheaper(self, request: DeleteSnapshot, picture: VolumeGroup) -> Merge:
         """Asked of the images where they are active; otherwise the seed's rule has to do."""
@@ -358,10 +385,7 @@ class Storage:
                 ran.append(self._recover(volume.name))
             except LvmqcowError as error:
                 errors.append(error)
-        if errors:
-            for other in errors[1:]:
-                errors[0].add_note(str(other))
-            raise errors[0]
+        raise_together(errors)
         return ran
 
     def _run_recovery(self, recovery: Plan, locked: Iterable[VolumeName]) -> Plan:
@@ -385,25 +409,24 @@ class Storage:
             except KeyboardInterrupt as error:
                 raise _cut(planned, done, Interrupted(step.argv(self.vg)[0])) from error
 
-    def _check(self, volume: VolumePicture) -> list[Finding]:
-        found = list(structure(volume))
-        sound = all(finding.severity is Severity.LEAKED for finding in found)
-        if volume.name.format is Format.QCOW2 and sound:  # else qemu-img would follow a chain that is not one
-            for layer in volume.layers:
-                if _readable(volume, layer):
-                    found += self._check_image(layer)
-        return found
+    def _wanted(self, name: str | None) -> tuple[VolumeName, ...]:
+        """The one volume, if there is one, or all."""
+        picture = self._host.observe()
+        volumes = picture.volumes if name is None else (picture.volume(parse_volume_name(name)),)
+        return tuple(volume.name for volume in volumes)
 
-    def _check_image(self, layer: Layer) -> list[Finding]:
-        path = device_path(self.vg, layer.lv.name)
-        result = self._host.check(layer.lv.name)
-        if not result.sound:
-            text = f"qemu-img check finds {result.corruptions} corruptions"
-            return [Finding(layer.lv.name, Severity.DAMAGED, text, f"qemu-img check -f qcow2 {path}")]
-        if result.leaked_clusters:
-            text = f"{result.leaked_clusters} clusters are leaked"
-            return [Finding(layer.lv.name, Severity.LEAKED, text, f"qemu-img check -f qcow2 -r leaks {path}")]
-        return []
+    def _check_activating(self, name: VolumeName) -> tuple[Finding, ...]:
+        idle: tuple[str, ...] = ()
+        try:
+            with self._locked([name]):
+                volume = self._host.observe().find(name)
+                if volume and volume.name.format is Format.QCOW2:
+                    idle = tuple(layer.lv.name for layer in volume.layers if not layer.lv.active)
+                with self._activated(idle):
+                    return examine(self._host, [name])
+        except (Locked, CommandFailed) as error:
+            advice = f"then: lvmqcow check --activate {self.vg}/{name}"
+            return (Finding(name.text, Severity.UNSEEN, f"it could not be looked at: {error}", advice),)
 
     def _layer_info(self, volume: VolumePicture, layer: Layer) -> LayerInfo:
         image = volume.name.format is Format.QCOW2 and _readable(volume, layer)
@@ -456,8 +479,9 @@ class Volume:
         return self._storage.apply(DeleteSnapshot(self._name, snapshot, merge))
 
     def resize(self, size_bytes: int) -> Plan:
-        """Grow it, LV and image; what is new reads as zeros. To the size it has, the plan is empty; unless the LV is too
-        small for the image, which it then is no more.
+        """Grow it, LV and image; what is new reads as zeros.
+
+        To the size it has, the plan is empty; unless the LV is too small for the image, which it then is no more.
 
         Raises:
             NotPossible: it is larger already.
@@ -496,12 +520,24 @@ class Volume:
         return self._storage.apply(Remove(self._name))
 
     def check(self) -> tuple[Finding, ...]:
-        """Everything that is wrong with it."""
+        """Everything that is wrong with it, as far as it is active."""
         return self._storage.check(self.name)
+
+    def check_activating(self) -> tuple[Finding, ...]:
+        """Everything that is wrong with it: what is not active is activated for as long as it takes."""
+        return self._storage.check_activating(self.name)
 
     def recover(self) -> tuple[Plan, ...]:
         """Finish or undo what was cut."""
         return self._storage.recover(self.name)
+
+
+def raise_together(errors: Sequence[LvmqcowError]) -> None:
+    """Raise the first, if there is one, with the others in its notes."""
+    for other in errors[1:]:
+        errors[0].add_note(str(other))
+    if errors:
+        raise errors[0]
 
 
 def _names(request: Request) -> tuple[VolumeName, ...]:

@@ -9,7 +9,7 @@ from lvmqcow.intents import INTENT_PREFIX, Creating, Pulling, Pushing, Removing,
 from lvmqcow.names import snapshot_lv_name
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import DeleteSnapshot, Merge
-from lvmqcow.steps import LvCreate, LvExtend, LvRemove, LvRename, LvTag, Step
+from lvmqcow.steps import LvCreate, LvExtend, LvRemove, LvRename, LvTag, QcowRelink, Step
 from lvmqcow.testing.sim import SimHost
 from tests.sim.cuts import cuts
 from tests.sim.operations import OPERATIONS
@@ -79,8 +79,16 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
 @pytest.mark.parametrize(
     ("left", "operation", "expected"),
     [
-        ([LvTag((DISK.text,), add=(Creating().tag,))], "undo create", [f"lvremove --yes sim/{DISK}"]),
-        ([LvCreate(f"new-{DISK}", MIB, DISK.tags)], "undo snapshot", [f"lvremove --yes sim/new-{DISK}"]),
+        (
+            [LvRemove((S1, S2, S3)), LvTag((DISK.text,), add=(Creating().tag,), drop=(f"lvmqcow.parent={S3}",))],
+            "undo create",
+            [f"lvremove --yes sim/{DISK}"],
+        ),
+        (
+            [LvCreate(f"new-{DISK}", MIB, (*DISK.tags, f"lvmqcow.parent={snapshot_lv_name(DISK, 's4')}"))],
+            "undo snapshot",
+            [f"lvremove --yes sim/new-{DISK}"],
+        ),
         (
             [
                 LvCreate(f"new-{DISK}", MIB, (*DISK.tags, f"lvmqcow.parent={snapshot_lv_name(DISK, 's4')}")),
@@ -126,6 +134,7 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
             [
                 LvTag((S2,), add=(Pulling(S3).tag,)),
                 LvTag((S3,), drop=(f"lvmqcow.parent={S2}",), add=(f"lvmqcow.parent={S1}",)),
+                QcowRelink(S3, S1),
             ],
             "finish delete-snapshot",
             [f"lvremove --yes sim/{S2}"],
@@ -246,6 +255,25 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
         [LvTag((DISK.text,), add=(RollingBack(S3).tag,)), LvRemove((S3,))],
         [LvCreate(f"new-{DISK}", MIB, DISK.tags), LvRemove((DISK.text,))],
         [LvCreate(f"new-{DISK}", MIB, (*DISK.tags, "lvmqcow.parent=x")), LvRemove((DISK.text,))],
+        [LvCreate(f"new-{DISK}", MIB, DISK.tags)],
+        [LvCreate(f"new-{DISK}", MIB, (*DISK.tags, f"lvmqcow.parent={S3}"))],
+        [LvTag((DISK.text,), add=(Creating().tag,))],
+        [LvTag((S2,), add=(Pulling(S3).tag, RollingBack(S3).tag))],
+        [LvTag((S2,), add=(Pulling(S3).tag,)), LvTag((DISK.text,), add=(RollingBack(S3).tag,))],
+        [
+            LvTag((S2,), add=(Pulling(S3).tag,)),
+            LvCreate(f"new-{DISK}", MIB, (*DISK.tags, "lvmqcow.parent=x")),
+        ],
+        [LvTag((S2,), add=(Pulling(S3).tag,)), LvTag((S3,), drop=(f"lvmqcow.parent={S2}",))],
+        [
+            LvTag((S2,), add=(Pulling(S3).tag,)),
+            LvTag((S3,), drop=(f"lvmqcow.parent={S2}",), add=(f"lvmqcow.parent={S1}",)),
+        ],
+        [LvTag((S1,), add=(Pulling(S3).tag,))],
+        [LvTag((S1,), add=(Pushing(S1, S3).tag,))],
+        [LvTag((S2,), add=(Pushing(S2, S3).tag,)), QcowRelink(S3, S1)],
+        [LvRename(DISK.text, f"del-{DISK}")],
+        [LvRename(S2, f"del-{S2}")],
     ],
     ids=[
         *(
@@ -256,6 +284,11 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
         ),
         *("pull, the child is gone", "push, the child is gone"),
         *("rollback, the snapshot is gone", "snapshot, no parent is said", "snapshot, the parent is gone"),
+        *("a new LV that is not ours", "a new LV beside what it was to replace, and its parent"),
+        *("a new volume with snapshots", "two intents on one LV", "two intents", "an intent and a new LV"),
+        *("pull, the child reads through nothing", "pull, the header says it is not done"),
+        *("pull, another's child", "push, another's child", "push, the header names another"),
+        *("the current LV waits for removal", "a snapshot waits for removal"),
     ],
 )
 def test_what_no_cut_can_leave_is_not_touched(left: list[Step]) -> None:

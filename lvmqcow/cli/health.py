@@ -9,14 +9,19 @@ from typing import Final
 from lvmqcow.checks import Finding, Severity
 from lvmqcow.cli.common import add_dry_run, add_storage_options, open_storage, vg_or_target
 from lvmqcow.cli.output import Output, plan_document
-from lvmqcow.errors import Corrupt, NotPossible
+from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
+from lvmqcow.plans import Plan
+from lvmqcow.storage import raise_together
 
 __all__ = ["add_verbs"]
 
 _STATUS: Final = {
     Severity.DAMAGED: Corrupt.exit_status,
     Severity.UNFINISHED: NotPossible.exit_status,
+    Severity.UNSEEN: NotPossible.exit_status,
+    Severity.FLAWED: 1,
     Severity.LEAKED: 1,
+    Severity.FOREIGN: 0,
 }
 
 
@@ -24,6 +29,9 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add the verbs of this module."""
     check = verbs.add_parser("check", help="find everything that is wrong, images included")
     check.add_argument("target", metavar="VG[/VOLUME]")
+    check.add_argument(
+        "--activate", action="store_true", help="what is not active too: it is, for as long as it takes to look"
+    )
     add_storage_options(check)
     check.set_defaults(run=_check)
 
@@ -37,32 +45,42 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _check(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = vg_or_target(arguments.target)
     with open_storage(arguments, vg, output) as storage:
-        findings = storage.check(volume.text if volume else None)
+        look = storage.check_activating if arguments.activate else storage.check
+        findings = look(volume.text if volume else None)
     lines = "\n".join(_line(vg, finding) for finding in findings)
     output.data({"findings": [asdict(finding) for finding in findings]}, lines)
-    if not findings:
+    severities = {finding.severity for finding in findings}
+    if severities <= {Severity.FOREIGN}:
         output.say(f"{arguments.target}: nothing is wrong")
-    return max((_STATUS[finding.severity] for finding in findings), default=0)
+    elif severities <= {Severity.FOREIGN, Severity.UNSEEN}:
+        output.say(f"{arguments.target}: nothing wrong was found, and not everything was looked at")
+    return max((_STATUS[severity] for severity in severities), default=0)
 
 
 def _recover(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = vg_or_target(arguments.target)
+    plans: list[Plan] = []
+    errors: list[LvmqcowError] = []
     with open_storage(arguments, vg, output) as storage:
-        if arguments.dry_run:
-            names = [volume.text] if volume else [picture.name.text for picture in storage.picture().volumes]
-            plans = [plan for name in names if (plan := storage.plan_recovery(name)).steps]
-        else:
-            plans = list(storage.recover(volume.text if volume else None))
+        names = [volume.text] if volume else [picture.name.text for picture in storage.picture().volumes]
+        for name in names:
+            try:
+                plans += [storage.plan_recovery(name)] if arguments.dry_run else storage.recover(name)
+            except LvmqcowError as error:  # the others are tried all the same
+                errors.append(error)
+    plans = [plan for plan in plans if plan.steps]
     if output.as_json:
         output.data({"recovered": [plan_document(plan, arguments.dry_run) for plan in plans]})
     elif arguments.dry_run:
         for plan in plans:
             output.say(f"{plan.target}: {plan.operation}")
             output.commands(plan)
+    raise_together(errors)
     if not plans:
         output.say(f"{arguments.target}: nothing was cut, nothing to do")
     return 0
 
 
 def _line(vg: str, finding: Finding) -> str:
-    return f"{finding.severity.value:10} {vg}/{finding.lv}: {finding.text}; {finding.advice}"
+    where = f"{vg}/{finding.lv}" if finding.lv else vg
+    return f"{finding.severity.value:10} {where}: {finding.text}; {finding.advice}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from lvmqcow.model import VolumeGroup
 from lvmqcow.plans.activation import plan_activate, plan_deactivate
+from lvmqcow.plans.common import require_whole
 from lvmqcow.plans.create import plan_create, plan_import
 from lvmqcow.plans.delete import plan_delete
 from lvmqcow.plans.plan import Measure, Plan
@@ -40,6 +41,7 @@ def plan(vg: VolumeGroup, request: Request, measure: Measure) -> Plan:
     Raises:
         LvmqcowError: every refusal, by its own class; nothing was touched.
     """
+    require_whole(vg)
     match request:
         case Create():
             return plan_create(vg, request, measure)

@@ -20,6 +20,7 @@ __all__ = [
     "require_free_name",
     "require_qcow2",
     "require_space",
+    "require_whole",
     "sound_chain",
 ]
 
@@ -35,6 +36,13 @@ def require_free_name(vg: VolumeGroup, kind: str, name: str, *lv_names: str) -> 
     """Raises AlreadyExists if any of ``lv_names`` is taken, by whatever kind of LV."""
     if any(vg.lv(lv_name) for lv_name in lv_names):
         raise AlreadyExists(kind, name)
+
+
+def require_whole(vg: VolumeGroup) -> None:
+    """Raises NotPossible where physical volumes are missing: lvm2 would even remove an LV of which half is away."""
+    if vg.missing_physical_volumes:
+        reason = f"{vg.missing_physical_volumes} of its physical volumes are missing"
+        raise NotPossible(vg.name, reason, f"bring them back first: `lvmqcow check {vg.name}` tells more")
 
 
 def require_qcow2(volume: Volume, operation: str) -> None:

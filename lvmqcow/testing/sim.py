@@ -94,6 +94,7 @@ class SimHost:
         self._files = dict(files or {})
         self._lvs: dict[str, _Lv] = {}
         self._made = 0
+        self._partial: frozenset[str] = frozenset()
 
     @property
     def vg(self) -> str:
@@ -104,14 +105,17 @@ class SimHost:
         twin = SimHost(self._vg, self._extents * self._extent_size_bytes, self._extent_size_bytes, self._files)
         twin._lvs = dict(self._lvs)
         twin._made = self._made
+        twin._partial = self._partial
         return twin
 
     def observe(self) -> VolumeGroup:
         used = sum(extents(lv.size_bytes, self._extent_size_bytes) for lv in self._lvs.values())
         lvs = (
-            LogicalVolume(name, lv.uuid, lv.size_bytes, lv.tags, lv.active) for name, lv in sorted(self._lvs.items())
+            LogicalVolume(name, lv.uuid, lv.size_bytes, lv.tags, lv.active, partial=lv.uuid in self._partial)
+            for name, lv in sorted(self._lvs.items())
         )
-        return VolumeGroup(self._vg, "sim-vg", self._extent_size_bytes, self._extents - used, tuple(lvs))
+        free_extents, missing = self._extents - used, 1 if self._partial else 0
+        return VolumeGroup(self._vg, "sim-vg", self._extent_size_bytes, free_extents, tuple(lvs), missing)
 
     def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
         images = {name: self._open(name, ("read", name)).image for name in lv_names}
@@ -133,8 +137,15 @@ class SimHost:
         image = self._qcow(lv_name, argv)
         self._view(lv_name, argv)
         clusters = {block * BLOCK_BYTES // _CLUSTER for block in image.blocks}
+        allocated_bytes = len(clusters) * _CLUSTER
+        metadata_bytes = fully_allocated_bytes(image.virtual_size_bytes) - whole_extents(
+            image.virtual_size_bytes, _CLUSTER
+        )
         return ImageCheck(
-            corruptions=0, leaked_clusters=image.leaked_clusters, allocated_bytes=len(clusters) * _CLUSTER
+            corruptions=0,
+            leaked_clusters=image.leaked_clusters,
+            allocated_bytes=allocated_bytes,
+            end_bytes=metadata_bytes + allocated_bytes,
         )
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
@@ -143,6 +154,10 @@ class SimHost:
     def hold(self, lv_name: str, *holders: str) -> None:
         """From now on these use an LV, and LVM will not let go of it; without any, nothing does."""
         self._lvs[lv_name] = replace(self._open(lv_name, ("hold", lv_name)), holders=holders)
+
+    def lose_physical_volume(self, *lv_names: str) -> None:
+        """From now on a physical volume is missing, and these LVs had a part of themselves on it."""
+        self._partial = frozenset(self._lvs[name].uuid for name in lv_names)
 
     def close(self) -> None:
         pass

@@ -1,0 +1,97 @@
+"""What is wrong with a volume group: what its picture shows, what recovery says to it, and what the images hold.
+
+Nothing is changed, and nothing is activated. Bytes of a raw volume are never read: a guest wrote them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lvmqcow.checks import Finding, Severity, absent, strangers, structure, unseen
+from lvmqcow.errors import CommandFailed, Corrupt, LvmqcowError
+from lvmqcow.host import Host
+from lvmqcow.model import Layer, Volume, VolumeGroup
+from lvmqcow.names import Format, VolumeName, device_path
+from lvmqcow.qcow2 import Header
+from lvmqcow.recovery import plan_recovery
+
+__all__ = ["examine", "examine_beside"]
+
+
+def examine(host: Host, names: Iterable[VolumeName]) -> tuple[Finding, ...]:
+    """All that is wrong with some volumes, as they are now. One that is gone by now has nothing wrong with it."""
+    picture, wanted = host.observe(), set(names)
+    volumes = [volume for volume in picture.volumes if volume.name in wanted]
+    headers: dict[str, Header] = {}
+    unreadable: list[Finding] = []
+    for lv_name in (layer.lv.name for volume in volumes for layer in _images(volume)):
+        try:
+            headers |= host.headers([lv_name])
+        except CommandFailed as failed:
+            unreadable.append(_unreadable(host.vg, lv_name, failed))
+    picture = picture.with_headers(headers)
+    return tuple(
+        finding for volume in volumes for finding in _examine(host, picture, picture.volume(volume.name), unreadable)
+    )
+
+
+def examine_beside(host: Host, name: VolumeName | None = None) -> tuple[Finding, ...]:
+    """What there is to say of the volume group itself, and of LVs of no volume: with ``name``, of those near it."""
+    picture = host.observe()
+    return (*absent(picture), *strangers(picture, name))
+
+
+def _examine(host: Host, picture: VolumeGroup, volume: Volume, unreadable: list[Finding]) -> list[Finding]:
+    found = [finding for finding in unreadable if volume.layer(finding.lv)]
+    if not found:
+        found += structure(picture, volume, host.measure)
+        if any(finding.severity is Severity.UNFINISHED for finding in found):
+            found += _stuck(host, picture, volume)
+    wrong = {Severity.DAMAGED, Severity.UNFINISHED} & {finding.severity for finding in found}
+    if not wrong:  # else qemu-img would follow a chain that is not one
+        for layer in _images(volume):
+            if all(below.lv.active for below in volume.below(layer)):
+                found += _image(host, layer)
+    return [*found, *unseen(volume)]
+
+
+def _images(volume: Volume) -> list[Layer]:
+    """The layers whose bytes may be read."""
+    return [layer for layer in volume.layers if layer.lv.active and volume.name.format is Format.QCOW2]
+
+
+def _stuck(host: Host, picture: VolumeGroup, volume: Volume) -> list[Finding]:
+    """Why ``recover``, which is the advice, would not do."""
+    try:
+        plan_recovery(picture, volume.name, host.measure)
+    except Corrupt as corrupt:
+        advice = "change nothing, recover either; keep a copy of every LV of it and look"
+        return [Finding(volume.name.text, Severity.DAMAGED, text, advice) for text in corrupt.findings]
+    except LvmqcowError as error:
+        return [Finding(volume.name.text, Severity.UNFINISHED, f"it cannot be recovered yet: {error}", "do that first")]
+    return []
+
+
+def _image(host: Host, layer: Layer) -> list[Finding]:
+    name, path = layer.lv.name, device_path(host.vg, layer.lv.name)
+    try:
+        result = host.check(name)
+    except CommandFailed as failed:
+        return [_unreadable(host.vg, name, failed)]
+    found = []
+    if result.end_bytes > layer.lv.size_bytes:
+        text = f"its image ends at {result.end_bytes}, beyond its {layer.lv.size_bytes} bytes"
+        advice = f"write nothing to it; `vgcfgrestore --list {host.vg}` names the metadata of when it was larger"
+        found.append(Finding(name, Severity.DAMAGED, text, advice))
+    if not result.sound:
+        text = f"qemu-img check finds {result.corruptions} corruptions"
+        found.append(Finding(name, Severity.DAMAGED, text, f"qemu-img check -f qcow2 {path}"))
+    elif result.leaked_clusters:
+        text = f"{result.leaked_clusters} clusters are leaked"
+        found.append(Finding(name, Severity.LEAKED, text, f"qemu-img check -f qcow2 -r leaks {path}"))
+    return found
+
+
+def _unreadable(vg: str, lv_name: str, failed: CommandFailed) -> Finding:
+    advice = f"keep a copy before anything else: dd if={device_path(vg, lv_name)} of=FILE bs=1M conv=noerror,sync"
+    return Finding(lv_name, Severity.DAMAGED, f"it cannot be read: {failed}", advice)
