@@ -18,7 +18,8 @@ or half formatted without an intent)
 header and index tags differ, in parent or size    damaged     the ``lvchange`` that makes the tags say what the header
                                                                says, once it is known that the header is right
 several size or parent tags, or half an index      damaged     the same ``lvchange``
-the volume tags of two volumes on one layer        damaged     ``lvchange --deltag`` of the wrong one
+the volume tags of two volumes on one layer, or    damaged     ``lvchange --deltag`` of the wrong one, ``--addtag``
+none on the current LV
 a layer smaller than the one it reads through      damaged     look; ``qemu-img`` would cut off or show old bytes
 marked corrupt, or its data is in another file     damaged     keep a copy, then ``qemu-img check -r all``
 a part of an LV is on a missing physical volume    damaged     bring the disk back, ``vgextend --restoremissing``
@@ -31,7 +32,7 @@ through
 not active, so headers and images were not read    unseen      ``lvmqcow check --activate``
 the current LV cannot hold the fully allocated     flawed      ``lvmqcow resize`` to the size it has: the LV grows, also
 image (``qemu-img measure``)                                   below a running guest
-a layer without the tags of its machine or volume  flawed      the ``lvchange`` that adds them
+a layer without the tag of its machine             flawed      the ``lvchange`` that adds it
 an LV with a volume's tag that is named otherwise  leaked      rename it or take the tag away
 an LV named like a snapshot, without its tags      leaked      the ``lvchange`` that adds them, or ``lvremove``
 a ``del-`` LV of another tool                      leaked      ``lvremove``, if nothing is wiping it
@@ -131,7 +132,7 @@ def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
     """Where a layer's name, tags and header disagree, or the layer with the one below it."""
     if volume.name.format is Format.RAW:
         return ()
-    return (*_index(layer.lv), *_tags_of_two(layer.lv), *_header(volume, layer), *_sizes(volume, layer))
+    return (*_index(layer.lv), *_volume_tags(volume, layer.lv), *_header(volume, layer), *_sizes(volume, layer))
 
 
 def _index(lv: LogicalVolume) -> list[str]:
@@ -146,8 +147,11 @@ def _tagged(lv: LogicalVolume) -> tuple[VolumeName, ...]:
     return tuple(name for name in lv.named_volumes if name.format is Format.QCOW2)
 
 
-def _tags_of_two(lv: LogicalVolume) -> list[str]:
+def _volume_tags(volume: Volume, lv: LogicalVolume) -> list[str]:
+    """A current LV without the tag is known by its name; the snapshot that it becomes would be known by nothing."""
     volumes = _tagged(lv)
+    if not volumes:
+        return [f"{lv.name} has not the tag {volume.name.volume_tag}, by which its snapshots are known"]
     return [f"{lv.name} has the tags of {' and '.join(map(str, volumes))}"] if len(volumes) > 1 else []
 
 
@@ -323,6 +327,7 @@ def _advice(volume: Volume, layer: Layer) -> str:
     right = index_tags(header.virtual_size_bytes, header.parent_lv(volume.vg))
     wrong = [tag for tag in lv.index_tags if tag not in right]
     missing = [tag for tag in right if lv.index_tags and tag not in lv.index_tags]
+    missing += [tag for tag in volume.name.tags if tag not in lv.tags]
     others = [each.volume_tag for each in _tagged(lv) if each != volume.name]
     if wrong or missing or others:
         return f"if the header is right: {_lvchange(volume.vg, lv, missing, [*wrong, *others])}"
