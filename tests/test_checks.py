@@ -1,24 +1,36 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
 import pytest
 
 from lvmqcow.checks import Severity
-from lvmqcow.intents import INTENT_PREFIX, Pulling, Removing
+from lvmqcow.errors import CommandFailed
+from lvmqcow.intents import INTENT_PREFIX, Pulling, Pushing, Removing
+from lvmqcow.locks import FlockLocks
 from lvmqcow.names import snapshot_lv_name
+from lvmqcow.qcow2 import Header
+from lvmqcow.qemu_img import ImageCheck
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, LvZero, QcowRelink, Step
+from lvmqcow.storage import Storage
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import (
     DISK,
     MIB,
+    NEIGHBOUR,
     VARIANTS,
     beside,
     chain,
     foreign,
+    grown,
+    half_active,
     inactive,
     raw_volume,
     run,
     state,
     storage,
+    tight,
 )
 
 S1, S2 = (snapshot_lv_name(DISK, name) for name in ("s1", "s2"))
@@ -99,3 +111,63 @@ def test_one_volume_can_be_checked_alone() -> None:
     raw_volume(host)
     assert storage(host).check("vm-100-disk-2") == ()
     assert storage(host).check(DISK.text) != ()
+
+
+def test_a_resize_to_the_size_it_has_is_the_advice_for_an_lv_that_is_too_small_and_mends_it() -> None:
+    host = tight()
+    (found,) = storage(host).check()
+    assert (found.lv, found.severity) == (DISK.text, Severity.FLAWED)
+    assert found.advice == f"lvmqcow resize sim/{DISK} --size {4 * MIB}"
+    storage(host).volume(DISK.text).resize(4 * MIB)
+    assert storage(host).check() == (), "the snapshot is frozen: it needs no more than it takes"
+
+
+def test_what_was_not_looked_at_is_said_for_each_volume() -> None:
+    host = inactive(chain(2, raw_volume()))
+    assert [(finding.lv, finding.severity) for finding in storage(host).check()] == [(DISK.text, Severity.UNSEEN)]
+    (found,) = storage(half_active(chain(2))).check()
+    assert found.severity is Severity.UNSEEN
+    assert S1 not in found.text
+
+
+def test_a_volume_that_somebody_else_works_on_is_not_activated_for_the_check(tmp_path: Path) -> None:
+    host = inactive(chain(1, chain(1), NEIGHBOUR))
+    locks = FlockLocks(tmp_path)
+    with locks.hold("sim", DISK.text):
+        found = Storage(host, locks).check_activating()
+    assert [(finding.lv, finding.severity) for finding in found] == [(DISK.text, Severity.UNSEEN)]
+    assert "locked" in found[0].text
+
+
+def test_everything_is_inactive_again_after_a_check_that_failed() -> None:
+    host = inactive(run(chain(2), LvZero(S1)))
+    before = state(host)
+    assert Severity.DAMAGED in {finding.severity for finding in storage(host).check_activating()}
+    assert state(host) == before
+
+
+def test_an_image_that_cannot_be_read_does_not_keep_the_others_from_being_looked_at() -> None:
+    class Failing(SimHost):
+        def check(self, lv_name: str) -> ImageCheck:
+            if lv_name == S1:
+                raise CommandFailed(("qemu-img", "check"), 1, "Input/output error")
+            return super().check(lv_name)
+
+        def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
+            names = list(lv_names)
+            if NEIGHBOUR.text in names:
+                raise CommandFailed(("read", NEIGHBOUR.text), 5, "Input/output error")
+            return super().headers(names)
+
+    host = chain(1, Failing())
+    storage(host).create(NEIGHBOUR.text, 4 * MIB)
+    host.run(LvCreate("root", MIB, ()))
+    found = {finding.lv: finding.severity for finding in storage(host).check()}
+    assert found == {S1: Severity.DAMAGED, NEIGHBOUR.text: Severity.DAMAGED, "root": Severity.FOREIGN}
+
+
+def test_an_operation_that_recovery_cannot_finish_for_want_of_room_is_not_called_mended_by_it() -> None:
+    begun = run(grown(1), LvTag((S1,), add=(Pushing(S1, DISK.text).tag,)))
+    full = run(begun, LvCreate("else", begun.observe().free_bytes, ()))
+    texts = [finding.text for finding in storage(full).check(DISK.text)]
+    assert any("no space" in text for text in texts), texts
