@@ -23,8 +23,9 @@ none on the current LV
 a layer smaller than the one it reads through      damaged     look; ``qemu-img`` would cut off or show old bytes
 marked corrupt, or its data is in another file     damaged     keep a copy, then ``qemu-img check -r all``
 a part of an LV is on a missing physical volume    damaged     bring the disk back, ``vgextend --restoremissing``
-the image reaches beyond the end of its LV         damaged     ``vgcfgrestore --list``: the LV was larger once
 ``qemu-img check`` finds corruptions, or fails     damaged     the command, to see them
+the same, and the LV is too small for its image:   damaged     ``vgcfgrestore --list``: the LV was larger once
+clusters beyond its end count as corruptions
 an LV with the tag of one volume and the name of   damaged     the ``lvchange`` that gives it the tags of its name
 another
 a snapshot the current layer does not read         damaged     look

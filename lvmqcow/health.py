@@ -78,18 +78,16 @@ def _image(host: Host, layer: Layer) -> list[Finding]:
         result = host.check(name)
     except CommandFailed as failed:
         return [_unreadable(host.vg, name, failed)]
-    found = []
-    if result.end_bytes > layer.lv.size_bytes:
-        text = f"its image ends at {result.end_bytes}, beyond its {layer.lv.size_bytes} bytes"
-        advice = f"write nothing to it; `vgcfgrestore --list {host.vg}` names the metadata of when it was larger"
-        found.append(Finding(name, Severity.DAMAGED, text, advice))
     if not result.sound:
-        text = f"qemu-img check finds {result.corruptions} corruptions"
-        found.append(Finding(name, Severity.DAMAGED, text, f"qemu-img check -f qcow2 {path}"))
-    elif result.leaked_clusters:
+        text, advice = f"qemu-img check finds {result.corruptions} corruptions", f"qemu-img check -f qcow2 {path}"
+        if layer.lv.size_bytes < host.measure(layer.virtual_size_bytes or 0):  # clusters beyond the end count as such
+            text += ", and its LV could be too small for it"
+            advice = f"repair nothing yet; `vgcfgrestore --list {host.vg}` names the metadata of when the LV was larger"
+        return [Finding(name, Severity.DAMAGED, text, advice)]
+    if result.leaked_clusters:
         text = f"{result.leaked_clusters} clusters are leaked"
-        found.append(Finding(name, Severity.LEAKED, text, f"qemu-img check -f qcow2 -r leaks {path}"))
-    return found
+        return [Finding(name, Severity.LEAKED, text, f"qemu-img check -f qcow2 -r leaks {path}")]
+    return []
 
 
 def _unreadable(vg: str, lv_name: str, failed: CommandFailed) -> Finding:

@@ -36,8 +36,6 @@ class ImageCheck:
     corruptions: int
     leaked_clusters: int
     allocated_bytes: int
-    end_bytes: int
-    """Where the image ends on its device."""
 
     @property
     def sound(self) -> bool:
@@ -118,7 +116,6 @@ class QemuImg:
             corruptions=clusters.get("corruptions", 0) + clusters.get("check-errors", 0),
             leaked_clusters=clusters.get("leaks", 0),
             allocated_bytes=clusters.get("allocated-clusters", 0) * cluster_size_bytes,
-            end_bytes=clusters.get("image-end-offset", 0),
         )
 
     def merge_cost(self, child_path: str) -> MergeCost:

@@ -123,7 +123,7 @@ DAMAGES: dict[str, Damage] = {
     "no header": Damage([LvZero(DISK.text)], DISK.text, D, "no readable qcow2 header", COPY),
     "no header, of a snapshot": Damage([LvZero(S1)], S1, D, "no readable qcow2 header", COPY),
     "half formatted, without an intent": Damage([QcowCreate(DISK.text, 0)], DISK.text, D, "names None", "lvchange"),
-    "an LV cut short": Damage(an_lv_cut_short, DISK.text, D, "beyond its", "vgcfgrestore", in_image=True),
+    "an LV cut short": Damage(an_lv_cut_short, DISK.text, D, "too small for it", "vgcfgrestore", in_image=True),
     # what no cut leaves
     "an intent of another version": Damage(
         [LvTag((S1,), add=(f"{INTENT_PREFIX}copy",))], S1, D, "another version", "that"

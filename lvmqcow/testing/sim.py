@@ -141,11 +141,11 @@ class SimHost:
         metadata_bytes = fully_allocated_bytes(image.virtual_size_bytes) - whole_extents(
             image.virtual_size_bytes, _CLUSTER
         )
+        beyond_bytes = metadata_bytes + allocated_bytes - self._lvs[lv_name].device_bytes
         return ImageCheck(
-            corruptions=0,
+            corruptions=max(0, extents(beyond_bytes, _CLUSTER)),
             leaked_clusters=image.leaked_clusters,
             allocated_bytes=allocated_bytes,
-            end_bytes=metadata_bytes + allocated_bytes,
         )
 
     def holders(self, lv_name: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import Merge, Resize
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
+from tests.real.recycled import fill_free_space
 
 pytestmark = pytest.mark.real
 
@@ -29,14 +30,7 @@ S1 = snapshot_lv_name(QCOW2, "s1")
 def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """An empty volume group whose free extents hold the bytes of somebody else."""
     made = real_world()
-    vg = made.host.vg
-    size_bytes = made.host.observe().free_bytes
-    lvm = LvmProcesses()
-    lvm.change(("lvcreate", "--yes", "--size", f"{size_bytes}b", "--name", "earlier", vg))
-    with Path(device_path(vg, "earlier")).open("wb", buffering=0) as device:
-        for _ in range(min(size_bytes, 512 * MIB) // MIB):  # LVM gives the first free extents first
-            device.write(b"\xaa" * MIB)
-    lvm.change(("lvremove", "--yes", f"{vg}/earlier"))
+    fill_free_space(made.host.vg, made.host.observe().free_bytes, 512 * MIB)
     yield made
     made.close()
 

@@ -1,0 +1,235 @@
+"""``check`` and ``recover`` on real volume groups that are damaged: named, nothing removed, nothing gone on over."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.checks import Severity
+from lvmqcow.cli import main
+from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
+from lvmqcow.host import RealHost
+from lvmqcow.intents import RollingBack
+from lvmqcow.locks import NoLocks
+from lvmqcow.lvm import Lvm, LvmProcesses, LvmShell
+from lvmqcow.names import Format, device_path, parse_volume_name
+from lvmqcow.qemu_img import QemuImg
+from lvmqcow.requests import Resize, Snapshot
+from lvmqcow.steps import LvDeactivate, LvTag, LvZero
+from lvmqcow.storage import Storage
+from lvmqcow.testing.content import Content, Write
+from lvmqcow.testing.worlds import RealWorld
+from tests.damage import DAMAGES, S1, S2
+from tests.volumes import DISK, MIB, NEIGHBOUR
+
+pytestmark = pytest.mark.real
+
+KINDS = [
+    "no current LV",
+    "the current LV is called otherwise",
+    "a missing layer in the middle",
+    "a layer without its tags",
+    "a layer that waits for removal",
+    "a circle",
+    "the header names another",
+    "the header names a file",
+    "two sizes",
+    "the tags of two volumes",
+    "no header, of a snapshot",
+    "half formatted, without an intent",
+    "two operations",
+    "a new LV beside its parent",
+    "a pull that the header denies",
+    "a delete was cut",
+    "the tag of one volume, the name of another",
+]
+"""Those that are told from what LVM or qemu-img say in another way than the others."""
+
+
+@pytest.fixture
+def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+    """A disk with the snapshots s1 and s2, each layer with something of its own."""
+    made = real_world()
+    fill(made.storage, lambda number: made.write(DISK.text, Format.QCOW2, [Write(number * 16, 16, number)]))
+    yield made
+    made.close()
+
+
+def fill(storage: Storage, write: Callable[[int], None] = lambda number: None) -> None:
+    volume = storage.create(DISK.text, 4 * MIB)
+    for number in (1, 2, 3):
+        write(number)
+        if number < 3:
+            volume.snapshot(f"s{number}")
+
+
+def run(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_planted_damage_is_named_and_nothing_is_removed_for_it(world: RealWorld, kind: str) -> None:
+    damage = DAMAGES[kind]
+    assert not callable(damage.plant)
+    world.storage.create(NEIGHBOUR.text, 4 * MIB)
+    assert world.storage.check() == ()
+    for step in damage.plant:
+        world.host.run(step)
+    found = world.storage.check()
+    assert any(
+        (finding.lv, finding.severity) == (damage.lv, damage.severity) and damage.text in finding.text
+        for finding in found
+    ), found
+    before = world.storage.picture()
+    if damage.severity is Severity.DAMAGED:
+        for request in (Snapshot(damage.volume, "s3"), Resize(damage.volume, 64 * MIB)):
+            with pytest.raises(LvmqcowError):
+                world.storage.apply(request)
+    if damage.severity is not Severity.UNFINISHED:
+        with suppress(Corrupt):
+            assert world.storage.recover() == ()
+        assert world.storage.picture() == before
+
+
+def test_an_image_that_reaches_beyond_the_end_of_its_lv_is_damage(world: RealWorld) -> None:
+    world.write(DISK.text, Format.QCOW2, [Write(0, 1024, 7)])
+    run("lvreduce", "--force", "--size", "4m", f"{world.host.vg}/{DISK}")
+    found = world.storage.check(DISK.text)
+    assert any(
+        (finding.lv, finding.severity) == (DISK.text, Severity.DAMAGED) and "too small for it" in finding.text
+        for finding in found
+    ), found
+
+
+def test_leaked_clusters_are_told_with_the_command_that_frees_them(world: RealWorld) -> None:
+    """A rebase that was killed and not recovered by us leaves some."""
+    path = device_path(world.host.vg, DISK.text)
+    end = int(json.loads(run("qemu-img", "check", "-f", "qcow2", "--output=json", path))["image-end-offset"])
+    table = int.from_bytes(read(path, 48, 8))  # the refcount table's offset
+    block = int.from_bytes(read(path, table, 8))
+    with Path(path).open("r+b", buffering=0) as device:
+        device.seek(block + end // (128 * 1024) * 2)
+        device.write((1).to_bytes(2))
+    (found,) = world.storage.check()
+    assert (found.lv, found.severity, found.text) == (DISK.text, Severity.LEAKED, "1 clusters are leaked")
+    run(*found.advice.split())
+    assert world.storage.check() == ()
+
+
+def read(path: str, offset: int, length: int) -> bytes:
+    with Path(path).open("rb", buffering=0) as device:
+        device.seek(offset)
+        return device.read(length)
+
+
+def test_an_lv_too_small_for_its_image_is_found_and_the_advice_mends_it_below_a_running_guest(world: RealWorld) -> None:
+    vg = world.host.vg
+    run("lvreduce", "--force", "--size", "4m", f"{vg}/{DISK}")  # its image ends below that
+    (found,) = world.storage.check()
+    assert (found.lv, found.severity) == (DISK.text, Severity.FLAWED)
+    with Path(device_path(vg, DISK.text)).open("rb"):
+        assert main(found.advice.split()[1:]) == 0
+    assert world.storage.check() == ()
+    world.write(DISK.text, Format.QCOW2, [Write(0, 1024, 9)])
+    assert world.difference(DISK.text, Format.QCOW2, Content(4 * MIB).written([Write(0, 1024, 9)])) is None
+
+
+def test_inactive_volumes_are_not_called_healthy_and_activated_on_demand(
+    world: RealWorld, capfd: pytest.CaptureFixture[str]
+) -> None:
+    vg = world.host.vg
+    world.host.run(LvZero(S1))
+    world.host.run(LvDeactivate((DISK.text, S1, S2)))
+    before = world.host.observe()
+    assert main(["check", vg]) == 13
+    out, err = capfd.readouterr()
+    assert f"unseen     {vg}/{DISK}" in out
+    assert "not everything was looked at" in err
+    assert main(["check", "--activate", vg]) == 14
+    assert "no readable qcow2 header" in capfd.readouterr().out
+    assert world.host.observe() == before
+
+
+def test_a_stranger_is_named_and_is_no_reason_for_a_bad_status(
+    world: RealWorld, capfd: pytest.CaptureFixture[str]
+) -> None:
+    vg = world.host.vg
+    run("lvcreate", "--yes", "--size", "4m", "--name", "root", vg)
+    assert main(["check", vg]) == 0
+    out, err = capfd.readouterr()
+    assert f"foreign    {vg}/root" in out
+    assert "nothing is wrong" in err
+
+
+@pytest.mark.parametrize("whole_group", [True, False], ids=["volume group", "volume"])
+def test_a_dry_run_of_recover_prints_what_it_would_do_and_does_nothing(
+    world: RealWorld, capfd: pytest.CaptureFixture[str], whole_group: bool
+) -> None:
+    vg = world.host.vg
+    world.storage.create(NEIGHBOUR.text, 4 * MIB)
+    world.host.run(LvTag((NEIGHBOUR.text,), add=("lvmqcow.intent=copy",)))  # of another version: never touched
+    world.host.run(LvTag((DISK.text,), add=(RollingBack(S2).tag,)))
+    before = world.host.observe()
+    target, status = (vg, 14) if whole_group else (f"{vg}/{DISK}", 0)
+    assert main(["recover", target, "--dry-run"]) == status
+    out, err = capfd.readouterr()
+    assert f"{vg}/{DISK}: finish rollback" in err
+    assert (f"{vg}/{NEIGHBOUR} is damaged" in err) == whole_group
+    assert [line.split()[:2] for line in out.splitlines()] == [["qemu-img", "create"], ["lvchange", "--deltag"]]
+    assert world.host.observe() == before
+    assert main(["recover", target]) == status
+    assert world.storage.check(DISK.text) == ()
+
+
+@pytest.fixture(params=[LvmShell, LvmProcesses])
+def torn(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealHost]:
+    """A volume group of two disks, the second lost: a volume on the first alone, and one that had a part on both."""
+    name, loops = f"torn-{os.getpid()}", []
+    for number in (0, 1):
+        file = tmp_path / f"pv{number}.img"
+        file.touch()
+        os.truncate(file, 32 * MIB)
+        loops.append(run("losetup", "--find", "--show", str(file)).strip())
+    run("vgcreate", "--yes", name, *loops)
+    lvm: Lvm = request.param()
+    host = RealHost(name, lvm, QemuImg())
+    storage = Storage(host, NoLocks())
+    storage.create(DISK.text, 4 * MIB)
+    storage.create(NEIGHBOUR.text, 30 * MIB)
+    storage.volume(NEIGHBOUR.text).deactivate()
+    label = Path(loops[1]).open("r+b", buffering=0)  # noqa: SIM115
+    with label:
+        first = label.read(MIB)
+        label.seek(0)
+        label.write(bytes(MIB))
+    yield host
+    with Path(loops[1]).open("r+b", buffering=0) as back:
+        back.write(first)
+    host.close()
+    run("vgremove", "--yes", "--force", name)
+    for loop in loops:
+        run("losetup", "--detach", loop)
+
+
+def test_a_lost_disk_is_named_with_the_volumes_on_it_and_nothing_is_changed(torn: RealHost) -> None:
+    storage = Storage(torn, NoLocks())
+    found = {(finding.lv, finding.severity) for finding in storage.check()}
+    assert ("", Severity.DAMAGED) in found
+    assert (NEIGHBOUR.text, Severity.DAMAGED) in found
+    assert (DISK.text, Severity.DAMAGED) not in found
+    before = torn.observe()
+    assert {lv.name: lv.partial for lv in before.logical_volumes} == {DISK.text: False, NEIGHBOUR.text: True}
+    for name in (DISK, NEIGHBOUR):
+        with pytest.raises(NotPossible, match="missing"):
+            storage.volume(name.text).remove()
+        with pytest.raises(NotPossible, match="missing"):
+            storage.recover(name.text)
+    assert torn.observe() == before
+    assert [info.name for info in storage.volumes()] == [DISK.text, NEIGHBOUR.text]
+    assert parse_volume_name(storage.volume(DISK.text).info().name) == DISK

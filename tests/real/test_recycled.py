@@ -1,0 +1,154 @@
+"""Every kind of new volume reads zeros on extents that somebody else filled.
+
+``KINDS``: each makes something new and says which LV to look at, and what a guest must read there. Whoever adds a way
+to make a volume, or a part of one, adds it here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from lvmqcow import loopvg
+from lvmqcow.host import RealHost
+from lvmqcow.lvm import LvmProcesses, LvmShell
+from lvmqcow.names import Format, device_path
+from lvmqcow.qemu_img import QemuImg
+from lvmqcow.storage import Storage
+from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
+from lvmqcow.testing.worlds import RealWorld
+from tests.real.recycled import OLD_BYTE, fill_free_space
+from tests.volumes import DISK, MIB, RAW
+
+pytestmark = pytest.mark.real
+
+Made = tuple[str, Format, Content]
+SMALL, LARGE = 8 * MIB, 64 * MIB
+WRITTEN = [Write(3, 2, 0x11), Write(1000, 1, 0x12)]
+
+
+@pytest.fixture(scope="module")
+def vg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A volume group small enough to fill wholly."""
+    name = f"recycled-{os.getpid()}"
+    loopvg.create(name, 256 * MIB, tmp_path_factory.mktemp("recycled") / "pv.img")
+    yield name
+    loopvg.destroy(name)
+
+
+@pytest.fixture
+def world(vg: str, tmp_path: Path) -> Iterator[RealWorld]:
+    """Empty, and every free extent of it holds old bytes."""
+    host = RealHost(vg, LvmShell(), QemuImg())
+    made = RealWorld(host, tmp_path)
+    free_bytes = host.observe().free_bytes
+    fill_free_space(vg, free_bytes, free_bytes)
+    yield made
+    made.close()
+    host.close()
+
+
+def created(name: str, image_format: Format) -> Callable[[Storage, Path], Made]:
+    def make(storage: Storage, directory: Path) -> Made:
+        storage.create(name, LARGE)
+        return name, image_format, Content(LARGE)
+
+    return make
+
+
+def overlay(storage: Storage, directory: Path) -> Made:
+    storage.create(DISK.text, LARGE).snapshot("s1")
+    return DISK.text, Format.QCOW2, Content(LARGE)
+
+
+def rolled_back(storage: Storage, directory: Path) -> Made:
+    volume = storage.create(DISK.text, LARGE)
+    volume.snapshot("s1")
+    volume.rollback("s1")
+    return DISK.text, Format.QCOW2, Content(LARGE)
+
+
+def grown(name: str, image_format: Format) -> Callable[[Storage, Path], Made]:
+    def make(storage: Storage, directory: Path) -> Made:
+        storage.create(name, SMALL).resize(LARGE)
+        return name, image_format, Content(LARGE)
+
+    return make
+
+
+def grown_over_a_snapshot(storage: Storage, directory: Path) -> Made:
+    volume = storage.create(DISK.text, SMALL)
+    volume.snapshot("s1")
+    volume.grow(LARGE - SMALL)
+    return DISK.text, Format.QCOW2, Content(LARGE)
+
+
+def merged(storage: Storage, directory: Path) -> Made:
+    """The base takes what its grown overlay has, and grows for it."""
+    volume = storage.create(DISK.text, SMALL)
+    volume.snapshot("s1")
+    volume.resize(LARGE)
+    volume.delete_snapshot("s1")
+    return DISK.text, Format.QCOW2, Content(LARGE)
+
+
+def imported(name: str, image_format: Format) -> Callable[[Storage, Path], Made]:
+    def make(storage: Storage, directory: Path) -> Made:
+        content = Content(LARGE).written(WRITTEN)
+        file = directory / "sparse.raw"
+        content.save(file)
+        storage.import_file(file, name, Format.RAW)
+        file.unlink()
+        return name, image_format, content
+
+    return make
+
+
+KINDS: Mapping[str, Callable[[Storage, Path], Made]] = {
+    "raw": created(RAW.text, Format.RAW),
+    "qcow2": created(DISK.text, Format.QCOW2),
+    "overlay": overlay,
+    "rolled back": rolled_back,
+    "grown raw": grown(RAW.text, Format.RAW),
+    "grown qcow2": grown(DISK.text, Format.QCOW2),
+    "grown over a snapshot": grown_over_a_snapshot,
+    "merged": merged,
+    "imported raw": imported(RAW.text, Format.RAW),
+    "imported qcow2": imported(DISK.text, Format.QCOW2),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_new_reads_zeros_and_still_does_beside_what_is_written_to_it(
+    world: RealWorld, tmp_path: Path, kind: str
+) -> None:
+    lv, image_format, expected = KINDS[kind](world.storage, tmp_path)
+    assert world.difference(lv, image_format, expected) is None
+    scattered = [Write(block, 1, 0x33) for block in range(7, expected.size_bytes // BLOCK_BYTES, 997)]
+    world.write(lv, image_format, scattered)
+    assert world.difference(lv, image_format, expected.written(scattered)) is None
+
+
+def test_the_extents_really_hold_old_bytes(world: RealWorld) -> None:
+    """Without that, nothing above could fail: an LV that nobody zeroes shows them, from end to end."""
+    vg, free_bytes = world.host.vg, world.host.observe().free_bytes
+    argv = (
+        "lvcreate",
+        "--yes",
+        "--wipesignatures",
+        "n",
+        "--zero",
+        "n",
+        "--size",
+        f"{free_bytes}b",
+        "--name",
+        "bare",
+        vg,
+    )
+    LvmProcesses().change(argv)
+    with Path(device_path(vg, "bare")).open("rb", buffering=0) as device:
+        for _ in range(free_bytes // MIB):
+            assert device.read(MIB) == bytes([OLD_BYTE]) * MIB
