@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from lvmqcow.checks import Finding, Severity
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.names import Format, VolumeName, parse_volume_name
+from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name
 from lvmqcow.plans import Plan
 from lvmqcow.requests import (
     Activate,
@@ -47,6 +47,7 @@ __all__ = [
     "Grow",
     "Import",
     "LayerInfo",
+    "Layout",
     "LvmqcowError",
     "Merge",
     "Plan",

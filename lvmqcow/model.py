@@ -6,7 +6,7 @@ nothing has to be active. A layer without our tags, written by Proxmox VE, is kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,9 +14,11 @@ from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
 from lvmqcow.intents import Intent, Renaming, parse_intent
 from lvmqcow.names import (
     Format,
+    Layout,
     VolumeName,
     as_volume_name,
     doomed_origin,
+    layout_of,
     new_lv_name,
     snapshot_lv_name,
     snapshot_of,
@@ -116,8 +118,8 @@ class Layer:
 class Volume:
     """One virtual disk: its layers, and what a cut operation left of it.
 
-    ``becoming`` is what it will be called when the rename that was begun on it is done. Until then its layers may have
-    names and tags of either.
+    ``layout`` says what the LVs of its snapshots are called. ``becoming`` is what it will be called when the rename
+    that was begun on it is done. Until then its layers may have names and tags of either.
     """
 
     vg: str
@@ -125,6 +127,7 @@ class Volume:
     layers: tuple[Layer, ...]
     new: LogicalVolume | None
     doomed: tuple[LogicalVolume, ...]
+    layout: Layout
     becoming: VolumeName | None = None
 
     @property
@@ -161,11 +164,18 @@ class Volume:
 
         Raises:
             SnapshotNotFound: with those that are there.
+            Corrupt: two LVs are that snapshot, each in a layout of its own.
         """
-        layer = self.layer(snapshot_lv_name(self.name, snapshot))
-        if layer is None:
+        found = [layer for layer in self.layers if layer.snapshot == snapshot]
+        if not found:
             raise SnapshotNotFound(self.target, snapshot, self.snapshots)
-        return layer
+        if len(found) > 1:
+            raise Corrupt(self.target, [f"{layer.lv.name} is snapshot {snapshot!r}" for layer in found])
+        return found[0]
+
+    def snapshot_lv(self, snapshot: str) -> str:
+        """What the LV of a new snapshot will be called."""
+        return snapshot_lv_name(self.name, snapshot, self.layout)
 
     def children(self, layer: Layer) -> tuple[Layer, ...]:
         """The layers that read through ``layer``."""
@@ -208,7 +218,10 @@ class Volume:
 
 @dataclass(frozen=True)
 class VolumeGroup:
-    """One volume group: its space and its logical volumes."""
+    """One volume group: its space and its logical volumes.
+
+    ``given_layout`` is the layout that its user said it has, of volumes that show none.
+    """
 
     name: str
     uuid: str
@@ -216,6 +229,13 @@ class VolumeGroup:
     free_extents: int
     logical_volumes: tuple[LogicalVolume, ...]
     missing_physical_volumes: int = 0
+    given_layout: Layout | None = None
+
+    @cached_property
+    def layout(self) -> Layout:
+        """That of new snapshots, where their volume has none yet: as given, else Proxmox VE's if it wrote any here."""
+        found = (layout_of(lv.name, owner) for lv in self.logical_volumes if (owner := _owner(lv)))
+        return self.given_layout or _shown(found) or Layout.SEED
 
     @cached_property
     def _by_name(self) -> Mapping[str, LogicalVolume]:
@@ -285,7 +305,8 @@ class VolumeGroup:
         )
         new = next((lv for lv in own if lv.name == new_lv_name(name)), None)
         doomed = tuple(lv for lv in own if doomed_origin(lv.name))
-        return Volume(self.name, name, layers, new, doomed, becoming)
+        layout = _shown(layout_of(lv.name, each) for lv in own for each in names) or self.layout
+        return Volume(self.name, name, layers, new, doomed, layout, becoming)
 
     def _layer(self, name: VolumeName, lv: LogicalVolume, snapshot: str | None) -> Layer:
         if name.format is Format.RAW:
@@ -304,3 +325,9 @@ def _owner(lv: LogicalVolume) -> VolumeName | None:
     if named:
         return named[0] if named[0].format is Format.QCOW2 else None
     return as_volume_name(doomed_origin(lv.name) or lv.name)
+
+
+def _shown(layouts: Iterable[Layout | None]) -> Layout | None:
+    """The one layout of these; of several, Proxmox VE's: it can read no other."""
+    found = set(layouts) - {None}
+    return Layout.PVE9 if Layout.PVE9 in found else next(iter(found), None)

@@ -1,16 +1,18 @@
 """Names and tags: what a logical volume is called, and what its name says.
 
-The layout is that of the seed patch (``get_snap_name``, ``alloc_lvm_image``)::
+A layout says what the logical volume of a snapshot is called; all the rest is the same in both::
 
     vm-100-disk-0.qcow2              the current logical volume of a qcow2 volume
     vm-100-disk-0                    a raw volume
-    snap-s1-vm-100-disk-0.qcow2      its snapshot s1
+    snap-s1-vm-100-disk-0.qcow2      its snapshot s1 in the layout of the seed patch (``get_snap_name``)
+    snap_vm-100-disk-0_s1.qcow2      the same in that of Proxmox VE 9
     new-vm-100-disk-0.qcow2          the next current one, being made by a snapshot
     del-snap-s1-vm-100-disk-0.qcow2  no longer part of the volume, about to be removed
 
 A snapshot belongs to a volume by its tag first and by its name second, because names alone are ambiguous:
-``snap-s-vm-100-vm-100-x.qcow2`` could be two things. Names that could be read twice are refused here, and so is
-all that LVM would refuse later, midway through an operation.
+``snap-s-vm-100-vm-100-x.qcow2`` could be two things, and so could ``snap_vm-100-a_b_c.qcow2``. The first kind is
+refused here, for any names; the second by the planners, where a volume is there to be taken for it. Refused here is
+also all that LVM would refuse later, midway through an operation.
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ from lvmqcow.errors import FormatMismatch, InvalidName
 __all__ = [
     "CURRENT",
     "Format",
+    "Layout",
     "VolumeName",
     "as_volume_name",
     "check_fits",
+    "check_snapshot_fits",
     "check_snapshot_name",
     "check_vg_name",
     "device_path",
@@ -35,6 +39,7 @@ __all__ = [
     "doomed_lv_name",
     "doomed_origin",
     "free_disk_number",
+    "layout_of",
     "new_lv_name",
     "parse_volume_name",
     "renamed_lv_name",
@@ -64,6 +69,15 @@ class Format(StrEnum):
     QCOW2 = "qcow2"
 
 
+class Layout(StrEnum):
+    """What the logical volumes of snapshots are called."""
+
+    SEED = "seed"
+    """``snap-<snapshot>-<volume>``, as the seed patch has it."""
+    PVE9 = "pve9"
+    """``snap_<volume without .qcow2>_<snapshot>.qcow2``, as Proxmox VE 9 has it."""
+
+
 @dataclass(frozen=True, order=True)
 class VolumeName:
     """The name of a volume, which is also that of its current logical volume."""
@@ -80,7 +94,7 @@ class VolumeName:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The tags of the seed layout: the machine's, and for qcow2 the volume's."""
+        """The tags of every layout: the machine's, and for qcow2 the volume's."""
         machine = f"pve-vm-{self.vmid}"
         return (machine, self.volume_tag) if self.format is Format.QCOW2 else (machine,)
 
@@ -161,40 +175,60 @@ def check_vg_name(vg: str) -> None:
         raise InvalidName("volume group", vg, "it must be of A-Z a-z 0-9 + _ . - and not begin with a hyphen")
 
 
-def check_fits(vg: str, volume: VolumeName, snapshot: str = "") -> None:
-    """Refuse names that device-mapper could not carry at any moment of the volume's life.
-
-    The longest one is that of a snapshot on its way out, so that one is measured.
+def check_fits(vg: str, volume: VolumeName) -> None:
+    """Refuse a volume whose name device-mapper could not carry at any moment of its life.
 
     Raises:
         InvalidName: too long, by how much.
     """
-    lv_name = snapshot_lv_name(volume, snapshot) if snapshot else volume.text
-    longest = f"del-99-{lv_name}"
-    over = sum(len(part.replace("-", "--")) for part in (vg, longest)) + 1 - _DM_NAME_LENGTH
-    if over > 0:
-        kind, name = ("snapshot", snapshot) if snapshot else ("volume", volume.text)
-        raise InvalidName(kind, name, f"with {vg!r} it is {over} characters too long for device-mapper")
+    _check_length(vg, volume.text, "volume", volume.text)
 
 
-def snapshot_lv_name(volume: VolumeName, snapshot: str) -> str:
-    """The logical volume that holds a snapshot (seed: ``get_snap_name``)."""
-    return f"snap-{snapshot}-{volume.text}"
+def check_snapshot_fits(vg: str, volume: VolumeName, snapshot: str, layout: Layout) -> None:
+    """As `check_fits`, for a snapshot of the volume; ``snap_vm-100-disk-0_tmeta.qcow2`` holds a word of LVM's too.
+
+    Raises:
+        InvalidName: too long, by how much; or the word.
+    """
+    lv_name = snapshot_lv_name(volume, snapshot, layout)
+    _check_length(vg, lv_name, "snapshot", snapshot)
+    found = _LVM_RESERVED.search(lv_name)
+    if found:
+        raise InvalidName("snapshot", snapshot, f"its logical volume would be {lv_name}, and LVM keeps {found[0]!r}")
+
+
+def snapshot_lv_name(volume: VolumeName, snapshot: str, layout: Layout) -> str:
+    """The logical volume that holds a snapshot."""
+    before, after = _around(volume, layout)
+    return f"{before}{snapshot}{after}"
 
 
 def snapshot_of(lv_name: str, volume: VolumeName) -> str | None:
-    """The snapshot's name, if ``lv_name`` is one of ``volume``; else None."""
-    if lv_name.startswith("snap-") and lv_name.endswith(f"-{volume.text}"):
-        return lv_name[len("snap-") : -len(volume.text) - 1] or None
+    """The snapshot's name, if ``lv_name`` is one of ``volume`` in whatever layout; else None."""
+    layout = layout_of(lv_name, volume)
+    if layout is None:
+        return None
+    before, after = _around(volume, layout)
+    return lv_name[len(before) : -len(after)]
+
+
+def layout_of(lv_name: str, volume: VolumeName) -> Layout | None:
+    """The layout in which ``lv_name`` is that of a snapshot of ``volume``; None if it is none. Raw ones have none."""
+    if volume.format is Format.RAW:
+        return None
+    for layout in Layout:
+        before, after = _around(volume, layout)
+        if lv_name.startswith(before) and lv_name.endswith(after) and len(lv_name) > len(before) + len(after):
+            return layout
     return None
 
 
 def renamed_lv_name(lv_name: str, old: VolumeName, new: VolumeName) -> str:
-    """What a layer of ``old`` is called once the volume is ``new``; any other name stays."""
+    """What a layer of ``old`` is called once the volume is ``new``, in the same layout; any other name stays."""
     if lv_name == old.text:
         return new.text
-    snapshot = snapshot_of(lv_name, old)
-    return snapshot_lv_name(new, snapshot) if snapshot else lv_name
+    snapshot, layout = snapshot_of(lv_name, old), layout_of(lv_name, old)
+    return snapshot_lv_name(new, snapshot, layout) if snapshot and layout else lv_name
 
 
 def new_lv_name(volume: VolumeName) -> str:
@@ -220,6 +254,23 @@ def doomed_origin(lv_name: str) -> str | None:
 def device_path(vg: str, lv_name: str) -> str:
     """The path given to QEMU: relative backing names resolve next to it, through ``/dev/mapper`` they would not."""
     return f"/dev/{vg}/{lv_name}"
+
+
+def _around(volume: VolumeName, layout: Layout) -> tuple[str, str]:
+    """What stands before and after a snapshot's name in that of its logical volume."""
+    match layout:
+        case Layout.SEED:
+            return "snap-", f"-{volume.text}"
+        case Layout.PVE9:
+            return f"snap_{volume.text.removesuffix('.qcow2')}_", ".qcow2"
+
+
+def _check_length(vg: str, lv_name: str, kind: str, name: str) -> None:
+    """The longest name is that of a logical volume on its way out, so that one is measured."""
+    longest = f"del-99-{lv_name}"
+    over = sum(len(part.replace("-", "--")) for part in (vg, longest)) + 1 - _DM_NAME_LENGTH
+    if over > 0:
+        raise InvalidName(kind, name, f"with {vg!r} it is {over} characters too long for device-mapper")
 
 
 def _check_reserved(kind: str, name: str) -> None:

@@ -34,7 +34,16 @@ from lvmqcow.locks import FlockLocks, Locks
 from lvmqcow.lvm import Lvm, LvmProcesses, LvmShell, Trace
 from lvmqcow.model import Layer, VolumeGroup
 from lvmqcow.model import Volume as VolumePicture
-from lvmqcow.names import Format, VolumeName, check_vg_name, device_path, disk_name, free_disk_number, parse_volume_name
+from lvmqcow.names import (
+    Format,
+    Layout,
+    VolumeName,
+    check_vg_name,
+    device_path,
+    disk_name,
+    free_disk_number,
+    parse_volume_name,
+)
 from lvmqcow.plans import Plan, plan
 from lvmqcow.plans.delete import only_child
 from lvmqcow.qcow2 import Header
@@ -108,12 +117,24 @@ class LayerInfo:
 class Storage:
     """One volume group that lvmqcow manages. For one thread at a time: open another for each."""
 
-    def __init__(self, host: Host, locks: Locks, events: Events = SILENT, recover_first: bool = True) -> None:
-        """``recover_first=False``: refuse a volume with an unfinished operation, rather than recover it first."""
+    def __init__(
+        self,
+        host: Host,
+        locks: Locks,
+        events: Events = SILENT,
+        recover_first: bool = True,
+        layout: Layout | None = None,
+    ) -> None:
+        """``recover_first=False``: refuse a volume with an unfinished operation, rather than recover it first.
+
+        ``layout`` is what the first snapshot of a volume is called; None: as others are that are there. A volume keeps
+        the layout of the snapshots it has.
+        """
         self._host = host
         self._locks = locks
         self._events = events
         self._recover_first = recover_first
+        self._layout = layout
 
     @classmethod
     def open(
@@ -125,6 +146,7 @@ class Storage:
         events: Events = SILENT,
         trace: Trace | None = None,
         recover_first: bool = True,
+        layout: Layout | None = None,
     ) -> Self:
         """A real volume group. ``lvm`` is ``shell`` (one lvm process for all) or ``process`` (one a command).
 
@@ -135,7 +157,7 @@ class Storage:
         check_vg_name(vg)
         runner: Lvm = LvmShell(trace=trace) if lvm == "shell" else LvmProcesses(trace=trace)
         host = RealHost(vg, runner, QemuImg(trace))
-        return cls(host, locks or FlockLocks(), events, recover_first)
+        return cls(host, locks or FlockLocks(), events, recover_first, layout)
 
     def __enter__(self) -> Self:
         return self
@@ -155,7 +177,7 @@ class Storage:
 
     def volumes(self) -> tuple[VolumeInfo, ...]:
         """All volumes, by name; one report, nothing is activated."""
-        picture = self._host.observe()
+        picture = self._observe()
         picture = picture.with_headers(self._host.headers(_unknown_active(picture.volumes)))
         return tuple(_volume_info(volume) for volume in picture.volumes if volume.layers)
 
@@ -281,12 +303,12 @@ class Storage:
 
     def picture(self) -> VolumeGroup:
         """The volume group as it is now, headers of active LVs included."""
-        picture = self._host.observe()
+        picture = self._observe()
         return picture.with_headers(self._host.headers(_active(picture.volumes)))
 
     def layers(self, name: VolumeName) -> tuple[LayerInfo, ...]:
         """The layers of a volume, current first, then newest to oldest; then those the chain does not reach."""
-        picture = self._host.observe()
+        picture = self._observe()
         picture = picture.with_headers(self._host.headers(_active([picture.volume(name)])))
         volume = picture.volume(name)
         others = (layer for layer in volume.layers if layer not in volume.chain)
@@ -306,18 +328,21 @@ class Storage:
             self._run(planned)
         except OperationCut:
             if isinstance(request, Deactivate):  # LVM does not say who opened it since we asked
-                self._require_unused(planned, self._host.observe())
+                self._require_unused(planned, self._observe())
             raise
         return planned
 
+    def _observe(self) -> VolumeGroup:
+        return replace(self._host.observe(), given_layout=self._layout)
+
     def _taken(self) -> frozenset[str]:
         """Every text in the volume group that could name a volume: LV names and tags."""
-        lvs = self._host.observe().logical_volumes
+        lvs = self._observe().logical_volumes
         return frozenset(text for lv in lvs for text in (lv.name, *lv.tags))
 
     def _look(self, *names: VolumeName) -> tuple[Plan, VolumeGroup]:
         """The plan that recovers a volume (the first that needs it), and the picture, with headers of active layers."""
-        picture = self._host.observe()
+        picture = self._observe()
         own = [volume for name in names if (volume := picture.find(name))]
         picture = picture.with_headers(self._host.headers(_active(own)))
         plans = [plan_recovery(picture, name, self._host.measure) for name in names]
@@ -380,7 +405,7 @@ class Storage:
 
     def _recover_all(self) -> list[Plan]:
         ran, errors = [], []
-        for volume in self._host.observe().volumes:
+        for volume in self._observe().volumes:
             try:
                 ran.append(self._recover(volume.name))
             except LvmqcowError as error:
@@ -395,7 +420,7 @@ class Storage:
             if more:  # whoever had that lock may have done it by now
                 recovery, _ = self._look(recovery.volume)
             if recovery.steps:
-                self._require_unused(recovery, self._host.observe())
+                self._require_unused(recovery, self._observe())
                 self._events.recovered(recovery)
                 self._run(recovery)
             return recovery

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvmqcow.errors import InvalidName, InvalidSize, Locked, NoSpace
-from lvmqcow.names import Format, disk_name, free_disk_number, snapshot_lv_name
+from lvmqcow.names import Format, Layout, disk_name, free_disk_number, snapshot_lv_name
 from lvmqcow.requests import Snapshot
 from lvmqcow.steps import LvCreate, LvRemove, LvTag
 from lvmqcow.storage import Storage
@@ -166,4 +166,4 @@ def test_a_snapshot_of_the_new_volume_has_the_usual_name() -> None:
     host = SimHost()
     made = storage(host).create_disk(100, MIB)
     made.snapshot("s1")
-    assert host.observe().lv(snapshot_lv_name(disk_name(100, 0, Format.QCOW2), "s1")) is not None
+    assert host.observe().lv(snapshot_lv_name(disk_name(100, 0, Format.QCOW2), "s1", Layout.SEED)) is not None

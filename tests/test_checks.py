@@ -9,7 +9,7 @@ from lvmqcow.checks import Severity
 from lvmqcow.errors import CommandFailed
 from lvmqcow.intents import INTENT_PREFIX, Pulling, Pushing, Removing
 from lvmqcow.locks import FlockLocks
-from lvmqcow.names import snapshot_lv_name
+from lvmqcow.names import Layout, snapshot_lv_name
 from lvmqcow.qcow2 import Header
 from lvmqcow.qemu_img import ImageCheck
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, LvZero, QcowRelink, Step
@@ -33,7 +33,7 @@ from tests.volumes import (
     tight,
 )
 
-S1, S2 = (snapshot_lv_name(DISK, name) for name in ("s1", "s2"))
+S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

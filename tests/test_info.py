@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from lvmqcow.cli.volumes import layer_tree
-from lvmqcow.names import snapshot_lv_name
+from lvmqcow.names import Layout, snapshot_lv_name
 from lvmqcow.steps import LvTag
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import DISK, MIB, RAW, beside, chain, foreign, grown, inactive, raw_volume, run, state, storage
 
-S1, S2 = (snapshot_lv_name(DISK, name) for name in ("s1", "s2"))
+S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
 
 
 def sizes(host: SimHost) -> list[tuple[str, int | None, int]]:
@@ -54,7 +54,7 @@ def test_a_raw_volume_is_as_large_as_its_lv() -> None:
 def test_a_snapshot_that_the_current_layer_does_not_read_through_is_told_of_too() -> None:
     assert [name for name, _, _ in sizes(beside(chain(2), "branch", S1))] == [
         *(DISK.text, S2, S1),
-        snapshot_lv_name(DISK, "branch"),
+        snapshot_lv_name(DISK, "branch", Layout.SEED),
     ]
 
 

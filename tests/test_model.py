@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
 from lvmqcow.intents import Removing
 from lvmqcow.model import LogicalVolume, Volume, VolumeGroup, index_tags
-from lvmqcow.names import parse_volume_name, snapshot_lv_name
+from lvmqcow.names import Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.qcow2 import parse_header
 from lvmqcow.steps import LvCreate, LvRemove, LvTag
 from lvmqcow.testing.sim import SimHost
 from tests.headers import header_bytes
 from tests.volumes import DISK, MIB, NEIGHBOUR, RAW, beside, chain, foreign, inactive, raw_volume, run, storage
 
-S1, S2 = (snapshot_lv_name(DISK, name) for name in ("s1", "s2"))
+S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
 
 
 def volume(host: SimHost) -> Volume:
@@ -71,9 +71,9 @@ def test_an_lv_belongs_to_the_volume_of_its_tag() -> None:
     other = parse_volume_name("vm-1000-disk-0.qcow2")
     picture = group(
         lv(DISK.text, *DISK.tags),
-        lv(snapshot_lv_name(DISK, "s1"), *DISK.tags),
-        lv(snapshot_lv_name(other, "s1"), *other.tags),
-        lv(snapshot_lv_name(other, "s2"), *DISK.tags),  # a name and a tag that disagree: a layer of neither
+        lv(snapshot_lv_name(DISK, "s1", Layout.SEED), *DISK.tags),
+        lv(snapshot_lv_name(other, "s1", Layout.SEED), *other.tags),
+        lv(snapshot_lv_name(other, "s2", Layout.SEED), *DISK.tags),  # name and tag disagree: a layer of neither
         lv(other.text, *other.tags),
         lv(RAW.text, *RAW.tags),
         lv("root"),
@@ -82,7 +82,7 @@ def test_an_lv_belongs_to_the_volume_of_its_tag() -> None:
     assert {found.name: [layer.lv.name for layer in found.layers] for found in picture.volumes} == {
         DISK: [DISK.text, S1],
         RAW: [RAW.text],
-        other: [snapshot_lv_name(other, "s1"), other.text],
+        other: [snapshot_lv_name(other, "s1", Layout.SEED), other.text],
     }
 
 
@@ -132,7 +132,7 @@ def test_a_broken_chain_is_damage_and_its_snapshots_are_still_listed(broken: Sim
     found = volume(broken)
     with pytest.raises(Corrupt, match=finding):
         _ = found.chain
-    there = [name for name in ("s1", "s2") if snapshot_lv_name(DISK, name) in broken.observe().lv_names]
+    there = [name for name in ("s1", "s2") if snapshot_lv_name(DISK, name, Layout.SEED) in broken.observe().lv_names]
     assert found.snapshots == tuple(there)
 
 

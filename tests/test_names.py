@@ -1,24 +1,29 @@
 from __future__ import annotations
 
+import contextlib
 import string
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from lvmqcow.errors import FormatMismatch, InvalidName
 from lvmqcow.names import (
     Format,
+    Layout,
     VolumeName,
     check_fits,
+    check_snapshot_fits,
     check_snapshot_name,
     check_vg_name,
     device_path,
     doomed_lv_name,
     doomed_origin,
+    layout_of,
     new_lv_name,
     parse_volume_name,
+    renamed_lv_name,
     snapshot_lv_name,
     snapshot_of,
 )
@@ -55,6 +60,12 @@ snapshot_names = (
     .map("".join)
     .filter(lambda text: accepted(check_snapshot_name, text))
 )
+qcow2_names = (
+    volume_names.map(lambda volume: f"{volume.text.removesuffix('.qcow2')}.qcow2")
+    .filter(lambda text: accepted(parse_volume_name, text))
+    .map(parse_volume_name)
+)
+layouts = st.sampled_from(Layout)
 
 
 def readings(lv_name: str) -> Iterator[tuple[str, str]]:
@@ -87,18 +98,54 @@ def test_a_volume_name_is_refused_or_lvm_can_carry_it(text: str) -> None:
         assert str(parse_volume_name(text)) == text
 
 
-@given(volume=volume_names, snapshot=snapshot_names)
-@example(VolumeName("vm-100-disk-0.qcow2", 100), "shot")
-def test_every_name_of_a_volumes_life_is_one_that_lvm_can_carry(volume: VolumeName, snapshot: str) -> None:
-    layers = (volume.text, new_lv_name(volume), snapshot_lv_name(volume, snapshot))
+@given(volume=volume_names, snapshot=snapshot_names, layout=layouts)
+@example(VolumeName("vm-100-disk-0.qcow2", 100), "shot", Layout.SEED)
+@example(VolumeName("vm-100-disk-0.qcow2", 100), "tmeta", Layout.PVE9)
+def test_every_name_of_a_volumes_life_is_one_that_lvm_can_carry(
+    volume: VolumeName, snapshot: str, layout: Layout
+) -> None:
+    assume(accepted(lambda text: check_snapshot_fits("vg", volume, text, layout), snapshot))
+    layers = (volume.text, new_lv_name(volume), snapshot_lv_name(volume, snapshot, layout))
     for name in (*layers, *(doomed_lv_name(layer, ()) for layer in layers)):
         assert lvm_accepts(name), name
 
 
 @given(volume=volume_names, snapshot=snapshot_names)
 def test_a_snapshots_lv_name_can_be_read_one_way_only(volume: VolumeName, snapshot: str) -> None:
-    assert list(readings(snapshot_lv_name(volume, snapshot))) == [(snapshot, volume.text)]
-    assert snapshot_of(snapshot_lv_name(volume, snapshot), volume) == snapshot
+    assert list(readings(snapshot_lv_name(volume, snapshot, Layout.SEED))) == [(snapshot, volume.text)]
+
+
+@given(volume=qcow2_names, snapshot=snapshot_names, layout=layouts)
+@example(VolumeName("vm-100-a_b.qcow2", 100), "c_d", Layout.PVE9)
+def test_the_volume_reads_its_snapshots_name_in_any_layout(volume: VolumeName, snapshot: str, layout: Layout) -> None:
+    lv_name = snapshot_lv_name(volume, snapshot, layout)
+    assert snapshot_of(lv_name, volume) == snapshot
+    assert layout_of(lv_name, volume) is layout
+
+
+@given(old=qcow2_names, new=qcow2_names, snapshot=snapshot_names, layout=layouts)
+def test_a_renamed_snapshot_keeps_its_layout(old: VolumeName, new: VolumeName, snapshot: str, layout: Layout) -> None:
+    renamed = renamed_lv_name(snapshot_lv_name(old, snapshot, layout), old, new)
+    assert renamed == snapshot_lv_name(new, snapshot, layout)
+
+
+@given(text=anything, volume=qcow2_names)
+@example("snap_vm-100-disk-0_.qcow2", VolumeName("vm-100-disk-0.qcow2", 100))
+@example("snap_vm-100-disk-0.qcow2", VolumeName("vm-100-disk-0.qcow2", 100))
+@example("snap--vm-100-disk-0.qcow2", VolumeName("vm-100-disk-0.qcow2", 100))
+@example("snap-vm-100-disk-0.qcow2", VolumeName("vm-100-disk-0.qcow2", 100))
+def test_a_name_is_a_snapshots_if_and_only_if_one_of_the_layouts_makes_it(text: str, volume: VolumeName) -> None:
+    snapshot, layout = snapshot_of(text, volume), layout_of(text, volume)
+    assert (snapshot is None) == (layout is None)
+    if snapshot and layout:
+        assert snapshot_lv_name(volume, snapshot, layout) == text
+    assert snapshot != ""
+
+
+def test_proxmox_ve_names_a_snapshot_after_the_volume_without_its_suffix() -> None:
+    volume = parse_volume_name("vm-100-disk-0.qcow2")
+    assert snapshot_lv_name(volume, "s1", Layout.PVE9) == "snap_vm-100-disk-0_s1.qcow2"
+    assert snapshot_of("snap_vm-100-disk-0_before_upgrade.qcow2", volume) == "before_upgrade"
 
 
 @given(pieces=st.lists(st.sampled_from(["vm", "100", "1", "x", "s", "x.qcow2", "-vm"]), min_size=3, max_size=9))
@@ -109,9 +156,9 @@ def test_no_two_snapshots_of_any_volumes_have_the_same_lv_name(pieces: list[str]
     assert len(found) <= 1, found
 
 
-@given(volume=volume_names, other=volume_names, snapshot=snapshot_names)
+@given(volume=qcow2_names, other=qcow2_names, snapshot=snapshot_names)
 def test_a_snapshot_belongs_to_no_other_volume(volume: VolumeName, other: VolumeName, snapshot: str) -> None:
-    found = snapshot_of(snapshot_lv_name(volume, snapshot), other)
+    found = snapshot_of(snapshot_lv_name(volume, snapshot, Layout.SEED), other)
     assert (found == snapshot) == (volume == other)
 
 
@@ -204,15 +251,19 @@ def dm_name_length(vg: str, lv_name: str) -> int:
     vg=st.text("vg-+_.0", min_size=1, max_size=60).filter(lambda text: accepted(check_vg_name, text)),
     volume=volume_names,
     snapshot=st.none() | st.text("s-x1", min_size=1, max_size=60).filter(lambda t: accepted(check_snapshot_name, t)),
+    layout=layouts,
     number=st.integers(2, 99),
 )
 def test_names_that_fit_stay_within_both_limits_to_the_end(
-    vg: str, volume: VolumeName, snapshot: str | None, number: int
+    vg: str, volume: VolumeName, snapshot: str | None, layout: Layout, number: int
 ) -> None:
-    lv_name = snapshot_lv_name(volume, snapshot) if snapshot else volume.text
+    lv_name = snapshot_lv_name(volume, snapshot, layout) if snapshot else volume.text
     longest = f"del-{number}-{lv_name}"
     try:
-        check_fits(vg, volume, snapshot or "")
+        if snapshot:
+            check_snapshot_fits(vg, volume, snapshot, layout)
+        else:
+            check_fits(vg, volume)
     except InvalidName:
         assert dm_name_length(vg, f"del-99-{lv_name}") > 127
     else:
@@ -221,30 +272,34 @@ def test_names_that_fit_stay_within_both_limits_to_the_end(
 
 
 @pytest.mark.parametrize(
-    ("vg", "volume", "snapshot", "over"),
+    ("vg", "volume", "snapshot", "layout", "over"),
     [
         # "vg0" and the hyphen: 4; "del--99--vm--100--": 18; so 105 are left for the disk
-        ("vg0", "vm-100-" + "d" * 105, "", 0),
-        ("vg0", "vm-100-" + "d" * 106, "", 1),
+        ("vg0", "vm-100-" + "d" * 105, "", None, 0),
+        ("vg0", "vm-100-" + "d" * 106, "", None, 1),
         # every hyphen costs two
-        ("vg0", "vm-100-" + "d" * 103 + "-", "", 0),
-        ("vg0", "vm-100-" + "d" * 104 + "-", "", 1),
-        ("v-0", "vm-100-" + "d" * 105, "", 1),
+        ("vg0", "vm-100-" + "d" * 103 + "-", "", None, 0),
+        ("vg0", "vm-100-" + "d" * 104 + "-", "", None, 1),
+        ("v-0", "vm-100-" + "d" * 105, "", None, 1),
         # "del--99--snap--S--vm--100--disk--0.qcow2": 39 without S
-        ("vg0", "vm-100-disk-0.qcow2", "s" * 84, 0),
-        ("vg0", "vm-100-disk-0.qcow2", "s" * 88, 4),
-        ("vg0", "vm-100-disk-0.qcow2", "s" * 83 + "-", 1),
+        ("vg0", "vm-100-disk-0.qcow2", "s" * 84, Layout.SEED, 0),
+        ("vg0", "vm-100-disk-0.qcow2", "s" * 88, Layout.SEED, 4),
+        ("vg0", "vm-100-disk-0.qcow2", "s" * 83 + "-", Layout.SEED, 1),
+        # "del--99--snap_vm--100--disk--0_S.qcow2": 37 without S
+        ("vg0", "vm-100-disk-0.qcow2", "s" * 86, Layout.PVE9, 0),
+        ("vg0", "vm-100-disk-0.qcow2", "s" * 87, Layout.PVE9, 1),
     ],
 )
 def test_a_name_may_be_as_long_as_device_mapper_allows_and_no_longer(
-    vg: str, volume: str, snapshot: str, over: int
+    vg: str, volume: str, snapshot: str, layout: Layout | None, over: int
 ) -> None:
     name = parse_volume_name(volume)
-    if over == 0:
-        check_fits(vg, name, snapshot)
-        return
-    with pytest.raises(InvalidName, match=f"{over} characters too long"):
-        check_fits(vg, name, snapshot)
+    refusal = pytest.raises(InvalidName, match=f"{over} characters too long") if over else contextlib.nullcontext()
+    with refusal:
+        if layout:
+            check_snapshot_fits(vg, name, snapshot, layout)
+        else:
+            check_fits(vg, name)
 
 
 @pytest.mark.parametrize("vg", ["", "-vg", ".", "..", "a/b", "a b", "vg\n", "@tag", "vg:0", "ä"])
@@ -261,7 +316,8 @@ def test_a_volume_group_name_of_lvms_characters_is_accepted(vg: str) -> None:
 
 @given(volume=volume_names, snapshot=snapshot_names, count=st.integers(1, 5))
 def test_doomed_names_are_numbered_and_say_what_they_were(volume: VolumeName, snapshot: str, count: int) -> None:
-    for lv_name in (volume.text, snapshot_lv_name(volume, snapshot), new_lv_name(volume)):
+    snapshots = (snapshot_lv_name(volume, snapshot, layout) for layout in Layout)
+    for lv_name in (volume.text, *snapshots, new_lv_name(volume)):
         taken: list[str] = []
         for _ in range(count):
             taken.append(doomed_lv_name(lv_name, taken))

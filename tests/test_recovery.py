@@ -6,7 +6,7 @@ import pytest
 
 from lvmqcow.errors import Corrupt, NoSpace
 from lvmqcow.intents import INTENT_PREFIX, Creating, Pulling, Pushing, Removing, Renaming, Resizing, RollingBack
-from lvmqcow.names import snapshot_lv_name
+from lvmqcow.names import Layout, snapshot_lv_name
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import DeleteSnapshot, Merge
 from lvmqcow.steps import LvCreate, LvExtend, LvRemove, LvRename, LvTag, QcowRelink, Step
@@ -28,7 +28,7 @@ from tests.volumes import (
     storage,
 )
 
-S1, S2, S3 = (snapshot_lv_name(DISK, name) for name in ("s1", "s2", "s3"))
+S1, S2, S3, S4 = (snapshot_lv_name(DISK, f"s{number}", Layout.SEED) for number in range(1, 5))
 TO_64_MIB = Resizing(4 * MIB, 64 * MIB)
 NEW = "vm-200-x.qcow2"
 OUT = f"--deltag lvmqcow.intent=rename/{DISK}/{NEW} --deltag pve-vm-100 --deltag pve-{DISK}"
@@ -91,8 +91,8 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
         ),
         (
             [
-                LvCreate(f"new-{DISK}", MIB, (*DISK.tags, f"lvmqcow.parent={snapshot_lv_name(DISK, 's4')}")),
-                LvRename(DISK.text, snapshot_lv_name(DISK, "s4")),
+                LvCreate(f"new-{DISK}", MIB, (*DISK.tags, f"lvmqcow.parent={S4}")),
+                LvRename(DISK.text, S4),
             ],
             "finish snapshot",
             [f"lvrename sim new-{DISK} {DISK}"],

@@ -15,11 +15,21 @@ from lvmqcow.errors import CommandFailed, LvmqcowError
 from lvmqcow.intents import INTENT_PREFIX
 from lvmqcow.locks import NoLocks
 from lvmqcow.model import VolumeGroup, index_tags
-from lvmqcow.names import Format, VolumeName, parse_volume_name, snapshot_lv_name
+from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name, snapshot_lv_name
 from lvmqcow.plans import Plan
 from lvmqcow.requests import Request
 from lvmqcow.sizing import whole_extents
-from lvmqcow.steps import LvActivate, LvCreate, LvDeactivate, LvRemove, LvTag, QcowCreate, Step
+from lvmqcow.steps import (
+    LvActivate,
+    LvCreate,
+    LvDeactivate,
+    LvRemove,
+    LvRename,
+    LvTag,
+    QcowCreate,
+    QcowRelink,
+    Step,
+)
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.sim import SimHost
@@ -32,8 +42,8 @@ QCOW2_FILE, RAW_FILE = "/srv/disk.qcow2", "/srv/disk.raw"
 FILES = {path: Content(4 * MIB, {0: 7, 33: 9}) for path in (QCOW2_FILE, RAW_FILE)}
 
 
-def storage(host: SimHost) -> Storage:
-    return Storage(host, NoLocks())
+def storage(host: SimHost, layout: Layout | None = None) -> Storage:
+    return Storage(host, NoLocks(), layout=layout)
 
 
 def chain(depth: int, host: SimHost | None = None, name: VolumeName = DISK) -> SimHost:
@@ -55,7 +65,7 @@ def chain(depth: int, host: SimHost | None = None, name: VolumeName = DISK) -> S
 def grown(depth: int) -> SimHost:
     """A chain whose current layer was resized to 64 MiB after the newest snapshot; what is new is written to."""
     host = chain(depth)
-    newest = snapshot_lv_name(DISK, f"s{depth}")
+    newest = snapshot_lv_name(DISK, f"s{depth}", Layout.SEED)
     size_bytes = whole_extents(host.measure(64 * MIB), host.observe().extent_size_bytes)
     host.run(LvRemove((DISK.text,)))
     host.run(LvCreate(DISK.text, size_bytes, (*DISK.tags, *index_tags(64 * MIB, newest))))
@@ -66,7 +76,7 @@ def grown(depth: int) -> SimHost:
 
 def tight() -> SimHost:
     """A chain of one snapshot in LVs of the disk's own size, without room for metadata: what the seed's sums give."""
-    s1 = snapshot_lv_name(DISK, "s1")
+    s1 = snapshot_lv_name(DISK, "s1", Layout.SEED)
     host = SimHost()
     for number, (lv, parent) in enumerate([(s1, None), (DISK.text, s1)]):
         host.run(LvCreate(lv, 4 * MIB, (*DISK.tags, *index_tags(4 * MIB, parent))))
@@ -77,7 +87,7 @@ def tight() -> SimHost:
 
 def beside(host: SimHost, snapshot: str, parent: str) -> SimHost:
     """The same, with one more snapshot of the volume, made by hand, that reads through ``parent``."""
-    lv, tags = snapshot_lv_name(DISK, snapshot), (*DISK.tags, *index_tags(4 * MIB, parent))
+    lv, tags = snapshot_lv_name(DISK, snapshot, Layout.SEED), (*DISK.tags, *index_tags(4 * MIB, parent))
     return run(host, LvCreate(lv, 8 * MIB, tags), QcowCreate(lv, 4 * MIB, parent))
 
 
@@ -112,12 +122,36 @@ def active(host: SimHost) -> SimHost:
 
 
 def foreign(host: SimHost) -> SimHost:
-    """The same as Proxmox VE would have written it: without a tag of ours."""
+    """The same as the seed patch would have written it: without a tag of ours."""
     lvs = host.observe().logical_volumes
     return run(host, *(LvTag((lv.name,), drop=lv.index_tags) for lv in lvs if lv.index_tags))
 
 
-VARIANTS = {"active": lambda host: host, "inactive": inactive, "written by Proxmox VE": foreign}
+def pve9(host: SimHost) -> SimHost:
+    """The same as Proxmox VE 9 would have written it: with its names, and without a tag of ours."""
+    picture = storage(active(host)).picture()
+    steps: list[Step] = []
+    for volume in picture.volumes:
+        names = {
+            layer.lv.name: snapshot_lv_name(volume.name, layer.snapshot, Layout.PVE9)
+            for layer in volume.layers
+            if layer.snapshot
+        }
+        steps += [LvRename(lv, to) for lv, to in names.items()]
+        steps += [
+            QcowRelink(names.get(layer.lv.name, layer.lv.name), names[layer.parent])
+            for layer in volume.layers
+            if layer.parent
+        ]
+    return foreign(run(host, *steps))
+
+
+VARIANTS = {
+    "active": lambda host: host,
+    "inactive": inactive,
+    "written by the seed patch": foreign,
+    "written by Proxmox VE 9": pve9,
+}
 """How a chain may be met."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import InvalidName
 from lvmqcow.locks import FlockLocks
-from lvmqcow.names import VolumeName, check_vg_name, parse_volume_name
+from lvmqcow.names import Layout, VolumeName, check_vg_name, parse_volume_name
 from lvmqcow.requests import Request
 from lvmqcow.storage import Events, Storage
 
@@ -40,6 +40,11 @@ def add_storage_options(parser: argparse.ArgumentParser) -> None:
         choices=("shell", "process"),
         default="process",
         help="one lvm process for all commands, or one for each (default: %(default)s, a call has few)",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=[*Layout],
+        help="what the first snapshot of a volume is called (default: as others that are there, else seed)",
     )
     parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for another operation's lock")
 
@@ -82,6 +87,7 @@ def open_storage(arguments: argparse.Namespace, vg: str, output: Output) -> Stor
         events=Events(recovered=output.recovering, progress=output.progress),
         trace=output.trace,
         recover_first=not getattr(arguments, "no_recover", False),
+        layout=Layout(arguments.layout) if arguments.layout else None,
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lvmqcow.checks import contradictions
-from lvmqcow.errors import AlreadyExists, Corrupt, NoSpace, NotPossible
+from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, NoSpace, NotPossible
 from lvmqcow.model import Layer, Volume, VolumeGroup, index_tags
-from lvmqcow.names import Format
+from lvmqcow.names import Format, VolumeName, snapshot_of
 from lvmqcow.sizing import extents
 from lvmqcow.steps import LvActivate, LvDeactivate, LvExtend, LvRefresh, LvTag, Step
 
@@ -18,8 +18,10 @@ __all__ = [
     "indexed",
     "refreshed",
     "require_free_name",
+    "require_one_reading",
     "require_qcow2",
     "require_space",
+    "require_unclaimed",
     "require_whole",
     "sound_chain",
 ]
@@ -38,6 +40,21 @@ def require_free_name(vg: VolumeGroup, kind: str, name: str, *lv_names: str) -> 
         raise AlreadyExists(kind, name)
 
 
+def require_one_reading(vg: VolumeGroup, kind: str, name: str, volume: VolumeName, lv_name: str) -> None:
+    """Raises InvalidName if another volume could take ``lv_name``, which is to be one of ``volume``, for its snapshot.
+
+    Who goes by the tags does not; Proxmox VE goes by the names.
+    """
+    for other in vg.volumes:
+        if other.name != volume and snapshot_of(lv_name, other.name):
+            raise InvalidName(kind, name, f"the name {lv_name} could be that of a snapshot of {other.name}")
+
+
+def require_unclaimed(vg: VolumeGroup, volume: VolumeName) -> None:
+    """Raises InvalidName if an LV that is there could be taken for a snapshot of ``volume``, which is not there yet."""
+    for lv in vg.logical_volumes:
+        if snapshot_of(lv.name, volume):
+            raise InvalidName("volume", volume.text, f"{lv.name}, which is there, could be taken for its snapshot")
 def require_whole(vg: VolumeGroup) -> None:
     """Raises NotPossible where physical volumes are missing: lvm2 would even remove an LV of which half is away."""
     if vg.missing_physical_volumes:

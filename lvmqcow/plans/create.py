@@ -13,7 +13,7 @@ from lvmqcow.errors import AlreadyExists
 from lvmqcow.intents import Creating
 from lvmqcow.model import VolumeGroup, index_tags
 from lvmqcow.names import Format, VolumeName, check_fits
-from lvmqcow.plans.common import require_free_name, require_space
+from lvmqcow.plans.common import require_free_name, require_space, require_unclaimed
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.requests import Create, Import
 from lvmqcow.sizing import whole_extents
@@ -41,6 +41,7 @@ def _plan(
     if name in {volume.name for volume in vg.volumes}:  # be it only its snapshots: they would become ours
         raise AlreadyExists("volume", name.text)
     require_free_name(vg, "volume", name.text, name.text)
+    require_unclaimed(vg, name)
     qcow2 = name.format is Format.QCOW2
     lv_size_bytes = whole_extents(measure(size_bytes) if qcow2 else size_bytes, vg.extent_size_bytes)
     require_space(vg, lv_size_bytes)

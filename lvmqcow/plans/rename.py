@@ -22,8 +22,22 @@ from lvmqcow.checks import contradictions
 from lvmqcow.errors import AlreadyExists, Corrupt, FormatMismatch
 from lvmqcow.intents import Renaming
 from lvmqcow.model import Layer, Volume, VolumeGroup, parent_tags
-from lvmqcow.names import Format, VolumeName, check_fits, check_snapshot_name, renamed_lv_name
-from lvmqcow.plans.common import activated, indexed, require_free_name, sound_chain
+from lvmqcow.names import (
+    Format,
+    VolumeName,
+    check_fits,
+    check_snapshot_fits,
+    check_snapshot_name,
+    renamed_lv_name,
+)
+from lvmqcow.plans.common import (
+    activated,
+    indexed,
+    require_free_name,
+    require_one_reading,
+    require_unclaimed,
+    sound_chain,
+)
 from lvmqcow.plans.plan import Plan
 from lvmqcow.requests import Rename
 from lvmqcow.steps import LvDeactivate, LvRename, LvTag, QcowRelink, Step
@@ -39,12 +53,15 @@ def plan_rename(vg: VolumeGroup, request: Rename) -> Plan:
         raise FormatMismatch(new.text, new.format, old.format)
     if vg.find(new) is not None:  # be it only its leftovers: they would become ours
         raise AlreadyExists("volume", new.text)
+    check_fits(vg.name, new)
+    require_unclaimed(vg, new)
     for layer in volume.layers:
         if layer.snapshot:
             check_snapshot_name(layer.snapshot)
-        check_fits(vg.name, new, layer.snapshot or "")
+            check_snapshot_fits(vg.name, new, layer.snapshot, volume.layout)
         lv_name = renamed_lv_name(layer.lv.name, old, new)
         require_free_name(vg, "logical volume", lv_name, lv_name)
+        require_one_reading(vg, "volume", new.text, new, lv_name)
     _require_sound(volume)
     lvs = tuple(layer.lv.name for layer in volume.layers)
     before: tuple[Step, ...] = (

@@ -13,8 +13,16 @@ no intent is needed. (The seed renames first, then creates: a failure in between
 from __future__ import annotations
 
 from lvmqcow.model import VolumeGroup, index_tags
-from lvmqcow.names import check_fits, check_snapshot_name, new_lv_name, snapshot_lv_name
-from lvmqcow.plans.common import deactivated, indexed, require_free_name, require_qcow2, require_space, sound_chain
+from lvmqcow.names import Layout, check_snapshot_fits, check_snapshot_name, new_lv_name, snapshot_lv_name
+from lvmqcow.plans.common import (
+    deactivated,
+    indexed,
+    require_free_name,
+    require_one_reading,
+    require_qcow2,
+    require_space,
+    sound_chain,
+)
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.requests import Snapshot
 from lvmqcow.sizing import whole_extents
@@ -27,12 +35,15 @@ def plan_snapshot(vg: VolumeGroup, request: Snapshot, measure: Measure) -> Plan:
     """Raises InvalidName, VolumeNotFound, NotPossible (raw), AlreadyExists, NoSpace or Corrupt."""
     name = request.volume
     check_snapshot_name(request.snapshot)
-    check_fits(vg.name, name, request.snapshot)
     volume = vg.volume(name)
+    check_snapshot_fits(vg.name, name, request.snapshot, volume.layout)
     require_qcow2(volume, "snapshots")
     current = sound_chain(volume)[0]
-    frozen, new = snapshot_lv_name(name, request.snapshot), new_lv_name(name)
-    require_free_name(vg, "snapshot", request.snapshot, frozen)
+    frozen, new = volume.snapshot_lv(request.snapshot), new_lv_name(name)
+    require_free_name(
+        vg, "snapshot", request.snapshot, *(snapshot_lv_name(name, request.snapshot, each) for each in Layout)
+    )
+    require_one_reading(vg, "snapshot", request.snapshot, name, frozen)
     require_free_name(vg, "logical volume", new, new)
     assert current.virtual_size_bytes is not None  # sound_chain
     lv_size_bytes = whole_extents(measure(current.virtual_size_bytes), vg.extent_size_bytes)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lvmqcow.errors import AlreadyExists, FormatMismatch, LvmqcowError, NewerSnapshots, NotPossible, VolumeNotFound
-from lvmqcow.names import Format, parse_volume_name, snapshot_lv_name
+from lvmqcow.names import Format, Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.requests import Merge
 from lvmqcow.sizing import whole_extents
 from lvmqcow.testing.content import BLOCK_BYTES, Content
@@ -185,7 +185,7 @@ class StorageMachine(RuleBasedStateMachine):
     def every_volume_and_snapshot_holds_its_content(self) -> None:
         with self.world.readable():
             for name, disk in self.disks.items():
-                for lv, content in _lvs(name, disk).items():
+                for lv, content in _lvs(name, disk, self.world.layout).items():
                     difference = self.world.difference(lv, disk.image_format, content)
                     assert difference is None, difference
             assert self.world.storage.check() == ()
@@ -205,7 +205,7 @@ class StorageMachine(RuleBasedStateMachine):
     def nothing_is_wrong_or_left_over(self) -> None:
         assert self.world.leftovers() == ()
         picture = self.world.host.observe()
-        known = {lv: disk.active for name, disk in self.disks.items() for lv in _lvs(name, disk)}
+        known = {lv: disk.active for name, disk in self.disks.items() for lv in _lvs(name, disk, self.world.layout)}
         assert {lv.name: lv.active for lv in picture.logical_volumes} == known
         assert [lv.intent for lv in picture.logical_volumes if lv.intent] == []
 
@@ -240,10 +240,10 @@ class StorageMachine(RuleBasedStateMachine):
         return AlreadyExists if snapshot in disk.snapshots else None
 
 
-def _lvs(name: str, disk: _Disk) -> dict[str, Content]:
+def _lvs(name: str, disk: _Disk, layout: Layout) -> dict[str, Content]:
     """What each logical volume of a volume should hold."""
     volume = parse_volume_name(name)
-    frozen = {snapshot_lv_name(volume, snapshot): content for snapshot, content in disk.snapshots.items()}
+    frozen = {snapshot_lv_name(volume, snapshot, layout): content for snapshot, content in disk.snapshots.items()}
     return {name: disk.current, **frozen}
 
 

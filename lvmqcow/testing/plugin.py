@@ -81,14 +81,19 @@ def loop_vg(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def real_world(loop_vg: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], RealWorld]]:
-    """Makes a fresh world on this worker's volume group, emptied each time."""
+def real_world(loop_vg: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RealWorld]]:
+    """Makes a fresh world on this worker's volume group, emptied each time; in another layout where one is given."""
     from lvmqcow.host import RealHost
     from lvmqcow.lvm import LvmShell
+    from lvmqcow.names import Layout
     from lvmqcow.qemu_img import QemuImg
     from lvmqcow.testing.worlds import RealWorld
 
     host = RealHost(loop_vg, LvmShell(), QemuImg())
     directory = tmp_path_factory.mktemp("golden")
-    yield lambda: RealWorld(host, directory)
+
+    def make(layout: Layout = Layout.SEED) -> RealWorld:
+        return RealWorld(host, directory, layout)
+
+    yield make
     host.close()

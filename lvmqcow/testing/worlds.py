@@ -16,7 +16,7 @@ from typing import Protocol
 from lvmqcow.host import Host
 from lvmqcow.locks import NoLocks
 from lvmqcow.lvm import LvmProcesses
-from lvmqcow.names import Format, device_path
+from lvmqcow.names import Format, Layout, device_path
 from lvmqcow.steps import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
@@ -35,6 +35,10 @@ class World(Protocol):
     @property
     def storage(self) -> Storage:
         """The public API on it."""
+
+    @property
+    def layout(self) -> Layout:
+        """What the snapshots that the storage makes are called."""
 
     def write(self, lv: str, image_format: Format, writes: Sequence[Write]) -> None:
         """Write to an image as a guest does."""
@@ -55,9 +59,10 @@ class World(Protocol):
 class SimWorld:
     """A volume group in memory."""
 
-    def __init__(self, host: SimHost | None = None) -> None:
+    def __init__(self, host: SimHost | None = None, layout: Layout = Layout.SEED) -> None:
         self._host = host or SimHost()
-        self._storage = Storage(self._host, NoLocks())
+        self._layout = layout
+        self._storage = Storage(self._host, NoLocks(), layout=layout)
 
     @property
     def host(self) -> SimHost:
@@ -66,6 +71,10 @@ class SimWorld:
     @property
     def storage(self) -> Storage:
         return self._storage
+
+    @property
+    def layout(self) -> Layout:
+        return self._layout
 
     def write(self, lv: str, image_format: Format, writes: Sequence[Write]) -> None:
         self._host.guest_write(lv, writes)
@@ -87,10 +96,11 @@ class SimWorld:
 class RealWorld:
     """A real volume group, emptied at the start; ``directory`` takes the golden files."""
 
-    def __init__(self, host: Host, directory: Path) -> None:
+    def __init__(self, host: Host, directory: Path, layout: Layout = Layout.SEED) -> None:
         self._host = host
+        self._layout = layout
         self._golden = directory / f"{host.vg}.golden"
-        self._storage = Storage(host, NoLocks())
+        self._storage = Storage(host, NoLocks(), layout=layout)
         self._empty()
 
     @property
@@ -100,6 +110,10 @@ class RealWorld:
     @property
     def storage(self) -> Storage:
         return self._storage
+
+    @property
+    def layout(self) -> Layout:
+        return self._layout
 
     def write(self, lv: str, image_format: Format, writes: Sequence[Write]) -> None:
         commands = [

@@ -72,6 +72,6 @@ def test_what_is_not_there_is_refused() -> None:
 
 
 def test_an_lv_that_is_no_layer_but_has_the_volumes_tag_makes_no_command_without_an_lv() -> None:
-    """Such as ``snap_vm-100-disk-0_s1.qcow2``, which Proxmox VE 9 leaves when the current LV is lost."""
-    stray = run(SimHost(), LvCreate("snap_vm-100-disk-0_s1.qcow2", MIB, DISK.tags))
+    """Such as what somebody saved of it by hand."""
+    stray = run(SimHost(), LvCreate("saved-vm-100-disk-0.qcow2", MIB, DISK.tags))
     assert isinstance(refused(stray, Remove(DISK)), VolumeNotFound)

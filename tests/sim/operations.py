@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from lvmqcow.model import LogicalVolume
-from lvmqcow.names import Format, VolumeName, parse_volume_name
+from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name, snapshot_lv_name
 from lvmqcow.requests import (
     Activate,
     Create,
@@ -88,11 +88,16 @@ _IN_TIGHT_LVS = {
 _Table = Mapping[str, tuple[Callable[[], SimHost], Request]]
 
 
+_DEEPEST_IN = {**dict.fromkeys(VARIANTS, DEEPEST), "written by Proxmox VE 9": 2}
+"""Other names and options differ from what is enumerated in full; where they matter, two snapshots show it."""
+
+
 def _on(starts: Mapping[str, tuple[int, Request]], start: Callable[[int], SimHost], words: str) -> _Table:
     return {
         f"{name}{words}, {variant}": (partial(_met, start, depth, meet), request)
         for name, (depth, request) in starts.items()
         for variant, meet in VARIANTS.items()
+        if depth <= _DEEPEST_IN[variant]
     }
 
 
@@ -163,6 +168,6 @@ def expected_active(request: Request, lv: LogicalVolume) -> bool:
             return lv.active
 
 
-def lv_names(name: VolumeName, contents: Contents) -> set[str]:
+def lv_names(name: VolumeName, contents: Contents, layout: Layout) -> set[str]:
     """The logical volumes of a volume with those contents, and not one more."""
-    return {f"snap-{snapshot}-{name}" if snapshot else name.text for snapshot in contents}
+    return {snapshot_lv_name(name, snapshot, layout) if snapshot else name.text for snapshot in contents}

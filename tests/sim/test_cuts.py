@@ -31,7 +31,7 @@ def severities(host: SimHost) -> set[Severity]:
     return {finding.severity for finding in storage(host).check()}
 
 
-def layout(picture: VolumeGroup, *, index: bool) -> Mapping[str, tuple[int, frozenset[str]]]:
+def sizes_and_tags(picture: VolumeGroup, *, index: bool) -> Mapping[str, tuple[int, frozenset[str]]]:
     """Every LV with its size and tags, with or without the tags of the index."""
     return {
         lv.name: (lv.size_bytes, lv.tags if index else lv.tags - frozenset(lv.index_tags))
@@ -44,7 +44,9 @@ def require_whole(
 ) -> None:
     """A volume holds what it should, and nothing is unfinished, wrong (but for ``flaws``) or left over."""
     assert contents(host, name) == wanted, where
-    assert host.observe().lv_names == lv_names(name, wanted) | lv_names(NEIGHBOUR, contents(host, NEIGHBOUR)), where
+    volumes = ((name, wanted), (NEIGHBOUR, contents(host, NEIGHBOUR)))
+    layout = host.observe().layout
+    assert host.observe().lv_names == {lv for each, held in volumes for lv in lv_names(each, held, layout)}, where
     assert intents(host) == [], where
     for lv in host.observe().logical_volumes:
         indexed = [tag.partition("=")[0] for tag in lv.index_tags]
@@ -77,7 +79,7 @@ def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after
     host = start()
     name, plan = request.volume, planned(host, request)
     before, beside = contents(host, name), contents(host, NEIGHBOUR)
-    finished = layout(run(host, *plan.steps).observe(), index=True)
+    finished = sizes_and_tags(run(host, *plan.steps).observe(), index=True)
     positions = 0
     for cut in cuts(host, plan):
         undone = cut.done < plan.commit_point
@@ -89,9 +91,11 @@ def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after
                 require_whole(whole, name if undone else called(request), wanted, where, FLAWS if undone else ())
                 assert contents(whole, NEIGHBOUR) == beside, where
                 if undone:
-                    assert layout(whole.observe(), index=False) == layout(host.observe(), index=False), where
+                    assert sizes_and_tags(whole.observe(), index=False) == sizes_and_tags(
+                        host.observe(), index=False
+                    ), where
                 else:
-                    assert layout(whole.observe(), index=True) == finished, where
+                    assert sizes_and_tags(whole.observe(), index=True) == finished, where
                 positions += 1
     record_property("positions", positions)
     assert positions >= 2 * (len(plan.steps) + 1)

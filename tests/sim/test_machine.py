@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from lvmqcow.errors import LvmqcowError
+from lvmqcow.names import Layout
 from lvmqcow.qemu_img import Progress
 from lvmqcow.steps import (
     LvActivate,
@@ -35,8 +36,9 @@ Run = Callable[[Step], None]
 Defect = Callable[[SimHost, Step, Run], None]
 
 
-def test_no_sequence_of_operations_loses_a_byte() -> None:
-    run_state_machine_as_test(machine(SimWorld), settings=settings(stateful_step_count=30))
+@pytest.mark.parametrize("layout", Layout)
+def test_no_sequence_of_operations_loses_a_byte(layout: Layout) -> None:
+    run_state_machine_as_test(machine(lambda: SimWorld(layout=layout)), settings=settings(stateful_step_count=30))
 
 
 class Defective(SimHost):
