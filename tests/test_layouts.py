@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, SnapshotNotFound
+from lvmqcow.model import index_tags
 from lvmqcow.names import Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.requests import Create, DeleteSnapshot, Rename, Request, Rollback, Snapshot
-from lvmqcow.steps import LvCreate, LvRename
+from lvmqcow.steps import LvCreate, LvRename, QcowCreate
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import DISK, MIB, NEIGHBOUR, RAW, chain, contents, pve9, raw_volume, refused, run, storage
 
@@ -44,6 +45,20 @@ def test_a_volume_keeps_the_layout_of_its_snapshots_whatever_is_given_and_beside
     own = {snapshot_lv_name(DISK, each, Layout.SEED) for each in ("s1", "s2")}
     assert snapshots(host) == own | {snapshot_lv_name(NEIGHBOUR, each, Layout.PVE9) for each in ("s1", "s2")}
     assert storage(host).volume(NEIGHBOUR.text).info().snapshots == ("s1", "s2")
+
+
+def test_a_volume_with_snapshots_in_both_layouts_goes_on_in_that_of_proxmox_ve_which_reads_no_other() -> None:
+    host = pve9(chain(1))
+    host = run(host, LvRename(DISK.text, f"snap-s2-{DISK}"))
+    made = (*DISK.tags, *index_tags(4 * MIB, f"snap-s2-{DISK}"))
+    host = run(host, LvCreate(DISK.text, 8 * MIB, made), QcowCreate(DISK.text, 4 * MIB, f"snap-s2-{DISK}"))
+    volume = storage(host, Layout.SEED).volume(DISK.text)
+    volume.snapshot("s3")
+    assert volume.info().snapshots == ("s1", "s2", "s3")
+    assert snapshots(host) == {snapshot_lv_name(DISK, each, Layout.PVE9) for each in ("s1", "s3")} | {f"snap-s2-{DISK}"}
+    for snapshot in ("s2", "s1", "s3"):
+        volume.delete_snapshot(snapshot)
+    assert storage(host).check() == ()
 
 
 def test_a_name_of_proxmox_ves_without_the_volumes_tag_shows_no_layout() -> None:
