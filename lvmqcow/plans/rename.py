@@ -54,7 +54,6 @@ def plan_rename(vg: VolumeGroup, request: Rename) -> Plan:
     if vg.find(new) is not None:  # be it only its leftovers: they would become ours
         raise AlreadyExists("volume", new.text)
     check_fits(vg.name, new)
-    require_unclaimed(vg, new)
     for layer in volume.layers:
         if layer.snapshot:
             check_snapshot_name(layer.snapshot)
@@ -62,6 +61,7 @@ def plan_rename(vg: VolumeGroup, request: Rename) -> Plan:
         lv_name = renamed_lv_name(layer.lv.name, old, new)
         require_free_name(vg, "logical volume", lv_name, lv_name)
         require_one_reading(vg, "volume", new.text, new, lv_name)
+    require_unclaimed(vg, new)
     _require_sound(volume)
     lvs = tuple(layer.lv.name for layer in volume.layers)
     before: tuple[Step, ...] = (
