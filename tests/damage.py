@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from lvmqcow.checks import Severity
 from lvmqcow.intents import INTENT_PREFIX, Creating, Pulling, Pushing, Renaming, RollingBack
 from lvmqcow.model import index_tags
-from lvmqcow.names import VolumeName, snapshot_lv_name
+from lvmqcow.names import Layout, VolumeName, snapshot_lv_name
 from lvmqcow.steps import LvCreate, LvRemove, LvRename, LvTag, LvZero, QcowCreate, QcowRelink, Step
 from lvmqcow.testing.content import Write
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import DISK, MIB, NEIGHBOUR
 
-S1, S2 = (snapshot_lv_name(DISK, name) for name in ("s1", "s2"))
+S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
 SIZE = f"lvmqcow.size={4 * MIB}"
 NEW = f"new-{DISK}"
 

@@ -85,7 +85,7 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
             [f"lvremove --yes sim/{DISK}"],
         ),
         (
-            [LvCreate(f"new-{DISK}", MIB, (*DISK.tags, f"lvmqcow.parent={snapshot_lv_name(DISK, 's4')}"))],
+            [LvCreate(f"new-{DISK}", MIB, (*DISK.tags, f"lvmqcow.parent={snapshot_lv_name(DISK, 's4', Layout.SEED)}"))],
             "undo snapshot",
             [f"lvremove --yes sim/new-{DISK}"],
         ),

@@ -55,6 +55,8 @@ def require_unclaimed(vg: VolumeGroup, volume: VolumeName) -> None:
     for lv in vg.logical_volumes:
         if snapshot_of(lv.name, volume):
             raise InvalidName("volume", volume.text, f"{lv.name}, which is there, could be taken for its snapshot")
+
+
 def require_whole(vg: VolumeGroup) -> None:
     """Raises NotPossible where physical volumes are missing: lvm2 would even remove an LV of which half is away."""
     if vg.missing_physical_volumes:

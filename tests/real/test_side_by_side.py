@@ -15,7 +15,7 @@ from lvmqcow import loopvg
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.intents import RollingBack
 from lvmqcow.model import VolumeGroup
-from lvmqcow.names import Format, device_path, parse_volume_name, snapshot_lv_name
+from lvmqcow.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.requests import (
     Activate,
     Create,
@@ -133,7 +133,7 @@ def test_every_verb_on_one_leaves_the_other_as_it_was_and_its_disk_unopened(
 
 def test_recovery_of_one_leaves_the_same_cut_in_the_other(pair: tuple[Storage, Storage]) -> None:
     one, other = pair
-    intent = RollingBack(snapshot_lv_name(DISK, "s2")).tag
+    intent = RollingBack(snapshot_lv_name(DISK, "s2", Layout.SEED)).tag
     for storage in pair:
         storage._host.run(LvTag((DISK.text,), add=(intent,)))
     before = seen(other)

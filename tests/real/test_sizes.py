@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lvmqcow import loopvg
-from lvmqcow.names import device_path, snapshot_lv_name
+from lvmqcow.names import Layout, device_path, snapshot_lv_name
 from lvmqcow.qcow2 import IMAGE_OPTIONS
 from lvmqcow.sizing import whole_extents
 from lvmqcow.storage import Storage
@@ -27,7 +27,7 @@ GIB = 1024**3
 EXTENT = 4 * 1024**2
 CLUSTER = 128 * 1024
 SIZES = [25 * GIB, 26 * GIB, 100 * GIB, 1024 * GIB]
-LAYERS = {"base": (), "overlay": ("-b", snapshot_lv_name(DISK, "s1"), "-F", "qcow2")}
+LAYERS = {"base": (), "overlay": ("-b", snapshot_lv_name(DISK, "s1", Layout.SEED), "-F", "qcow2")}
 EVERY_SIZE = pytest.mark.parametrize("size_bytes", SIZES, ids=lambda size_bytes: f"{size_bytes // GIB}G")
 
 
