@@ -21,6 +21,8 @@ from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name
 from lvmqcow.plans import Plan
 from lvmqcow.requests import (
     Activate,
+    Convert,
+    Copy,
     Create,
     Deactivate,
     DeleteSnapshot,
@@ -38,6 +40,8 @@ from lvmqcow.storage import Events, LayerInfo, Storage, Volume, VolumeInfo
 
 __all__ = [
     "Activate",
+    "Convert",
+    "Copy",
     "Create",
     "Deactivate",
     "DeleteSnapshot",

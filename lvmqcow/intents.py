@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "INTENT_PREFIX",
+    "Converting",
     "Creating",
     "Intent",
     "Pulling",
@@ -111,13 +112,24 @@ class Resizing:
 
 
 @dataclass(frozen=True)
+class Converting:
+    """On the LV of a volume whose content is on its way into the volume ``new``, of the other format."""
+
+    new: str
+
+    @property
+    def tag(self) -> str:
+        return f"{INTENT_PREFIX}convert/{self.new}"
+
+
+@dataclass(frozen=True)
 class Unknown:
     """An intent that this version cannot read: the volume is left alone."""
 
     tag: str
 
 
-Intent = Creating | RollingBack | Pulling | Pushing | Removing | Renaming | Resizing | Unknown
+Intent = Creating | RollingBack | Pulling | Pushing | Removing | Renaming | Resizing | Converting | Unknown
 
 
 def parse_intent(tag: str) -> Intent | None:
@@ -139,5 +151,7 @@ def parse_intent(tag: str) -> Intent | None:
             return Renaming(old, new)
         case ["resize", old, new] if all(re.fullmatch("[1-9][0-9]{0,19}", size) for size in (old, new)):
             return Resizing(int(old), int(new))
+        case ["convert", new]:
+            return Converting(new)
         case _:
             return Unknown(tag)

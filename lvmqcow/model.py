@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
-from lvmqcow.intents import Intent, Renaming, parse_intent
+from lvmqcow.intents import Converting, Intent, Renaming, parse_intent
 from lvmqcow.names import (
     Format,
     Layout,
@@ -145,6 +145,12 @@ class Volume:
         return (*(layer.lv for layer in self.layers), *((self.new,) if self.new else ()), *self.doomed)
 
     @property
+    def converting(self) -> VolumeName | None:
+        """The volume that its content is on its way into, where it was begun to be converted."""
+        intents = (lv.intent for lv in self.logical_volumes)
+        return next((as_volume_name(intent.new) for intent in intents if isinstance(intent, Converting)), None)
+
+    @property
     def current(self) -> Layer:
         """The layer the guest writes to.
 
@@ -276,8 +282,9 @@ class VolumeGroup:
         raise VolumeNotFound(self.name, name.text)
 
     def find(self, name: VolumeName) -> Volume | None:
-        """The volume of that name, or the one that is on its way to it; None if there is neither."""
-        return next((volume for volume in self.volumes if name in (volume.name, volume.becoming)), None)
+        """The volume that is on its way to that name, or else the one that has it; None if there is neither."""
+        unfinished = (volume for volume in self.volumes if name in (volume.becoming, volume.converting))
+        return next(unfinished, None) or next((volume for volume in self.volumes if volume.name == name), None)
 
     @cached_property
     def _renamed(self) -> Mapping[VolumeName, VolumeName]:

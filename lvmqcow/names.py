@@ -39,6 +39,7 @@ __all__ = [
     "doomed_lv_name",
     "doomed_origin",
     "free_disk_number",
+    "in_other_format",
     "layout_of",
     "new_lv_name",
     "parse_volume_name",
@@ -138,6 +139,12 @@ def as_volume_name(text: str) -> VolumeName | None:
 def disk_name(vmid: int, number: int, format: Format) -> VolumeName:
     """The usual name of a machine's disk, ``vm-<vmid>-disk-<number>[.qcow2]``. Raises InvalidName."""
     return parse_volume_name(f"vm-{vmid}-disk-{number}{'.qcow2' if format is Format.QCOW2 else ''}")
+
+
+def in_other_format(volume: VolumeName) -> VolumeName:
+    """The name that differs in nothing but the format it says. Raises InvalidName."""
+    text = volume.text
+    return parse_volume_name(text.removesuffix(".qcow2") if volume.format is Format.QCOW2 else f"{text}.qcow2")
 
 
 def free_disk_number(vmid: int, texts: Iterable[str]) -> int:

@@ -19,6 +19,8 @@ resize              ``resize/OLD/NEW`` on V, V too small for it   undo: nothing 
 resize              ``resize/OLD/NEW`` on V, V large enough       finish: grow the image (raw: zero what is new) again
 rename              ``rename/O/N`` on some layers with O's tags   undo: nothing was renamed yet; drop the intents
 rename              ``rename/O/N`` on every layer with O's tags   finish: rename, rewrite and tag what has the intent
+convert             ``convert/N`` on O                            undo: remove N, which has ``create``; drop the intent
+convert             ``convert/N`` on ``del-O``                    finish: drop N's ``create``, remove ``del-O``
 remove              ``remove`` on all                             finish: remove them
 remove              ``remove`` on some                            undo: nothing was removed yet; drop the intents
 any                 a ``del-`` LV with our tags                   finish: remove it
@@ -32,10 +34,21 @@ replaced by is not there. Such an LV could be the only copy.
 from __future__ import annotations
 
 from lvmqcow.errors import Corrupt
-from lvmqcow.intents import Creating, Pulling, Pushing, Removing, Renaming, Resizing, RollingBack, Unknown
+from lvmqcow.intents import (
+    Converting,
+    Creating,
+    Pulling,
+    Pushing,
+    Removing,
+    Renaming,
+    Resizing,
+    RollingBack,
+    Unknown,
+)
 from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup
 from lvmqcow.names import Format, VolumeName, doomed_origin, renamed_lv_name
 from lvmqcow.plans.common import activated, deactivated, refreshed, require_whole
+from lvmqcow.plans.create import existing
 from lvmqcow.plans.delete import drop_pushed, pull, push, push_renames
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.rename import go_on
@@ -59,7 +72,8 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     if volume is None:
         return Plan("recover", vg.name, name, (), commit_point=0)
     operation, steps = _recover(vg, volume, measure)
-    return Plan(operation, vg.name, volume.name, steps, commit_point=0, beside=volume.becoming)
+    beside = volume.becoming or volume.converting
+    return Plan(operation, vg.name, volume.name, steps, commit_point=0, beside=beside)
 
 
 def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tuple[Step, ...]]:
@@ -75,6 +89,8 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tu
         return _removal(volume, given_up)
     if volume.becoming is not None:
         return _rename(volume, volume.becoming)
+    if volume.converting is not None:
+        return _conversion(vg, volume, volume.converting)
     if volume.new is not None:
         return _snapshot(volume, volume.new)
     for layer in volume.layers:
@@ -118,6 +134,22 @@ def _rename(volume: Volume, new: VolumeName) -> tuple[str, tuple[Step, ...]]:
     if renamed:
         raise Corrupt(volume.target, [f"a rename to {new} was begun on {name}, and not on all" for name in renamed])
     return "undo rename", (LvTag(names, drop=(Renaming(volume.name.text, new.text).tag,)),)
+
+
+def _conversion(vg: VolumeGroup, volume: Volume, new: VolumeName) -> tuple[str, tuple[Step, ...]]:
+    intent = Converting(new.text)
+    made = next((each for each in vg.volumes if each.name == new), None)
+    layer = made.layer(new.text) if made else None
+    half = layer if layer and isinstance(layer.lv.intent, Creating) else None
+    current = volume.layer(volume.name.text)
+    if current is not None and current.lv.intent == intent:
+        gone = _create(made, half)[1] if made and half else ()
+        return "undo convert", (*gone, LvTag((volume.name.text,), drop=(intent.tag,)))
+    old = tuple(lv.name for lv in volume.doomed if lv.intent == intent)
+    if layer is None:
+        text = f"it was converted to {new}, which is not there: all that is left is {', '.join(old)}"
+        raise Corrupt(volume.target, [text])
+    return "finish convert", (*((existing(new),) if half else ()), LvRemove(old))
 
 
 def _snapshot(volume: Volume, new: LogicalVolume) -> tuple[str, tuple[Step, ...]]:

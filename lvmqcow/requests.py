@@ -9,6 +9,8 @@ from lvmqcow.names import Format, VolumeName
 
 __all__ = [
     "Activate",
+    "Convert",
+    "Copy",
     "Create",
     "Deactivate",
     "DeleteSnapshot",
@@ -112,6 +114,23 @@ class Rename:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """A new volume with the content of another, or of its ``snapshot``; of the format that its name says."""
+
+    volume: VolumeName
+    snapshot: str | None
+    new: VolumeName
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Give a volume the other format, and the name that says so."""
+
+    volume: VolumeName
+    new: VolumeName
+
+
+@dataclass(frozen=True)
 class Activate:
     """Make a volume's devices, and those of its snapshots, there and up to date on this host alone."""
 
@@ -126,5 +145,17 @@ class Deactivate:
 
 
 Request = (
-    Create | Import | Snapshot | Rollback | DeleteSnapshot | Resize | Grow | Remove | Rename | Activate | Deactivate
+    Create
+    | Import
+    | Snapshot
+    | Rollback
+    | DeleteSnapshot
+    | Resize
+    | Grow
+    | Remove
+    | Rename
+    | Copy
+    | Convert
+    | Activate
+    | Deactivate
 )

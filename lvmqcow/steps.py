@@ -15,6 +15,7 @@ from lvmqcow.names import Format, device_path
 from lvmqcow.qcow2 import IMAGE_OPTIONS
 
 __all__ = [
+    "ImageCopy",
     "ImageStep",
     "ImageWrite",
     "LvActivate",
@@ -254,8 +255,30 @@ class ImageWrite:
         )
 
 
+@dataclass(frozen=True)
+class ImageCopy:
+    """Copy what a guest reads from an LV, backing images included, into an LV that reads as zeros."""
+
+    source_lv: str
+    source_format: Format
+    lv: str
+    format: Format
+
+    def argv(self, vg: str) -> Argv:
+        return ImageWrite(device_path(vg, self.source_lv), self.source_format, self.lv, self.format).argv(vg)
+
+
 LvmStep = LvCreate | LvRename | LvRemove | LvExtend | LvTag | LvActivate | LvDeactivate | LvRefresh
 ImageStep = (
-    LvZero | LvZeroRange | QcowCreate | QcowCommit | QcowRebase | QcowRelink | QcowRepairLeaks | QcowResize | ImageWrite
+    LvZero
+    | LvZeroRange
+    | QcowCreate
+    | QcowCommit
+    | QcowRebase
+    | QcowRelink
+    | QcowRepairLeaks
+    | QcowResize
+    | ImageWrite
+    | ImageCopy
 )
 Step = LvmStep | ImageStep

@@ -42,6 +42,7 @@ from lvmqcow.names import (
     device_path,
     disk_name,
     free_disk_number,
+    in_other_format,
     parse_volume_name,
 )
 from lvmqcow.plans import Plan, plan
@@ -51,6 +52,8 @@ from lvmqcow.qemu_img import Progress, QemuImg
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import (
     Activate,
+    Convert,
+    Copy,
     Create,
     Deactivate,
     DeleteSnapshot,
@@ -532,6 +535,27 @@ class Volume:
         self._storage.apply(Rename(self._name, name))
         return Volume(self._storage, name)
 
+    def copy(self, new: str, snapshot: str | None = None) -> Volume:
+        """Copy it, or what it held at a snapshot, into a new volume of the format that the new name says.
+
+        Raises:
+            InvalidName, SnapshotNotFound, AlreadyExists, NoSpace, InUse.
+        """
+        name = parse_volume_name(new)
+        self._storage.apply(Copy(self._name, snapshot, name))
+        return Volume(self._storage, name)
+
+    def convert(self, new: str | None = None) -> Volume:
+        """Give it the other format, and the name that says so; returns the volume of that name.
+
+        Raises:
+            NotPossible: it has snapshots.
+            InvalidName, FormatMismatch, AlreadyExists, NoSpace, InUse.
+        """
+        name = parse_volume_name(new) if new else in_other_format(self._name)
+        self._storage.apply(Convert(self._name, name))
+        return Volume(self._storage, name)
+
     def activate(self) -> Plan:
         """Make its devices, and those of its snapshots, there and up to date on this host alone."""
         return self._storage.apply(Activate(self._name))
@@ -567,7 +591,7 @@ def raise_together(errors: Sequence[LvmqcowError]) -> None:
 
 def _names(request: Request) -> tuple[VolumeName, ...]:
     """Every volume name that a request is about."""
-    return (request.volume, request.new) if isinstance(request, Rename) else (request.volume,)
+    return (request.volume, request.new) if isinstance(request, Rename | Copy | Convert) else (request.volume,)
 
 
 def _unread(request: Request, picture: VolumeGroup) -> tuple[str, ...]:

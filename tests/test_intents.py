@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lvmqcow.intents import (
     INTENT_PREFIX,
+    Converting,
     Creating,
     Intent,
     Pulling,
@@ -29,6 +30,7 @@ intents: st.SearchStrategy[Intent] = st.one_of(
     st.builds(Pulling, lv_names),
     st.builds(Pushing, lv_names, lv_names),
     st.builds(Renaming, lv_names, lv_names),
+    st.builds(Converting, lv_names),
 )
 
 
@@ -53,6 +55,8 @@ def test_different_intents_have_different_tags(one: Intent, other: Intent) -> No
     [
         "",
         "copy",
+        "convert",
+        "convert/a/b",
         "create/x",
         "rollback",
         "rollback/a/b",

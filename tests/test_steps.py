@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lvmqcow.names import Format
 from lvmqcow.steps import (
+    ImageCopy,
     ImageStep,
     ImageWrite,
     LvActivate,
@@ -63,6 +64,10 @@ STEPS: list[tuple[Step, str]] = [
     (
         ImageWrite("/srv/x.raw", Format.RAW, "a", Format.QCOW2),
         "qemu-img convert -p -n --target-is-zero -f raw -O qcow2 /srv/x.raw /dev/vg/a",
+    ),
+    (
+        ImageCopy("b", Format.QCOW2, "a", Format.RAW),
+        "qemu-img convert -p -n --target-is-zero -f qcow2 -O raw /dev/vg/b /dev/vg/a",
     ),
 ]
 QEMU_IMG = [argv for step, _ in STEPS if (argv := step.argv("vg"))[0] == "qemu-img"]

@@ -26,7 +26,19 @@ from lvmqcow.locks import NoLocks
 from lvmqcow.names import Format, VolumeName
 from lvmqcow.plans import Plan
 from lvmqcow.qemu_img import Progress
-from lvmqcow.requests import Deactivate, DeleteSnapshot, Merge, Remove, Rename, Request, Resize, Rollback, Snapshot
+from lvmqcow.requests import (
+    Convert,
+    Copy,
+    Deactivate,
+    DeleteSnapshot,
+    Merge,
+    Remove,
+    Rename,
+    Request,
+    Resize,
+    Rollback,
+    Snapshot,
+)
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, Step
 from lvmqcow.storage import Events, Storage
 from lvmqcow.testing.content import Content, Write
@@ -83,8 +95,10 @@ class Recorded:
             raise Locked(f"{vg}/{volume}", "this test", 0)
         self.asked.append((vg, volume))
         self.held.add(volume)
-        yield
-        self.held.remove(volume)
+        try:
+            yield
+        finally:
+            self.held.remove(volume)
 
 
 def cut_snapshot(host: SimHost) -> SimHost:
@@ -316,7 +330,8 @@ def test_auto_on_an_inactive_volume_follows_the_seeds_rule() -> None:
 UNREAD = {
     name: request
     for name, (start, request) in OPERATIONS.items()
-    if name.endswith(", inactive") and isinstance(request, Snapshot | Rollback | DeleteSnapshot | Resize | Rename)
+    if name.endswith(", inactive")
+    and isinstance(request, Snapshot | Rollback | DeleteSnapshot | Resize | Rename | Copy)
     if request.volume == DISK and "grown" not in name and len(contents(start())) == 3
 }
 
@@ -412,6 +427,31 @@ def test_a_rename_holds_the_locks_of_both_names() -> None:
     for name in (DISK, ELSEWHERE):
         with locks.hold("sim", name.text), pytest.raises(Locked):
             Storage(chain(1), locks).apply(Rename(DISK, ELSEWHERE))
+
+
+@pytest.mark.parametrize("request_", [Copy(DISK, "s1", ELSEWHERE), Convert(RAW, ELSEWHERE)])
+def test_a_copy_and_a_conversion_hold_the_locks_of_both_names(request_: Copy | Convert) -> None:
+    locks, host = Recorded(), chain(1, raw_volume())
+    Storage(host, locks).apply(request_)
+    assert locks.asked == [("sim", request_.volume.text), ("sim", request_.new.text)]
+    for name in (request_.volume, request_.new):
+        with locks.hold("sim", name.text), pytest.raises(Locked):
+            Storage(chain(1, raw_volume()), locks).apply(request_)
+
+
+@pytest.mark.parametrize("by", [RAW, ELSEWHERE])
+@pytest.mark.parametrize("done", [1, 4, 7])
+def test_recovering_a_conversion_holds_the_locks_of_both_names_by_whichever_it_was_asked(
+    by: VolumeName, done: int
+) -> None:
+    request = Convert(RAW, ELSEWHERE)
+    cut, locks = run(raw_volume(), *planned(raw_volume(), request).steps[:done]), Recorded()
+    other = ELSEWHERE if by == RAW else RAW
+    with locks.hold("sim", other.text), pytest.raises(Locked):
+        Storage(cut, locks).recover(by.text)
+    Storage(cut, locks).recover(by.text)
+    assert {volume for _, volume in locks.asked} == {RAW.text, ELSEWHERE.text}
+    assert intents(cut) == []
 
 
 @pytest.mark.parametrize("by", [DISK, ELSEWHERE])

@@ -17,6 +17,7 @@ __all__ = [
     "add_options",
     "add_plan_options",
     "add_storage_options",
+    "layer_target",
     "open_storage",
     "perform",
     "target",
@@ -69,6 +70,14 @@ def target(text: str) -> tuple[str, VolumeName]:
     if volume is None:
         raise InvalidName("volume", text, "write it as VG/VOLUME")
     return vg, volume
+
+
+def layer_target(text: str) -> tuple[str, VolumeName, str | None]:
+    """Read ``VG/VOLUME`` or ``VG/VOLUME@SNAPSHOT``. Raises InvalidName."""
+    named, at, snapshot = text.partition("@")
+    if at and not snapshot:
+        raise InvalidName("snapshot", snapshot, "write it as VG/VOLUME@SNAPSHOT, or VG/VOLUME for what it holds now")
+    return (*target(named), snapshot or None)
 
 
 def vg_or_target(text: str) -> tuple[str, VolumeName | None]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from lvmqcow.model import VolumeGroup
 from lvmqcow.plans.activation import plan_activate, plan_deactivate
 from lvmqcow.plans.common import require_whole
+from lvmqcow.plans.convert import plan_convert
+from lvmqcow.plans.copy import plan_copy
 from lvmqcow.plans.create import plan_create, plan_import
 from lvmqcow.plans.delete import plan_delete
 from lvmqcow.plans.plan import Measure, Plan
@@ -19,6 +21,8 @@ from lvmqcow.plans.rollback import plan_rollback
 from lvmqcow.plans.snapshot import plan_snapshot
 from lvmqcow.requests import (
     Activate,
+    Convert,
+    Copy,
     Create,
     Deactivate,
     DeleteSnapshot,
@@ -61,6 +65,10 @@ def plan(vg: VolumeGroup, request: Request, measure: Measure) -> Plan:
             return plan_remove(vg, request)
         case Rename():
             return plan_rename(vg, request)
+        case Copy():
+            return plan_copy(vg, request, measure)
+        case Convert():
+            return plan_convert(vg, request, measure)
         case Activate():
             return plan_activate(vg, request)
         case Deactivate():

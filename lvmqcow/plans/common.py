@@ -23,6 +23,7 @@ __all__ = [
     "require_space",
     "require_unclaimed",
     "require_whole",
+    "sound_below",
     "sound_chain",
 ]
 
@@ -68,7 +69,9 @@ def require_qcow2(volume: Volume, operation: str) -> None:
     """Raises NotPossible for a raw volume."""
     if volume.name.format is not Format.QCOW2:
         raise NotPossible(
-            volume.target, f"a raw volume has no {operation}", "only volumes named *.qcow2 have snapshots"
+            volume.target,
+            f"a raw volume has no {operation}",
+            f"`lvmqcow convert {volume.target}` makes it qcow2, which has",
         )
 
 
@@ -89,6 +92,21 @@ def sound_chain(volume: Volume) -> tuple[Layer, ...]:
     if wrong:
         raise Corrupt(volume.target, wrong)
     return chain
+
+
+def sound_below(volume: Volume, layer: Layer) -> tuple[Layer, ...]:
+    """A layer and those it reads through, once it is certain that tags and headers tell the same of them.
+
+    Raises:
+        Corrupt, NotPossible: as `sound_chain`, which holds too.
+    """
+    chain, below = sound_chain(volume), volume.below(layer)
+    wrong = [text for other in below if other not in chain for text in contradictions(volume, other)]
+    if below[-1].parent is not None:
+        wrong.append(f"{below[-1].lv.name} reads through {below[-1].parent}, which is not there")
+    if wrong:
+        raise Corrupt(volume.target, wrong)
+    return below
 
 
 def grown(vg: VolumeGroup, layer: Layer, size_bytes: int) -> tuple[LvExtend, ...]:

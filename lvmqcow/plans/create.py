@@ -1,7 +1,7 @@
-"""Create a volume, empty or with the content of an image file.
+"""Create a volume, empty or with content: of an image file, or of another volume (`lvmqcow.plans.copy`).
 
 1. an LV with the intent ``create``
-2. format it (qcow2) or zero it (raw); for an import, copy the file into it
+2. format it (qcow2) or zero it (raw); where there is content, copy it into that
 3. drop the intent: now the volume exists
 
 A cut before 3 leaves an LV that says it holds nothing yet: recovery removes it.
@@ -19,24 +19,31 @@ from lvmqcow.requests import Create, Import
 from lvmqcow.sizing import whole_extents
 from lvmqcow.steps import ImageWrite, LvCreate, LvTag, LvZero, QcowCreate, Step
 
-__all__ = ["plan_create", "plan_import"]
+__all__ = ["existing", "filled", "plan_create", "plan_import"]
 
 
 def plan_create(vg: VolumeGroup, request: Create, measure: Measure) -> Plan:
     """Raises AlreadyExists, NoSpace or InvalidName (too long for this volume group)."""
-    return _plan("create", vg, request.volume, request.size_bytes, measure, fill=())
+    steps = (*filled(vg, request.volume, request.size_bytes, measure, ()), existing(request.volume))
+    return Plan("create", vg.name, request.volume, steps, commit_point=len(steps))
 
 
 def plan_import(vg: VolumeGroup, request: Import, measure: Measure) -> Plan:
     """As `plan_create`; the file itself was inspected before the request was made."""
     name = request.volume
     fill = ImageWrite(request.source, request.source_format, name.text, name.format)
-    return _plan("import", vg, name, request.size_bytes, measure, fill=(fill,))
+    steps = (*filled(vg, name, request.size_bytes, measure, (fill,)), existing(name))
+    return Plan("import", vg.name, name, steps, commit_point=len(steps))
 
 
-def _plan(
-    operation: str, vg: VolumeGroup, name: VolumeName, size_bytes: int, measure: Measure, fill: tuple[Step, ...]
-) -> Plan:
+def filled(
+    vg: VolumeGroup, name: VolumeName, size_bytes: int, measure: Measure, fill: tuple[Step, ...]
+) -> tuple[Step, ...]:
+    """Steps 1 and 2: ``fill`` finds an LV of that name that reads as zeros.
+
+    Raises:
+        AlreadyExists, NoSpace, InvalidName.
+    """
     check_fits(vg.name, name)
     if name in {volume.name for volume in vg.volumes}:  # be it only its snapshots: they would become ours
         raise AlreadyExists("volume", name.text)
@@ -46,11 +53,13 @@ def _plan(
     lv_size_bytes = whole_extents(measure(size_bytes) if qcow2 else size_bytes, vg.extent_size_bytes)
     require_space(vg, lv_size_bytes)
     index = index_tags(size_bytes, None) if qcow2 else ()
-    intent = Creating().tag
-    steps: tuple[Step, ...] = (
-        LvCreate(name.text, lv_size_bytes, (*name.tags, *index, intent)),
+    return (
+        LvCreate(name.text, lv_size_bytes, (*name.tags, *index, Creating().tag)),
         QcowCreate(name.text, size_bytes) if qcow2 else LvZero(name.text),
         *fill,
-        LvTag((name.text,), drop=(intent,)),
     )
-    return Plan(operation, vg.name, name, steps, commit_point=len(steps))
+
+
+def existing(name: VolumeName) -> LvTag:
+    """Step 3."""
+    return LvTag((name.text,), drop=(Creating().tag,))

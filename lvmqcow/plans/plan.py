@@ -29,7 +29,7 @@ class Plan:
 
     ``commit_point`` is the number of steps after which the operation has happened: a cut with fewer steps done is
     undone by recovery, a cut with as many or more is finished by it. ``beside`` is the volume's other name, where it
-    is being renamed.
+    is being renamed or converted. ``still`` are the LVs that are read and must not change meanwhile.
     """
 
     operation: str
@@ -38,6 +38,7 @@ class Plan:
     steps: tuple[Step, ...]
     commit_point: int
     beside: VolumeName | None = None
+    still: frozenset[str] = frozenset()
 
     @property
     def target(self) -> str:
@@ -55,8 +56,8 @@ class Plan:
 
     @property
     def disturbed(self) -> frozenset[str]:
-        """The LVs that nobody may use meanwhile: their bytes change, or whose they are."""
-        return frozenset(lv for step in self.steps for lv in _disturbed(step))
+        """The LVs that nobody may use meanwhile: their bytes change or must not change, or whose they are changes."""
+        return self.still.union(lv for step in self.steps for lv in _disturbed(step))
 
     def outcome(self, done: int) -> str:
         """What recovery makes of a cut after ``done`` steps, as a word: ``undoes`` or ``finishes``."""

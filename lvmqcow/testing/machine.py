@@ -163,6 +163,34 @@ class StorageMachine(RuleBasedStateMachine):
             event(f"rename with {len(disk.snapshots)} snapshots")
 
     @precondition(lambda self: self.disks)
+    @rule(data=st.data(), new=volume_names)
+    def copy(self, data: st.DataObject, new: str) -> None:
+        name, disk = self._pick(data)
+        snapshot = data.draw(st.sampled_from([None, *disk.snapshots]), label="snapshot")
+        volume = self.world.storage.volume(name)
+        if new in self.disks:
+            with pytest.raises(AlreadyExists):
+                volume.copy(new, snapshot)
+            return
+        volume.copy(new, snapshot)
+        self._copied(new, disk.snapshots[snapshot] if snapshot else disk.current, disk.active)
+        event(f"copy of {'a snapshot' if snapshot else 'a volume'}, {disk.image_format}, as {new.rpartition('.')[2]}")
+
+    @precondition(lambda self: self.disks)
+    @rule(data=st.data(), new=volume_names)
+    def convert(self, data: st.DataObject, new: str) -> None:
+        name, disk = self._pick(data)
+        refusal = self._refusal_of_conversion(disk, new)
+        if refusal:
+            with pytest.raises(refusal):
+                self.world.storage.volume(name).convert(new)
+            return
+        self.world.storage.volume(name).convert(new)
+        del self.disks[name]
+        self._copied(new, disk.current, disk.active)
+        event(f"convert from {disk.image_format}")
+
+    @precondition(lambda self: self.disks)
     @rule(data=st.data())
     def activate(self, data: st.DataObject) -> None:
         name, disk = self._pick(data)
@@ -214,6 +242,11 @@ class StorageMachine(RuleBasedStateMachine):
         image_format = parse_volume_name(name).format
         self.disks[name] = _Disk(image_format, Content(self._size(image_format, size_bytes)))
 
+    def _copied(self, name: str, content: Content, active: bool) -> None:
+        image_format = parse_volume_name(name).format
+        holds = replace(content, size_bytes=self._size(image_format, content.size_bytes))
+        self.disks[name] = _Disk(image_format, holds, active=active)
+
     def _size(self, image_format: Format, size_bytes: int) -> int:
         """What a guest sees of a volume that was asked to be so large."""
         if image_format is Format.QCOW2:
@@ -238,6 +271,13 @@ class StorageMachine(RuleBasedStateMachine):
         if disk.image_format is Format.RAW:
             return NotPossible
         return AlreadyExists if snapshot in disk.snapshots else None
+
+    def _refusal_of_conversion(self, disk: _Disk, new: str) -> type[LvmqcowError] | None:
+        if parse_volume_name(new).format is disk.image_format:
+            return FormatMismatch
+        if disk.snapshots:
+            return NotPossible
+        return AlreadyExists if new in self.disks else None
 
 
 def _lvs(name: str, disk: _Disk, layout: Layout) -> dict[str, Content]:

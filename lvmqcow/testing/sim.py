@@ -18,6 +18,7 @@ from lvmqcow.qcow2 import Header
 from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress
 from lvmqcow.sizing import extents, whole_extents
 from lvmqcow.steps import (
+    ImageCopy,
     ImageStep,
     ImageWrite,
     LvActivate,
@@ -264,11 +265,21 @@ class SimHost:
                     raise CommandFailed(argv, 1, "Use the --shrink option to perform a shrink operation.")
                 self._put(step.lv, replace(qcow, virtual_size_bytes=step.virtual_size_bytes))
             case ImageWrite():
-                image = self._open(step.lv, argv).image
-                source = self._files[step.source]
-                if isinstance(image, _Qcow) != (step.format is Format.QCOW2):
-                    raise CommandFailed(argv, 1, f"{step.lv} is not {step.format}")
-                self._put(step.lv, replace(image, blocks={**image.blocks, **source.blocks}))
+                self._fill(step, self._files[step.source], argv)
+            case ImageCopy():
+                if isinstance(self._open(step.source_lv, argv).image, _Qcow) != (step.source_format is Format.QCOW2):
+                    raise CommandFailed(argv, 1, f"{step.source_lv} is not {step.source_format}")
+                self._fill(step, self.read(step.source_lv), argv)
+
+    def _fill(self, step: ImageWrite | ImageCopy, source: Content, argv: tuple[str, ...]) -> None:
+        """Zeros are not written: the target is believed to read as zeros."""
+        lv = self._open(step.lv, argv)
+        if isinstance(lv.image, _Qcow) != (step.format is Format.QCOW2):
+            raise CommandFailed(argv, 1, f"{step.lv} is not {step.format}")
+        if source.size_bytes > (lv.image.virtual_size_bytes if isinstance(lv.image, _Qcow) else lv.device_bytes):
+            raise CommandFailed(argv, 1, "output file is smaller than input file")
+        data = {block: byte for block, byte in source.blocks.items() if byte}
+        self._put(step.lv, replace(lv.image, blocks={**lv.image.blocks, **data}))
 
     def _zero_range(self, step: LvZeroRange, argv: tuple[str, ...]) -> None:
         lv = self._open(step.lv, argv)

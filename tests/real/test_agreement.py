@@ -14,6 +14,8 @@ from lvmqcow.model import LogicalVolume, VolumeGroup
 from lvmqcow.names import Format, parse_volume_name
 from lvmqcow.requests import (
     Activate,
+    Convert,
+    Copy,
     Create,
     Deactivate,
     DeleteSnapshot,
@@ -45,6 +47,8 @@ requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(Grow, names, volume_sizes),
     st.builds(Remove, names),
     st.builds(Rename, names, names),
+    st.builds(Copy, names, st.none() | snapshot_names, names),
+    st.builds(Convert, names, names),
     st.builds(Activate, names),
     st.builds(Deactivate, names),
 )

@@ -187,6 +187,12 @@ def test_path_is_the_device_of_the_volume_or_of_a_snapshot(with_snapshots: Cli) 
         (("check", "{vg}/vm-101-disk-0.qcow2"), 10),
         (("list", "no-such-vg"), 10),
         (("loopvg", "destroy", "no-such-vg"), 10),
+        (("copy", "{vg}/vm-100-disk-0.qcow2", "vm-100-disk-0.qcow2"), 15),
+        (("copy", "{vg}/vm-100-disk-0.qcow2@s3", "vm-200-disk-0"), 10),
+        (("copy", "{vg}/vm-101-disk-0.qcow2", "vm-200-disk-0"), 10),
+        (("convert", "{vg}/vm-100-disk-0.qcow2"), 13),
+        (("convert", "{vg}/vm-101-disk-0"), 10),
+        (("convert", "{vg}/vm-100-disk-0.qcow2", "vm-100-disk-1.qcow2"), 2),
     ],
 )
 def test_a_refusal_has_its_status_and_touches_nothing(with_snapshots: Cli, argv: Sequence[str], status: int) -> None:
@@ -210,6 +216,8 @@ def test_a_refusal_has_its_status_and_touches_nothing(with_snapshots: Cli, argv:
         ("rename", "{vg}/vm-100-disk-0.qcow2", "vm-200-disk-0.qcow2"),
         ("activate", "{vg}/vm-100-disk-0.qcow2"),
         ("deactivate", "{vg}/vm-100-disk-0.qcow2"),
+        ("copy", "{vg}/vm-100-disk-0.qcow2", "vm-200-disk-0"),
+        ("copy", "{vg}/vm-100-disk-0.qcow2@s1", "vm-200-disk-0.qcow2"),
         ("recover", "{vg}"),
     ],
 )
@@ -254,6 +262,22 @@ def test_import_takes_the_very_bytes(cli: Cli, tmp_path: Path) -> None:
         image_format = "qcow2" if name.endswith(".qcow2") else "raw"
         compare = ("qemu-img", "compare", "-f", "raw", "-F", image_format, str(source), f"/dev/{cli.vg}/{name}")
         subprocess.run(compare, check=True, capture_output=True)
+
+
+def test_a_raw_volume_that_cannot_be_snapshotted_says_how_it_can_and_then_it_can(cli: Cli) -> None:
+    cli("create", "{vg}/vm-100-disk-0", "--size", "8M")
+    refused = cli("snapshot", "{vg}/vm-100-disk-0", "s1", expect=13).stderr
+    assert f"`lvmqcow convert {cli.vg}/vm-100-disk-0`" in refused
+    cli("convert", "{vg}/vm-100-disk-0")
+    cli("snapshot", "{vg}/vm-100-disk-0.qcow2", "s1")
+    refused = cli("convert", "{vg}/vm-100-disk-0.qcow2", expect=13).stderr
+    assert f"`lvmqcow copy {cli.vg}/vm-100-disk-0.qcow2 vm-100-disk-0`" in refused
+    cli("copy", "{vg}/vm-100-disk-0.qcow2", "vm-100-disk-0")
+    assert {lv.name for lv in cli.picture().logical_volumes} == {
+        "vm-100-disk-0",
+        "vm-100-disk-0.qcow2",
+        "snap-s1-vm-100-disk-0.qcow2",
+    }
 
 
 def test_a_raw_volume_reads_zeros_whatever_was_there(cli: Cli) -> None:

@@ -12,6 +12,8 @@ from itertools import combinations
 
 from lvmqcow.plans import Plan
 from lvmqcow.steps import (
+    ImageCopy,
+    ImageWrite,
     LvActivate,
     LvDeactivate,
     LvExtend,
@@ -76,6 +78,8 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
             yield run(host, replace(step, length_bytes=blocks // 2 * BLOCK_BYTES))
         case QcowResize():
             yield _leaked(host, step.lv)  # the new size is one sector; before it, a larger table may be allocated
+        case ImageWrite() | ImageCopy():
+            yield _half_filled(host, step)
         case QcowCommit():
             backing = host.headers([step.lv])[step.lv].backing
             assert backing is not None
@@ -93,6 +97,15 @@ def _half_written(host: SimHost, to: str, content_of: str) -> SimHost:
     blocks = host.read(content_of).blocks
     some = sorted(blocks)[: (len(blocks) + 1) // 2]
     twin.guest_write(to, runs({block: blocks[block] for block in some}))
+    return twin
+
+
+def _half_filled(host: SimHost, step: ImageWrite | ImageCopy) -> SimHost:
+    """Half of what was to be copied into a new image is there."""
+    twin = run(host, step)
+    image = twin._lvs[step.lv].image
+    some = sorted(image.blocks)[: (len(image.blocks) + 1) // 2]
+    twin._put(step.lv, replace(image, blocks={block: image.blocks[block] for block in some}))
     return twin
 
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 from functools import partial
 
 from lvmqcow.model import LogicalVolume
-from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name, snapshot_lv_name
+from lvmqcow.names import Format, Layout, VolumeName, in_other_format, parse_volume_name, snapshot_lv_name
 from lvmqcow.requests import (
     Activate,
+    Convert,
+    Copy,
     Create,
     Deactivate,
     DeleteSnapshot,
@@ -85,6 +87,23 @@ _IN_TIGHT_LVS = {
     "resize to the size it has": (1, Resize(DISK, 4 * MIB)),
 }
 
+_COPIES: dict[str, tuple[int, Request]] = {
+    f"copy {'s1 of' if snapshot else 'current over'} {depth} to {new.format}": (depth, Copy(DISK, snapshot, new))
+    for depth in range(3)
+    for snapshot in (None, "s1")
+    for new in (ELSEWHERE, RAW_ELSEWHERE)
+    if depth or not snapshot
+}
+_CONVERSIONS: dict[str, tuple[int, Request]] = {
+    "convert to raw": (0, Convert(DISK, in_other_format(DISK))),
+    "convert to raw under another name": (0, Convert(DISK, RAW_ELSEWHERE)),
+}
+_ON_RAW: dict[str, Request] = {
+    **{f"copy raw to {new.format}": Copy(RAW, None, new) for new in (ELSEWHERE, RAW_ELSEWHERE)},
+    "convert to qcow2": Convert(RAW, in_other_format(RAW)),
+    "convert to qcow2 under another name": Convert(RAW, ELSEWHERE),
+}
+
 _Table = Mapping[str, tuple[Callable[[], SimHost], Request]]
 
 
@@ -105,6 +124,14 @@ def _met(start: Callable[[int], SimHost], depth: int, meet: Callable[[SimHost], 
     return meet(chain(1, start(depth), NEIGHBOUR))
 
 
+def _met_raw(meet: Callable[[SimHost], SimHost]) -> SimHost:
+    return meet(raw_volume(chain(1, None, NEIGHBOUR)))
+
+
+def _as_it_is(host: SimHost) -> SimHost:
+    return host
+
+
 OPERATIONS: _Table = {
     **{name: (lambda: chain(1, None, NEIGHBOUR), request) for name, request in _NEW.items()},
     "resize raw": (lambda: raw_volume(chain(1, None, NEIGHBOUR)), Resize(RAW, 80 * MIB)),
@@ -121,6 +148,13 @@ OPERATIONS: _Table = {
     "deactivate": (lambda: chain(2, chain(1, None, NEIGHBOUR)), Deactivate(DISK)),
     "deactivate, half active": (lambda: half_active(chain(2, chain(1, None, NEIGHBOUR))), Deactivate(DISK)),
     "deactivate raw": (lambda: raw_volume(chain(1, None, NEIGHBOUR)), Deactivate(RAW)),
+    **{
+        f"{name}, {'active' if meet is _as_it_is else 'inactive'}": (partial(_met_raw, meet), request)
+        for name, request in _ON_RAW.items()
+        for meet in (_as_it_is, inactive)
+    },
+    **_on(_COPIES, chain, ""),
+    **_on(_CONVERSIONS, chain, ""),
     **_on(_ON_A_CHAIN, chain, ""),
     **_on(_ON_A_GROWN_ONE, grown, ", grown"),
     **_on(_IN_TIGHT_LVS, lambda depth: tight(), ", in tight LVs"),
@@ -145,15 +179,22 @@ def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> C
             return {**before, None: replace(before[None], size_bytes=request.size_bytes)}
         case Grow():
             return {**before, None: replace(before[None], size_bytes=before[None].size_bytes + request.more_bytes)}
-        case Rename() | Activate() | Deactivate():
+        case Copy():
+            return {None: before[request.snapshot]}
+        case Rename() | Convert() | Activate() | Deactivate():
             return before
         case Remove():
             return {}
 
 
+def changed(request: Request) -> VolumeName:
+    """The volume that an operation makes or changes, as it is called before."""
+    return request.new if isinstance(request, Copy) else request.volume
+
+
 def called(request: Request) -> VolumeName:
-    """What the volume is called after an operation."""
-    return request.new if isinstance(request, Rename) else request.volume
+    """What that volume is called after an operation."""
+    return request.new if isinstance(request, Rename | Copy | Convert) else request.volume
 
 
 def expected_active(request: Request, lv: LogicalVolume) -> bool:

@@ -12,7 +12,7 @@ from lvmqcow.names import VolumeName
 from lvmqcow.requests import Activate, Deactivate
 from lvmqcow.testing.sim import SimHost
 from tests.sim.cuts import cuts
-from tests.sim.operations import OPERATIONS, Contents, called, expected, expected_active, lv_names
+from tests.sim.operations import OPERATIONS, Contents, called, changed, expected, expected_active, lv_names
 from tests.volumes import NEIGHBOUR, active, contents, inactive, intents, planned, run, storage
 
 FLAWS = {Severity.FLAWED, Severity.UNSEEN}
@@ -39,14 +39,19 @@ def sizes_and_tags(picture: VolumeGroup, *, index: bool) -> Mapping[str, tuple[i
     }
 
 
+def others(host: SimHost, *names: VolumeName) -> Mapping[VolumeName, Contents]:
+    """What every other volume holds."""
+    return {each.name: contents(host, each.name) for each in host.observe().volumes if each.name not in names}
+
+
 def require_whole(
     host: SimHost, name: VolumeName, wanted: Contents, where: str, flaws: Collection[Severity] = ()
 ) -> None:
     """A volume holds what it should, and nothing is unfinished, wrong (but for ``flaws``) or left over."""
     assert contents(host, name) == wanted, where
-    volumes = ((name, wanted), (NEIGHBOUR, contents(host, NEIGHBOUR)))
+    there = {name: wanted, **others(host, name)}
     layout = host.observe().layout
-    assert host.observe().lv_names == {lv for each, held in volumes for lv in lv_names(each, held, layout)}, where
+    assert host.observe().lv_names == {lv for each, holds in there.items() for lv in lv_names(each, holds, layout)}, where
     assert intents(host) == [], where
     for lv in host.observe().logical_volumes:
         indexed = [tag.partition("=")[0] for tag in lv.index_tags]
@@ -59,10 +64,10 @@ def require_whole(
 def test_an_operation_does_what_it_says_and_leaves_activation_as_it_was(operation: str) -> None:
     start, request = OPERATIONS[operation]
     host = start()
-    before, beside = contents(host, request.volume), contents(host, NEIGHBOUR)
+    before, beside = contents(host, request.volume), others(host, changed(request))
     after = run(host, *planned(host, request).steps)
     require_whole(after, called(request), expected(request, before), operation)
-    assert contents(after, NEIGHBOUR) == beside
+    assert others(after, called(request)) == beside
     was = {lv.uuid: lv for lv in host.observe().logical_volumes}
     for lv in after.observe().logical_volumes:
         if lv.uuid in was:
@@ -77,19 +82,20 @@ def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after
 ) -> None:
     start, request = OPERATIONS[operation]
     host = start()
-    name, plan = request.volume, planned(host, request)
-    before, beside = contents(host, name), contents(host, NEIGHBOUR)
+    name, plan = changed(request), planned(host, request)
+    before, read, beside = contents(host, name), contents(host, request.volume), others(host, name)
+    assert beside[NEIGHBOUR]
     finished = sizes_and_tags(run(host, *plan.steps).observe(), index=True)
     positions = 0
     for cut in cuts(host, plan):
         undone = cut.done < plan.commit_point
-        wanted = before if undone else expected(request, before)
+        wanted = before if undone else expected(request, read)
         for met in (cut.host, inactive(cut.host)):  # the process died, or the machine
             for again in cuts(met, storage(met).plan_recovery(name.text)):
                 where = f"{cut}; {again}"
                 whole = recovered(again.host, called(request) if positions % 2 else name)  # either name will do
                 require_whole(whole, name if undone else called(request), wanted, where, FLAWS if undone else ())
-                assert contents(whole, NEIGHBOUR) == beside, where
+                assert others(whole, name if undone else called(request)) == beside, where
                 if undone:
                     assert sizes_and_tags(whole.observe(), index=False) == sizes_and_tags(
                         host.observe(), index=False
@@ -107,7 +113,7 @@ def test_a_cut_is_reported_as_unfinished_and_not_as_damage(operation: str) -> No
     host = start()
     for cut in cuts(host, planned(host, request)):
         found = severities(cut.host) - FLAWS
-        unfinished = bool(storage(cut.host).plan_recovery(request.volume.text).steps)
+        unfinished = bool(storage(cut.host).plan_recovery(changed(request).text).steps)
         assert found == ({Severity.UNFINISHED} if unfinished else set()), f"{cut}: {storage(cut.host).check()}"
 
 

@@ -13,6 +13,7 @@ from lvmqcow.errors import LvmqcowError
 from lvmqcow.names import Layout
 from lvmqcow.qemu_img import Progress
 from lvmqcow.steps import (
+    ImageCopy,
     LvActivate,
     LvDeactivate,
     LvRemove,
@@ -29,7 +30,7 @@ from lvmqcow.steps import (
 )
 from lvmqcow.testing.content import Blocks, Write
 from lvmqcow.testing.machine import machine
-from lvmqcow.testing.sim import SimHost
+from lvmqcow.testing.sim import SimHost, _Qcow
 from lvmqcow.testing.worlds import SimWorld
 
 Run = Callable[[Step], None]
@@ -164,7 +165,26 @@ def a_relink_that_changes_nothing(host: SimHost, step: Step, run: Run) -> None:
         run(step)
 
 
+def a_copy_without_what_lies_below(host: SimHost, step: Step, run: Run) -> None:
+    if isinstance(step, ImageCopy) and isinstance(source := host._lvs[step.source_lv].image, _Qcow):
+        host._put(step.source_lv, replace(source, backing=None))
+        run(step)
+        host._put(step.source_lv, source)
+    else:
+        run(step)
+
+
+def a_copy_that_forgets_a_block(host: SimHost, step: Step, run: Run) -> None:
+    run(step)
+    if isinstance(step, ImageCopy):
+        copy = host._lvs[step.lv].image
+        last = max(copy.blocks, default=None)
+        host._put(step.lv, replace(copy, blocks={block: byte for block, byte in copy.blocks.items() if block != last}))
+
+
 DEFECTS: list[Defect] = [
+    a_copy_without_what_lies_below,
+    a_copy_that_forgets_a_block,
     an_activation_that_leaves_one_out,
     a_volume_left_active,
     a_relink_that_changes_nothing,

@@ -1,0 +1,151 @@
+"""Copies on real volume groups: what a guest read there, as sparse as it was, whoever uses the source's snapshots."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.errors import CommandFailed, InUse
+from lvmqcow.names import Format, device_path, parse_volume_name
+from lvmqcow.requests import Copy
+from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
+from lvmqcow.testing.worlds import RealWorld
+from tests.volumes import DISK, MIB, RAW
+
+pytestmark = pytest.mark.real
+
+NEW, RAW_NEW = parse_volume_name("vm-200-x.qcow2"), parse_volume_name("vm-200-x")
+SIZE_BYTES = 64 * MIB
+AT_S1 = Content(SIZE_BYTES).written([Write(0, 3, 7), Write(9000, 40, 8)])
+NOW = AT_S1.written([Write(1, 1, 0), Write(16000, 2, 9)])
+
+
+@pytest.fixture
+def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+    """A disk with a snapshot s1, on extents that somebody else filled."""
+    made = real_world()
+    made.storage.create("vm-1-earlier", 512 * MIB)
+    with Path(device_path(made.host.vg, "vm-1-earlier")).open("wb", buffering=0) as device:
+        for _ in range(512):
+            device.write(b"\xaa" * MIB)
+    made.storage.volume("vm-1-earlier").remove()
+    volume = made.storage.create(DISK.text, SIZE_BYTES)
+    made.write(DISK.text, Format.QCOW2, [Write(0, 3, 7), Write(9000, 40, 8)])
+    volume.snapshot("s1")
+    made.write(DISK.text, Format.QCOW2, [Write(1, 1, 0), Write(16000, 2, 9)])
+    yield made
+    made.close()
+
+
+@contextmanager
+def guest(world: RealWorld) -> Iterator[None]:
+    """A QEMU process has the disk open for writing, as a running guest has."""
+    argv = ("qemu-io", "-f", "qcow2", device_path(world.host.vg, DISK.text))
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        running.stdin.write("length\n")
+        running.stdin.flush()
+        assert "64 MiB" in running.stdout.readline()
+        yield
+        running.stdin.close()
+        running.stdout.read()
+
+
+@pytest.mark.parametrize("new", [NEW, RAW_NEW], ids=["qcow2", "raw"])
+@pytest.mark.parametrize(("snapshot", "holds"), [(None, NOW), ("s1", AT_S1)], ids=["current", "s1"])
+def test_a_copy_holds_what_was_there_and_is_a_volume_of_its_own(
+    world: RealWorld, new: object, snapshot: str | None, holds: Content
+) -> None:
+    name = parse_volume_name(str(new))
+    copy = world.storage.volume(DISK.text).copy(name.text, snapshot)
+    world.write(DISK.text, Format.QCOW2, [Write(500, 1, 0x55)])
+    assert world.difference(name.text, name.format, holds) is None
+    assert world.storage.check() == ()
+    world.storage.volume(DISK.text).remove()
+    world.write(name.text, name.format, [Write(7, 1, 1)])
+    assert world.difference(name.text, name.format, holds.written([Write(7, 1, 1)])) is None
+    assert copy.info().virtual_size_bytes == SIZE_BYTES
+
+
+@pytest.mark.parametrize("source_name", [DISK, RAW], ids=["qcow2", "raw"])
+def test_zeros_are_not_written_to_a_qcow2_copy(world: RealWorld, source_name: object) -> None:
+    if source_name == RAW:
+        world.storage.volume(DISK.text).copy(RAW.text)
+    copy = world.storage.volume(str(source_name)).copy(NEW.text)
+    (layer,) = copy.layers()
+    assert layer.allocated_bytes is not None
+    assert layer.allocated_bytes <= 1 * MIB  # 5 clusters of 128 KiB and what they are found by, of 64 MiB
+    assert world.difference(NEW.text, Format.QCOW2, NOW) is None
+
+
+def test_a_snapshot_is_copied_below_a_running_guest_and_its_disk_is_not(world: RealWorld) -> None:
+    volume = world.storage.volume(DISK.text)
+    with guest(world):
+        with pytest.raises(InUse, match="qemu-io"):
+            volume.copy(NEW.text)
+        volume.copy(NEW.text, "s1")
+    assert world.difference(NEW.text, Format.QCOW2, AT_S1) is None
+    assert world.difference(DISK.text, Format.QCOW2, NOW) is None
+
+
+def test_an_inactive_volume_is_left_so_and_its_copy_too(world: RealWorld) -> None:
+    volume = world.storage.volume(DISK.text)
+    volume.deactivate()
+    volume.copy(RAW_NEW.text, "s1")
+    assert {lv.active for lv in world.host.observe().logical_volumes} == {False}
+    with world.readable():
+        assert world.difference(RAW_NEW.text, Format.RAW, AT_S1) is None
+
+
+def test_progress_is_told(world: RealWorld) -> None:
+    heard: list[float] = []
+    *before, copy, drop = world.storage.plan(Copy(DISK, None, NEW)).steps
+    for step in before:
+        world.host.run(step)
+    world.host.run(copy, heard.append)
+    world.host.run(drop)
+    assert heard[-1] == 100
+    assert world.difference(NEW.text, Format.QCOW2, NOW) is None
+
+
+def test_a_copy_that_fails_midway_is_undone_and_the_source_is_as_it_was(world: RealWorld) -> None:
+    """The device of the new volume gives out: what a broken disk below it looks like to qemu-img."""
+    plan = world.storage.plan(Copy(DISK, None, RAW_NEW))
+    for step in plan.steps[:-2]:
+        world.host.run(step)
+    path = device_path(world.host.vg, RAW_NEW.text)
+    table = subprocess.run(("dmsetup", "table", path), check=True, capture_output=True, text=True).stdout
+    start, sectors, *_ = table.split()
+    broken = f"{start} {sectors} error"
+    subprocess.run(("dmsetup", "load", path, "--table", broken), check=True, capture_output=True)
+    subprocess.run(("dmsetup", "resume", "--noudevsync", path), check=True, capture_output=True)
+    with pytest.raises(CommandFailed, match="failed with status"):
+        world.host.run(plan.steps[-2])
+    assert [ran.operation for ran in world.storage.recover()] == ["undo create"]
+    assert world.difference(DISK.text, Format.QCOW2, NOW) is None
+    assert RAW_NEW.text not in world.host.observe().lv_names
+
+
+def test_the_copy_is_written_where_somebody_elses_bytes_were(world: RealWorld) -> None:
+    """Without that, the tests above would not see a block that was left out."""
+    plan = world.storage.plan(Copy(DISK, None, RAW_NEW))
+    world.host.run(plan.steps[0])
+    device = os.open(device_path(world.host.vg, RAW_NEW.text), os.O_RDONLY)
+    try:
+        assert os.pread(device, BLOCK_BYTES, 32 * MIB) == b"\xaa" * BLOCK_BYTES
+    finally:
+        os.close(device)
+    assert [ran.operation for ran in world.storage.recover()] == ["undo create"]
+
+
+def test_a_killed_copy_leaves_the_name_free(world: RealWorld) -> None:
+    volume = world.storage.volume(DISK.text)
+    for step in world.storage.plan(Copy(DISK, None, NEW)).steps[:2]:
+        world.host.run(step)
+    assert volume.copy(NEW.text).check() == ()
