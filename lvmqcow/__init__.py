@@ -6,8 +6,9 @@ names, sizing, intents, qcow2, model    words of the field, and the picture of a
 requests, plans, recovery, checks       pure: from a picture and a request to a plan of steps
 steps                                   one external command each, as data
 host                                    runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
-lvm, qemu_img, locks, loopvg, imports,  what touches the world
-holders, interrupts
+lvm, qemu_img, qemu_nbd, nbd, imports,  what touches the world
+exports, locks, loopvg, holders,
+interrupts
 storage                                 the public API
 lab                                     a kernel with device-mapper for whoever has none
 cli, testing                            the command line; the harness
@@ -26,14 +27,18 @@ from lvmqcow.requests import (
     Create,
     Deactivate,
     DeleteSnapshot,
+    Export,
+    ExportStream,
     Grow,
     Import,
+    ImportStream,
     Merge,
     Remove,
     Rename,
     Resize,
     Rollback,
     Snapshot,
+    StreamFormat,
 )
 from lvmqcow.sizing import parse_size
 from lvmqcow.storage import Events, LayerInfo, Storage, Volume, VolumeInfo
@@ -46,10 +51,13 @@ __all__ = [
     "Deactivate",
     "DeleteSnapshot",
     "Events",
+    "Export",
+    "ExportStream",
     "Finding",
     "Format",
     "Grow",
     "Import",
+    "ImportStream",
     "LayerInfo",
     "Layout",
     "LvmqcowError",
@@ -62,6 +70,7 @@ __all__ = [
     "Severity",
     "Snapshot",
     "Storage",
+    "StreamFormat",
     "Volume",
     "VolumeInfo",
     "VolumeName",

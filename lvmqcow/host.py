@@ -17,7 +17,10 @@ from lvmqcow.model import VolumeGroup
 from lvmqcow.names import device_path
 from lvmqcow.qcow2 import HEADER_BYTES, Header, parse_header
 from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress, QemuImg
+from lvmqcow.qemu_nbd import QemuNbd
 from lvmqcow.steps import (
+    ImageReceive,
+    ImageSend,
     LvActivate,
     LvCreate,
     LvDeactivate,
@@ -67,10 +70,11 @@ class Host(Protocol):
 class RealHost:
     """A real volume group, through lvm2 and qemu-img."""
 
-    def __init__(self, vg: str, lvm: Lvm, qemu_img: QemuImg) -> None:
+    def __init__(self, vg: str, lvm: Lvm, qemu_img: QemuImg, qemu_nbd: QemuNbd | None = None) -> None:
         self._vg = vg
         self._lvm = lvm
         self._qemu_img = qemu_img
+        self._qemu_nbd = qemu_nbd or QemuNbd()
 
     @property
     def vg(self) -> str:
@@ -113,6 +117,11 @@ class RealHost:
                 | LvRefresh()
             ):
                 self._lvm.change(argv)
+            case ImageReceive():
+                self._qemu_nbd.receive(argv, step.stream, step.size_bytes, progress)
+                self._flush(device_path(self._vg, step.lv))
+            case ImageSend():
+                self._qemu_nbd.send(argv, step.stream, step.head, step.size_bytes, progress)
             case _:
                 self._qemu_img.run(argv, progress)
                 self._flush(device_path(self._vg, step.lv))

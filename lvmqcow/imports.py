@@ -1,4 +1,4 @@
-"""Files from outside, inspected before qemu-img may open them.
+"""Files and streams from outside, inspected before qemu-img may open them.
 
 A qcow2 file can name any other file as its backing or data file, and qemu-img would read it, or write to it. So the
 header is read here, as bytes, and whatever reaches beyond the file itself is refused.
@@ -6,7 +6,12 @@ header is read here, as bytes, and whatever reaches beyond the file itself is re
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
 from lvmqcow.errors import Corrupt, FormatMismatch, SourceNotFound
 from lvmqcow.names import Format, VolumeName
@@ -14,7 +19,10 @@ from lvmqcow.qcow2 import HEADER_BYTES, parse_header
 from lvmqcow.requests import Import
 from lvmqcow.sizing import whole_sectors
 
-__all__ = ["inspect"]
+__all__ = ["inspect", "read_size", "spooled"]
+
+_SIZE_BYTES: Final = 8  # of the announcement
+_CHUNK_BYTES: Final = 1024**2
 
 
 def inspect(source: Path, volume: VolumeName, declared: Format | None) -> Import:
@@ -45,3 +53,40 @@ def inspect(source: Path, volume: VolumeName, declared: Format | None) -> Import
     if header.foreign_reasons:
         raise Corrupt(str(source), header.foreign_reasons)
     return Import(volume, whole_sectors(header.virtual_size_bytes), str(source.resolve()), Format.QCOW2)
+
+
+def read_size(stream: int) -> int:
+    """The number of bytes that a stream of the format ``raw+size`` announces.
+
+    Raises:
+        SourceNotFound: it ended before it had said so.
+    """
+    said = b""
+    while len(said) < _SIZE_BYTES:
+        part = os.read(stream, _SIZE_BYTES - len(said))
+        if not part:
+            raise SourceNotFound("the stream", f"it ended after {len(said)} of the {_SIZE_BYTES} bytes of its size")
+        said += part
+    return int.from_bytes(said, "little")
+
+
+@contextmanager
+def spooled(stream: int, directory: Path) -> Iterator[Path]:
+    """A stream as a file, for as long as the block takes: a qcow2 image has to be looked at before it is read.
+
+    Raises:
+        SourceNotFound: the directory cannot take it.
+    """
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(tempfile.NamedTemporaryFile(prefix="lvmqcow-", suffix=".spool", dir=directory))
+            while chunk := os.read(stream, _CHUNK_BYTES):
+                if chunk.count(0) == len(chunk):
+                    file.seek(len(chunk), os.SEEK_CUR)
+                else:
+                    file.write(chunk)
+            file.truncate()
+            file.flush()
+        except OSError as error:
+            raise SourceNotFound("the stream", f"{directory} cannot hold it: {error.strerror or error}") from error
+        yield Path(file.name)

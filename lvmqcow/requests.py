@@ -14,8 +14,11 @@ __all__ = [
     "Create",
     "Deactivate",
     "DeleteSnapshot",
+    "Export",
+    "ExportStream",
     "Grow",
     "Import",
+    "ImportStream",
     "Merge",
     "Remove",
     "Rename",
@@ -23,6 +26,7 @@ __all__ = [
     "Resize",
     "Rollback",
     "Snapshot",
+    "StreamFormat",
 ]
 
 
@@ -37,6 +41,14 @@ class Merge(StrEnum):
     """The snapshot takes all of the child's data, then its place (``qemu-img commit``)."""
     SEED = "seed"
     """The seed patch's rule: push into the oldest snapshot, pull from any other."""
+
+
+class StreamFormat(StrEnum):
+    """What the bytes of a stream are: what a guest reads, from the first to the last."""
+
+    RAW = "raw"
+    RAW_SIZE = "raw+size"
+    """After their number, in 8 bytes, the lowest first: the stream of Proxmox VE's storage plugins."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,35 @@ class Import:
     size_bytes: int
     source: str
     source_format: Format
+
+
+@dataclass(frozen=True)
+class ImportStream:
+    """A new volume with the content of a stream of ``size_bytes`` raw bytes; ``stream`` is a file descriptor."""
+
+    volume: VolumeName
+    size_bytes: int
+    stream: int
+
+
+@dataclass(frozen=True)
+class Export:
+    """What a volume holds, or held at a snapshot, as a new file."""
+
+    volume: VolumeName
+    snapshot: str | None
+    path: str
+    format: Format
+
+
+@dataclass(frozen=True)
+class ExportStream:
+    """What a volume holds, or held at a snapshot, down a stream; ``stream`` is a file descriptor."""
+
+    volume: VolumeName
+    snapshot: str | None
+    stream: int
+    format: StreamFormat
 
 
 @dataclass(frozen=True)
@@ -147,6 +188,9 @@ class Deactivate:
 Request = (
     Create
     | Import
+    | ImportStream
+    | Export
+    | ExportStream
     | Snapshot
     | Rollback
     | DeleteSnapshot

@@ -16,6 +16,9 @@ from lvmqcow.qcow2 import IMAGE_OPTIONS
 
 __all__ = [
     "ImageCopy",
+    "ImageExport",
+    "ImageReceive",
+    "ImageSend",
     "ImageStep",
     "ImageWrite",
     "LvActivate",
@@ -268,6 +271,55 @@ class ImageCopy:
         return ImageWrite(device_path(vg, self.source_lv), self.source_format, self.lv, self.format).argv(vg)
 
 
+@dataclass(frozen=True)
+class ImageReceive:
+    """Copy a stream of ``size_bytes`` raw bytes into an LV that reads as zeros; ``stream`` is a file descriptor.
+
+    The command serves the image; whoever runs it writes to what it serves (`lvmqcow.qemu_nbd`).
+    """
+
+    stream: int
+    size_bytes: int
+    lv: str
+    format: Format
+
+    def argv(self, vg: str) -> Argv:
+        return ("qemu-nbd", "--format", self.format.value, device_path(vg, self.lv))
+
+
+@dataclass(frozen=True)
+class ImageExport:
+    """Copy what a guest reads from an LV, backing images included, into a file; holes are left."""
+
+    lv: str
+    format: Format
+    path: str
+    path_format: Format
+
+    def argv(self, vg: str) -> Argv:
+        return (
+            *("qemu-img", "convert", "-p", "-f", self.format.value, "-O", self.path_format.value),
+            *(device_path(vg, self.lv), self.path),
+        )
+
+
+@dataclass(frozen=True)
+class ImageSend:
+    """Send ``head``, then the ``size_bytes`` that a guest reads from an LV, to ``stream``, a file descriptor.
+
+    The command serves the image, as with `ImageReceive`.
+    """
+
+    lv: str
+    format: Format
+    stream: int
+    head: bytes
+    size_bytes: int
+
+    def argv(self, vg: str) -> Argv:
+        return ("qemu-nbd", "--read-only", "--format", self.format.value, device_path(vg, self.lv))
+
+
 LvmStep = LvCreate | LvRename | LvRemove | LvExtend | LvTag | LvActivate | LvDeactivate | LvRefresh
 ImageStep = (
     LvZero
@@ -280,5 +332,8 @@ ImageStep = (
     | QcowResize
     | ImageWrite
     | ImageCopy
+    | ImageReceive
+    | ImageExport
+    | ImageSend
 )
 Step = LvmStep | ImageStep

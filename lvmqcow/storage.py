@@ -11,7 +11,7 @@ takes one picture, plans, and runs the plan. `Storage.plan` stops before the las
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from lvmqcow.errors import (
     OperationCut,
     RecoveryNeeded,
 )
+from lvmqcow.exports import whole_file
 from lvmqcow.health import examine, examine_beside
 from lvmqcow.host import Host, RealHost
 from lvmqcow.imports import inspect
@@ -49,6 +50,7 @@ from lvmqcow.plans import Plan, plan
 from lvmqcow.plans.delete import only_child
 from lvmqcow.qcow2 import Header
 from lvmqcow.qemu_img import Progress, QemuImg
+from lvmqcow.qemu_nbd import QemuNbd
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import (
     Activate,
@@ -57,8 +59,11 @@ from lvmqcow.requests import (
     Create,
     Deactivate,
     DeleteSnapshot,
+    Export,
+    ExportStream,
     Grow,
     Import,
+    ImportStream,
     Merge,
     Remove,
     Rename,
@@ -66,6 +71,7 @@ from lvmqcow.requests import (
     Resize,
     Rollback,
     Snapshot,
+    StreamFormat,
 )
 from lvmqcow.sizing import whole_sectors
 from lvmqcow.steps import LvActivate, LvDeactivate
@@ -159,7 +165,7 @@ class Storage:
         """
         check_vg_name(vg)
         runner: Lvm = LvmShell(trace=trace) if lvm == "shell" else LvmProcesses(trace=trace)
-        host = RealHost(vg, runner, QemuImg(trace))
+        host = RealHost(vg, runner, QemuImg(trace), QemuNbd(trace))
         return cls(host, locks or FlockLocks(), events, recover_first, layout)
 
     def __enter__(self) -> Self:
@@ -242,6 +248,17 @@ class Storage:
         request = inspect(source, parse_volume_name(name), source_format)
         self.apply(request)
         return Volume(self, request.volume)
+
+    def import_stream(self, stream: int, name: str, size_bytes: int) -> Volume:
+        """Create a volume with the content of a stream of so many raw bytes; ``stream`` is a file descriptor.
+
+        Raises:
+            OperationCut: the stream is shorter or longer than that, among other things.
+            InvalidName, InvalidSize, AlreadyExists, NoSpace.
+        """
+        volume = parse_volume_name(name)
+        self.apply(ImportStream(volume, size_bytes, stream))
+        return Volume(self, volume)
 
     def plan(self, request: Request) -> Plan:
         """What `apply` would run first: the operation's plan, or, where one was cut, that of its recovery.
@@ -332,6 +349,11 @@ class Storage:
         except OperationCut:
             if isinstance(request, Deactivate):  # LVM does not say who opened it since we asked
                 self._require_unused(planned, self._observe())
+            if isinstance(request, Export | ExportStream):  # all that it changed is what is active
+                with suppress(CommandFailed):
+                    for step in planned.steps:
+                        if isinstance(step, LvDeactivate):
+                            self._host.run(step)
             raise
         return planned
 
@@ -545,6 +567,28 @@ class Volume:
         self._storage.apply(Copy(self._name, snapshot, name))
         return Volume(self._storage, name)
 
+    def export_file(
+        self, path: Path, format: Format = Format.RAW, snapshot: str | None = None, replace: bool = False
+    ) -> Plan:
+        """Write what it holds, or held at a snapshot, to a new file, which is whole or not there.
+
+        ``replace``: the file may be there already.
+
+        Raises:
+            AlreadyExists, SnapshotNotFound, InUse.
+        """
+        with whole_file(path, replace) as partial:
+            return self._storage.apply(Export(self._name, snapshot, str(partial), format))
+
+    def export_stream(self, stream: int, format: StreamFormat = StreamFormat.RAW, snapshot: str | None = None) -> Plan:
+        """Send what it holds, or held at a snapshot, down a stream; ``stream`` is a file descriptor.
+
+        Raises:
+            OperationCut: whoever reads the stream stopped, among other things.
+            SnapshotNotFound, InUse.
+        """
+        return self._storage.apply(ExportStream(self._name, snapshot, stream, format))
+
     def convert(self, new: str | None = None) -> Volume:
         """Give it the other format, and the name that says so; returns the volume of that name.
 
@@ -597,7 +641,7 @@ def _names(request: Request) -> tuple[VolumeName, ...]:
 def _unread(request: Request, picture: VolumeGroup) -> tuple[str, ...]:
     """The LVs that only their header tells of, and that have to be activated for it to be read."""
     volume = picture.find(request.volume)
-    if volume is None or isinstance(request, Create | Import | Remove | Activate | Deactivate):
+    if volume is None or isinstance(request, Create | Import | ImportStream | Remove | Activate | Deactivate):
         return ()
     return tuple(layer.lv.name for layer in volume.layers if not layer.known and not layer.lv.active)
 

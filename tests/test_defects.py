@@ -19,7 +19,7 @@ UPSTREAM = {
     *("92efe5c", "728d8f3", "d5995ff", "8eabcc7", "5988ac0", "5001f03", "b6fefb0", "5c586c0", "f5a6f9b", "36ca127"),
     *("225a872", "1218bd7", "b56c2d0", "ee91a30", "a7ff389", "05032c5"),
 }
-HEAD = {f"head {number}" for number in range(1, 7)}
+HEAD = {f"head {number}" for number in range(1, 8)}
 
 
 def guards() -> set[str]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvmqcow.errors import Corrupt, FormatMismatch, InvalidSize, SourceNotFound
-from lvmqcow.imports import inspect
+from lvmqcow.imports import inspect, read_size, spooled
 from lvmqcow.names import Format
 from lvmqcow.qcow2 import parse_header
 from lvmqcow.requests import Import
@@ -127,3 +127,43 @@ def test_whatever_is_accepted_has_nothing_foreign_in_its_header(
         header = parse_header(content)
         assert header is not None
         assert header.foreign_reasons == ()
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 512, 10 * 1024**3, 2**64 - 1])
+def test_the_size_of_a_stream_is_8_bytes_the_lowest_first(tmp_path: Path, size_bytes: int) -> None:
+    path = tmp_path / "stream"
+    path.write_bytes(size_bytes.to_bytes(8, "little") + b"rest")
+    with path.open("rb", buffering=0) as stream:
+        assert read_size(stream.fileno()) == size_bytes
+        assert stream.read() == b"rest"
+
+
+def test_a_stream_that_ends_before_its_size_is_no_stream(tmp_path: Path) -> None:
+    path = tmp_path / "stream"
+    path.write_bytes(bytes(7))
+    with path.open("rb", buffering=0) as stream, pytest.raises(SourceNotFound, match="after 7 of the 8 bytes"):
+        read_size(stream.fileno())
+
+
+def test_a_spooled_stream_is_a_sparse_file_that_is_gone_afterwards(tmp_path: Path) -> None:
+    content = b"x" + bytes(8 * MIB) + b"y" + bytes(8 * MIB)
+    (tmp_path / "stream").write_bytes(content)
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    with (tmp_path / "stream").open("rb", buffering=0) as stream, spooled(stream.fileno(), spool) as path:
+        assert path.read_bytes() == content
+        assert path.stat().st_blocks * 512 <= 4 * MIB
+    assert list(spool.iterdir()) == []
+
+
+def test_a_directory_that_cannot_take_a_stream_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound, match="nowhere"), spooled(0, tmp_path / "nowhere"):
+        pytest.fail("begun")
+
+
+def test_what_goes_wrong_with_a_spooled_file_is_no_fault_of_the_stream(tmp_path: Path) -> None:
+    (tmp_path / "stream").write_bytes(b"x")
+    stream = os.open(tmp_path / "stream", os.O_RDONLY)
+    with pytest.raises(FileNotFoundError), spooled(stream, tmp_path) as path:
+        path.with_name("nowhere").read_bytes()
+    os.close(stream)

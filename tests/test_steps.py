@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from lvmqcow.names import Format
 from lvmqcow.steps import (
     ImageCopy,
+    ImageExport,
+    ImageReceive,
+    ImageSend,
     ImageStep,
     ImageWrite,
     LvActivate,
@@ -69,7 +72,14 @@ STEPS: list[tuple[Step, str]] = [
         ImageCopy("b", Format.QCOW2, "a", Format.RAW),
         "qemu-img convert -p -n --target-is-zero -f qcow2 -O raw /dev/vg/b /dev/vg/a",
     ),
+    (
+        ImageExport("a", Format.QCOW2, "/srv/x", Format.RAW),
+        "qemu-img convert -p -f qcow2 -O raw /dev/vg/a /srv/x",
+    ),
+    (ImageReceive(7, 512, "a", Format.RAW), "qemu-nbd --format raw /dev/vg/a"),
+    (ImageSend("a", Format.QCOW2, 7, b"", 512), "qemu-nbd --read-only --format qcow2 /dev/vg/a"),
 ]
+QEMU_NBD = [argv for step, _ in STEPS if (argv := step.argv("vg"))[0] == "qemu-nbd"]
 QEMU_IMG = [argv for step, _ in STEPS if (argv := step.argv("vg"))[0] == "qemu-img"]
 
 
@@ -92,6 +102,11 @@ def test_no_image_is_ever_probed(argv: tuple[str, ...]) -> None:
         assert argv[argv.index("-F") + 1] == "qcow2"
     if "convert" in argv:
         assert "-O" in argv
+
+
+@pytest.mark.parametrize("argv", QEMU_NBD, ids=" ".join)
+def test_no_image_is_ever_probed_when_it_is_served(argv: tuple[str, ...]) -> None:
+    assert argv[argv.index("--format") + 1] in {"raw", "qcow2"}
 
 
 @pytest.mark.parametrize("argv", [argv for argv in QEMU_IMG if "rebase" in argv], ids=" ".join)

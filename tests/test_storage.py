@@ -45,7 +45,7 @@ from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.sim import SimHost
 from tests.headers import header_bytes
 from tests.sim.cuts import cuts
-from tests.sim.operations import ELSEWHERE, OPERATIONS, called, expected
+from tests.sim.operations import ELSEWHERE, OPERATIONS, called, changed, expected
 from tests.volumes import (
     DISK,
     MIB,
@@ -209,6 +209,27 @@ def test_a_consumers_own_locks_are_held_for_every_change_and_for_no_look() -> No
     volume.snapshot("s2")
     opened.recover()
     assert locks.asked == [("sim", DISK.text), ("sim", DISK.text), ("sim", RAW.text)]
+    assert locks.held == set()
+
+
+class Guarded(SimHost):
+    """A volume group that changes for nobody who does not hold these locks."""
+
+    locks: Recorded
+    names: frozenset[str]
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        assert self.locks.held >= self.names, step
+        super().run(step, progress)
+
+
+@EVERY_OPERATION
+def test_no_step_of_any_operation_runs_without_the_locks_of_all_its_names(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host, locks = Guarded(), Recorded()
+    names = {request.volume.text, changed(request).text, called(request).text}
+    host.__dict__.update(start().__dict__, locks=locks, names=names)
+    Storage(host, locks).apply(request)
     assert locks.held == set()
 
 

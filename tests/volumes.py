@@ -32,14 +32,15 @@ from lvmqcow.steps import (
 )
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
-from lvmqcow.testing.sim import SimHost
+from lvmqcow.testing.sim import SimHost, stream_path
 
 MIB = 1024**2
 DISK = parse_volume_name("vm-100-disk-0.qcow2")
 RAW = parse_volume_name("vm-100-disk-2")
 NEIGHBOUR = parse_volume_name("vm-100-disk-1.qcow2")
 QCOW2_FILE, RAW_FILE = "/srv/disk.qcow2", "/srv/disk.raw"
-FILES = {path: Content(4 * MIB, {0: 7, 33: 9}) for path in (QCOW2_FILE, RAW_FILE)}
+STREAM = 7
+FILES = {path: Content(4 * MIB, {0: 7, 33: 9}) for path in (QCOW2_FILE, RAW_FILE, stream_path(STREAM))}
 
 
 def storage(host: SimHost, layout: Layout | None = None) -> Storage:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvmqcow.cli.common import add_plan_options, add_storage_options, open_storage, perform, target, vg_or_target
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import InvalidName
-from lvmqcow.imports import inspect
 from lvmqcow.names import Format, disk_name, parse_volume_name
 from lvmqcow.requests import Create, Grow, Remove, Rename, Request, Resize
 from lvmqcow.sizing import format_size, parse_size
@@ -38,13 +36,6 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_plan_options(create)
     create.set_defaults(run=_create)
-
-    take_in = verbs.add_parser("import", help="a new volume with the content of an image file")
-    take_in.add_argument("file", metavar="FILE", type=Path)
-    take_in.add_argument("volume", metavar="VG/VOLUME")
-    take_in.add_argument("--source-format", choices=[*Format], help="of FILE (default: qcow2 if it ends in .qcow2)")
-    add_plan_options(take_in)
-    take_in.set_defaults(run=_import)
 
     listing = verbs.add_parser("list", help="the volumes of a volume group")
     listing.add_argument("vg", metavar="VG")
@@ -128,12 +119,6 @@ def _create_disk(arguments: argparse.Namespace, output: Output) -> int:
             output.data(plan_document(plan, dry_run=False), plan.target)
             output.say(f"{plan.operation} of {plan.target} done")
     return 0
-
-
-def _import(arguments: argparse.Namespace, output: Output) -> int:
-    vg, volume = target(arguments.volume)
-    declared = Format(arguments.source_format) if arguments.source_format else None
-    return perform(arguments, vg, inspect(arguments.file, volume, declared), output)
 
 
 def _list(arguments: argparse.Namespace, output: Output) -> int:

@@ -11,8 +11,9 @@ from lvmqcow.plans.activation import plan_activate, plan_deactivate
 from lvmqcow.plans.common import require_whole
 from lvmqcow.plans.convert import plan_convert
 from lvmqcow.plans.copy import plan_copy
-from lvmqcow.plans.create import plan_create, plan_import
+from lvmqcow.plans.create import plan_create, plan_import, plan_import_stream
 from lvmqcow.plans.delete import plan_delete
+from lvmqcow.plans.export import plan_export, plan_export_stream
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.remove import plan_remove
 from lvmqcow.plans.rename import plan_rename
@@ -26,8 +27,11 @@ from lvmqcow.requests import (
     Create,
     Deactivate,
     DeleteSnapshot,
+    Export,
+    ExportStream,
     Grow,
     Import,
+    ImportStream,
     Remove,
     Rename,
     Request,
@@ -51,6 +55,12 @@ def plan(vg: VolumeGroup, request: Request, measure: Measure) -> Plan:
             return plan_create(vg, request, measure)
         case Import():
             return plan_import(vg, request, measure)
+        case ImportStream():
+            return plan_import_stream(vg, request, measure)
+        case Export():
+            return plan_export(vg, request)
+        case ExportStream():
+            return plan_export_stream(vg, request)
         case Snapshot():
             return plan_snapshot(vg, request, measure)
         case Rollback():

@@ -1,4 +1,4 @@
-"""Create a volume, empty or with content: of an image file, or of another volume (`lvmqcow.plans.copy`).
+"""Create a volume, empty or with content: of a file, of a stream, or of another volume (`lvmqcow.plans.copy`).
 
 1. an LV with the intent ``create``
 2. format it (qcow2) or zero it (raw); where there is content, copy it into that
@@ -15,11 +15,11 @@ from lvmqcow.model import VolumeGroup, index_tags
 from lvmqcow.names import Format, VolumeName, check_fits
 from lvmqcow.plans.common import require_free_name, require_space, require_unclaimed
 from lvmqcow.plans.plan import Measure, Plan
-from lvmqcow.requests import Create, Import
-from lvmqcow.sizing import whole_extents
-from lvmqcow.steps import ImageWrite, LvCreate, LvTag, LvZero, QcowCreate, Step
+from lvmqcow.requests import Create, Import, ImportStream
+from lvmqcow.sizing import whole_extents, whole_sectors
+from lvmqcow.steps import ImageReceive, ImageWrite, LvCreate, LvTag, LvZero, QcowCreate, Step
 
-__all__ = ["existing", "filled", "plan_create", "plan_import"]
+__all__ = ["existing", "filled", "plan_create", "plan_import", "plan_import_stream"]
 
 
 def plan_create(vg: VolumeGroup, request: Create, measure: Measure) -> Plan:
@@ -33,6 +33,14 @@ def plan_import(vg: VolumeGroup, request: Import, measure: Measure) -> Plan:
     name = request.volume
     fill = ImageWrite(request.source, request.source_format, name.text, name.format)
     steps = (*filled(vg, name, request.size_bytes, measure, (fill,)), existing(name))
+    return Plan("import", vg.name, name, steps, commit_point=len(steps))
+
+
+def plan_import_stream(vg: VolumeGroup, request: ImportStream, measure: Measure) -> Plan:
+    """As `plan_create`. Raises InvalidSize too: somebody else said how long the stream is."""
+    name = request.volume
+    fill = ImageReceive(request.stream, request.size_bytes, name.text, name.format)
+    steps = (*filled(vg, name, whole_sectors(request.size_bytes), measure, (fill,)), existing(name))
     return Plan("import", vg.name, name, steps, commit_point=len(steps))
 
 

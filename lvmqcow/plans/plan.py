@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from lvmqcow.names import VolumeName
 from lvmqcow.steps import (
+    ImageExport,
+    ImageSend,
     LvActivate,
     LvCreate,
     LvDeactivate,
@@ -66,7 +68,7 @@ class Plan:
 
 def _disturbed(step: Step) -> tuple[str, ...]:
     match step:
-        case LvCreate() | LvTag() | LvExtend() | LvActivate() | LvRefresh():
+        case LvCreate() | LvTag() | LvExtend() | LvActivate() | LvRefresh() | ImageExport() | ImageSend():
             return ()
         case LvRemove() | LvDeactivate():
             return step.lvs

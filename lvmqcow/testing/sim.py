@@ -19,6 +19,9 @@ from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress
 from lvmqcow.sizing import extents, whole_extents
 from lvmqcow.steps import (
     ImageCopy,
+    ImageExport,
+    ImageReceive,
+    ImageSend,
     ImageStep,
     ImageWrite,
     LvActivate,
@@ -41,7 +44,7 @@ from lvmqcow.steps import (
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Blocks, Content, Write
 
-__all__ = ["SimHost", "fully_allocated_bytes"]
+__all__ = ["SimHost", "fully_allocated_bytes", "stream_path"]
 
 _CLUSTER: Final = 128 * 1024
 _STALE: Final = 0xAA
@@ -88,7 +91,7 @@ class SimHost:
         extent_size_bytes: int = 4 * 1024**2,
         files: Mapping[str, Content] | None = None,
     ) -> None:
-        """``files`` are the files that imports read, by path."""
+        """``files`` are the files that imports read, by path; a stream is the file of its `stream_path`."""
         self._vg = vg
         self._extent_size_bytes = extent_size_bytes
         self._extents = size_bytes // extent_size_bytes
@@ -159,6 +162,10 @@ class SimHost:
     def lose_physical_volume(self, *lv_names: str) -> None:
         """From now on a physical volume is missing, and these LVs had a part of themselves on it."""
         self._partial = frozenset(self._lvs[name].uuid for name in lv_names)
+
+    def exported(self, path: str) -> Content:
+        """What an export left in a file."""
+        return self._files[path]
 
     def close(self) -> None:
         pass
@@ -270,8 +277,17 @@ class SimHost:
                 if isinstance(self._open(step.source_lv, argv).image, _Qcow) != (step.source_format is Format.QCOW2):
                     raise CommandFailed(argv, 1, f"{step.source_lv} is not {step.source_format}")
                 self._fill(step, self.read(step.source_lv), argv)
+            case ImageReceive():
+                source = self._files[stream_path(step.stream)]
+                if source.size_bytes != step.size_bytes:
+                    raise CommandFailed(argv, 1, f"the stream has {source.size_bytes} bytes, not {step.size_bytes}")
+                self._fill(step, source, argv)
+            case ImageExport():
+                self._files[step.path] = self.read(step.lv)
+            case ImageSend():
+                self._files[stream_path(step.stream)] = self.read(step.lv)
 
-    def _fill(self, step: ImageWrite | ImageCopy, source: Content, argv: tuple[str, ...]) -> None:
+    def _fill(self, step: ImageWrite | ImageCopy | ImageReceive, source: Content, argv: tuple[str, ...]) -> None:
         """Zeros are not written: the target is believed to read as zeros."""
         lv = self._open(step.lv, argv)
         if isinstance(lv.image, _Qcow) != (step.format is Format.QCOW2):
@@ -361,6 +377,11 @@ class SimHost:
 
     def _put(self, lv_name: str, image: _Raw | _Qcow) -> None:
         self._lvs[lv_name] = replace(self._lvs[lv_name], image=image)
+
+
+def stream_path(stream: int) -> str:
+    """Under what path a simulated host has what comes from a file descriptor, or went to it."""
+    return f"/dev/fd/{stream}"
 
 
 def fully_allocated_bytes(virtual_size_bytes: int) -> int:

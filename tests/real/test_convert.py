@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lvmqcow.cli import main
 from lvmqcow.errors import CommandFailed, InUse
 from lvmqcow.names import Format, VolumeName, device_path, in_other_format
 from lvmqcow.requests import Convert
@@ -102,10 +103,10 @@ def test_a_conversion_that_was_killed_while_it_copied_is_undone_by_either_name(
         if line.startswith("+ qemu-img convert"):
             break
     running.send_signal(signal.SIGKILL)
-    running.communicate()  # qemu-img has the pipe, so this waits for its end too
-    lvs = world.host.observe().lv_names
-    assert lvs == {old.text, new.text}
-    world.storage.recover((old if by == "old" else new).text)
+    running.communicate()
+    assert world.host.observe().lv_names == {old.text, new.text}
+    target = f"{world.host.vg}/{old if by == 'old' else new}"
+    assert main(("recover", target, "--wait", "60")) == 0  # its qemu-img may still run, and holds the lock
     require_only(world, old)
 
 

@@ -13,6 +13,7 @@ from itertools import combinations
 from lvmqcow.plans import Plan
 from lvmqcow.steps import (
     ImageCopy,
+    ImageReceive,
     ImageWrite,
     LvActivate,
     LvDeactivate,
@@ -78,7 +79,7 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
             yield run(host, replace(step, length_bytes=blocks // 2 * BLOCK_BYTES))
         case QcowResize():
             yield _leaked(host, step.lv)  # the new size is one sector; before it, a larger table may be allocated
-        case ImageWrite() | ImageCopy():
+        case ImageWrite() | ImageCopy() | ImageReceive():
             yield _half_filled(host, step)
         case QcowCommit():
             backing = host.headers([step.lv])[step.lv].backing
@@ -100,7 +101,7 @@ def _half_written(host: SimHost, to: str, content_of: str) -> SimHost:
     return twin
 
 
-def _half_filled(host: SimHost, step: ImageWrite | ImageCopy) -> SimHost:
+def _half_filled(host: SimHost, step: ImageWrite | ImageCopy | ImageReceive) -> SimHost:
     """Half of what was to be copied into a new image is there."""
     twin = run(host, step)
     image = twin._lvs[step.lv].image

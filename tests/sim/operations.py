@@ -15,8 +15,11 @@ from lvmqcow.requests import (
     Create,
     Deactivate,
     DeleteSnapshot,
+    Export,
+    ExportStream,
     Grow,
     Import,
+    ImportStream,
     Merge,
     Remove,
     Rename,
@@ -24,15 +27,17 @@ from lvmqcow.requests import (
     Resize,
     Rollback,
     Snapshot,
+    StreamFormat,
 )
 from lvmqcow.testing.content import Content
-from lvmqcow.testing.sim import SimHost
+from lvmqcow.testing.sim import SimHost, stream_path
 from tests.volumes import (
     DISK,
     FILES,
     MIB,
     NEIGHBOUR,
     RAW,
+    STREAM,
     VARIANTS,
     chain,
     grown,
@@ -56,6 +61,7 @@ _NEW: dict[str, Request] = {
         for name in (DISK, RAW)
         for file_format in Format
     },
+    **{f"import a stream as {name}": ImportStream(name, 4 * MIB, STREAM) for name in (DISK, RAW)},
 }
 _ON_A_CHAIN: dict[str, tuple[int, Request]] = {
     **{f"snapshot over {depth}": (depth, Snapshot(DISK, "new")) for depth in range(DEEPEST)},
@@ -94,11 +100,22 @@ _COPIES: dict[str, tuple[int, Request]] = {
     for new in (ELSEWHERE, RAW_ELSEWHERE)
     if depth or not snapshot
 }
+_EXPORTS: dict[str, tuple[int, Request]] = {
+    f"{name} of {snapshot or 'current'} over {depth}": (depth, request)
+    for depth in range(3)
+    for snapshot in (None, "s1")
+    for name, request in (
+        ("export", Export(DISK, snapshot, "/srv/out", Format.RAW)),
+        ("export a stream", ExportStream(DISK, snapshot, STREAM, StreamFormat.RAW_SIZE)),
+    )
+    if depth or not snapshot
+}
 _CONVERSIONS: dict[str, tuple[int, Request]] = {
     "convert to raw": (0, Convert(DISK, in_other_format(DISK))),
     "convert to raw under another name": (0, Convert(DISK, RAW_ELSEWHERE)),
 }
 _ON_RAW: dict[str, Request] = {
+    "export raw": Export(RAW, None, "/srv/out", Format.QCOW2),
     **{f"copy raw to {new.format}": Copy(RAW, None, new) for new in (ELSEWHERE, RAW_ELSEWHERE)},
     "convert to qcow2": Convert(RAW, in_other_format(RAW)),
     "convert to qcow2 under another name": Convert(RAW, ELSEWHERE),
@@ -155,6 +172,7 @@ OPERATIONS: _Table = {
     },
     **_on(_COPIES, chain, ""),
     **_on(_CONVERSIONS, chain, ""),
+    **_on(_EXPORTS, chain, ""),
     **_on(_ON_A_CHAIN, chain, ""),
     **_on(_ON_A_GROWN_ONE, grown, ", grown"),
     **_on(_IN_TIGHT_LVS, lambda depth: tight(), ", in tight LVs"),
@@ -181,7 +199,9 @@ def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> C
             return {**before, None: replace(before[None], size_bytes=before[None].size_bytes + request.more_bytes)}
         case Copy():
             return {None: before[request.snapshot]}
-        case Rename() | Convert() | Activate() | Deactivate():
+        case ImportStream():
+            return {None: FILES[stream_path(request.stream)]}
+        case Rename() | Convert() | Activate() | Deactivate() | Export() | ExportStream():
             return before
         case Remove():
             return {}

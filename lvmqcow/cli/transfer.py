@@ -1,0 +1,133 @@
+"""Verbs between a volume and a file or a pipe: import, export. ``-`` is standard input, or standard output."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from lvmqcow.cli.common import add_plan_options, layer_target, open_storage, perform, target
+from lvmqcow.cli.output import Output
+from lvmqcow.errors import InvalidSize, NotPossible, SourceNotFound
+from lvmqcow.exports import free_path, whole_file
+from lvmqcow.imports import inspect, read_size, spooled
+from lvmqcow.names import Format, VolumeName
+from lvmqcow.requests import Export, ExportStream, Import, ImportStream, StreamFormat
+from lvmqcow.sizing import parse_size
+
+__all__ = ["add_verbs"]
+
+_STDIN: Final = 0
+_STDOUT: Final = 1
+_STREAM: Final = "-"
+_FORMATS: Final = (*Format, StreamFormat.RAW_SIZE)
+
+
+def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs of this module."""
+    take_in = verbs.add_parser("import", help="a new volume with the content of an image file, or of standard input")
+    take_in.add_argument("file", metavar="FILE|-", type=Path)
+    take_in.add_argument("volume", metavar="VG/VOLUME")
+    take_in.add_argument(
+        "--source-format", choices=_FORMATS, help="of FILE (default: qcow2 if it ends in .qcow2, else raw)"
+    )
+    take_in.add_argument("--size", help="of a raw stream, to the byte; it must be neither shorter nor longer")
+    add_plan_options(take_in)
+    take_in.set_defaults(run=_import)
+
+    export = verbs.add_parser("export", help="a volume's content, or a snapshot's, as a file or on standard output")
+    export.add_argument("source", metavar="VG/VOLUME[@SNAPSHOT]")
+    export.add_argument("file", metavar="FILE|-", type=Path)
+    export.add_argument(
+        "--format",
+        choices=_FORMATS,
+        help="of FILE (default: qcow2 if it ends in .qcow2, else raw); raw+size: 8 bytes with the size come first",
+    )
+    export.add_argument("--force", action="store_true", help="replace FILE, once the new one is whole")
+    add_plan_options(export)
+    export.set_defaults(run=_export)
+    for parser in (take_in, export):
+        parser.add_argument(
+            "--spool",
+            type=Path,
+            default=Path("/var/tmp"),
+            metavar="DIRECTORY",
+            help="where a qcow2 image lies between a pipe and a volume (default: %(default)s)",
+        )
+
+
+def _import(arguments: argparse.Namespace, output: Output) -> int:
+    vg, volume = target(arguments.volume)
+    with ExitStack() as opened:
+        return perform(arguments, vg, _import_request(arguments, volume, opened), output)
+
+
+def _import_request(arguments: argparse.Namespace, volume: VolumeName, opened: ExitStack) -> Import | ImportStream:
+    declared, piped = arguments.source_format, str(arguments.file) == _STREAM
+    raw_stream = piped and declared in (None, Format.RAW)
+    if arguments.size and not raw_stream:
+        raise InvalidSize(arguments.size, "the file, or the stream itself, says how large it is: leave --size out")
+    if raw_stream:
+        if not arguments.size:
+            raise InvalidSize("", "a raw stream does not say how large it is: give --size")
+        return ImportStream(volume, parse_size(arguments.size), _STDIN)
+    if declared == StreamFormat.RAW_SIZE:
+        stream = _STDIN if piped else _opened(arguments.file, opened)
+        return ImportStream(volume, read_size(stream), stream)
+    source = opened.enter_context(spooled(_STDIN, arguments.spool)) if piped else arguments.file
+    return inspect(source, volume, Format(declared) if declared else None)
+
+
+def _opened(path: Path, opened: ExitStack) -> int:
+    try:
+        return opened.enter_context(path.open("rb", buffering=0)).fileno()
+    except OSError as error:
+        raise SourceNotFound(str(path), error.strerror or str(error)) from error
+
+
+def _export(arguments: argparse.Namespace, output: Output) -> int:
+    vg, volume, snapshot = layer_target(arguments.source)
+    chosen = arguments.format or (Format.QCOW2 if arguments.file.suffix == ".qcow2" else Format.RAW)
+    if str(arguments.file) == _STREAM:
+        if os.isatty(_STDOUT) and not arguments.dry_run:
+            raise NotPossible("standard output", "it is a terminal", "redirect it, or name a file")
+        if chosen == Format.QCOW2:
+            return _export_spooled(arguments, vg, volume, snapshot, output)
+        return _send(arguments, vg, ExportStream(volume, snapshot, _STDOUT, StreamFormat(chosen)), output)
+    if arguments.dry_run:
+        path = free_path(arguments.file, arguments.force)
+        return perform(arguments, vg, Export(volume, snapshot, str(path), Format(chosen)), output)
+    with whole_file(arguments.file, arguments.force) as partial:
+        if chosen != StreamFormat.RAW_SIZE:
+            return perform(arguments, vg, Export(volume, snapshot, str(partial), Format(chosen)), output)
+        with partial.open("wb", buffering=0) as file:
+            request = ExportStream(volume, snapshot, file.fileno(), StreamFormat.RAW_SIZE)
+            return perform(arguments, vg, request, output)
+
+
+def _export_spooled(
+    arguments: argparse.Namespace, vg: str, volume: VolumeName, snapshot: str | None, output: Output
+) -> int:
+    """qemu-img cannot write an image to a pipe."""
+    with tempfile.TemporaryDirectory(prefix="lvmqcow-", dir=arguments.spool) as directory:
+        path = Path(directory) / "image.qcow2"
+        status = _send(arguments, vg, Export(volume, snapshot, str(path), Format.QCOW2), output)
+        if not arguments.dry_run:
+            with path.open("rb") as image, os.fdopen(_STDOUT, "wb", closefd=False) as stream:
+                shutil.copyfileobj(image, stream, 1024**2)
+        return status
+
+
+def _send(arguments: argparse.Namespace, vg: str, request: Export | ExportStream, output: Output) -> int:
+    """As `perform`, for a request whose data is what goes to standard output."""
+    with open_storage(arguments, vg, output) as storage:
+        if arguments.dry_run:
+            output.commands(storage.plan(request))
+        else:
+            plan = storage.apply(request)
+            output.say(f"{plan.operation} of {plan.target} done")
+    return 0
