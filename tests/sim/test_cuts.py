@@ -51,7 +51,9 @@ def require_whole(
     assert contents(host, name) == wanted, where
     there = {name: wanted, **others(host, name)}
     layout = host.observe().layout
-    assert host.observe().lv_names == {lv for each, holds in there.items() for lv in lv_names(each, holds, layout)}, where
+    assert host.observe().lv_names == {lv for each, holds in there.items() for lv in lv_names(each, holds, layout)}, (
+        where
+    )
     assert intents(host) == [], where
     for lv in host.observe().logical_volumes:
         indexed = [tag.partition("=")[0] for tag in lv.index_tags]
