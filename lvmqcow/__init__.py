@@ -6,9 +6,9 @@ names, sizing, intents, qcow2, model    words of the field, and the picture of a
 requests, plans, recovery, checks       pure: from a picture and a request to a plan of steps
 steps                                   one external command each, as data
 host                                    runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
-lvm, qemu_img, qemu_nbd, nbd, imports,  what touches the world
-exports, locks, loopvg, holders,
-interrupts
+lvm, qemu_img, qemu_nbd, nbd, tethered, what touches the world
+imports, exports, locks, loopvg,
+holders, interrupts
 storage                                 the public API
 lab                                     a kernel with device-mapper for whoever has none
 cli, testing                            the command line; the harness

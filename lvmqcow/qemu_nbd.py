@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Final
 
 from lvmqcow.errors import CommandFailed
@@ -25,6 +27,7 @@ __all__ = ["QemuNbd", "data_runs"]
 
 _CHUNK_BYTES: Final = 1024**2
 _BLOCK_BYTES: Final = 4096  # as qemu-img convert looks for zeros, and as our images allocate
+_TETHERED: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tethered.py")))
 _POLL_SECONDS: Final = 0.01
 _NO_PROGRESS: Final[Progress] = lambda percent: None  # noqa: E731
 
@@ -81,7 +84,7 @@ class QemuNbd:
     def _serve(self, argv: Sequence[str], copy: Callable[[NbdExport], None]) -> None:
         """Run ``copy`` while the image is served; it is closed when this returns.
 
-        Children inherit the volume's lock, as in `QemuImg.run`: without a client qemu-nbd ends soon.
+        Children inherit the volume's lock, as in `QemuImg.run`; qemu-nbd ends when this process does.
         """
         if self._trace:
             self._trace(argv)
@@ -92,7 +95,7 @@ class QemuNbd:
                     path = f"{directory}/nbd"
                     with deferred():
                         process = subprocess.Popen(
-                            (argv[0], "--socket", path, *argv[1:]),
+                            (*_TETHERED, str(os.getpid()), argv[0], "--socket", path, *argv[1:]),
                             env=self._environment,
                             stdin=subprocess.DEVNULL,
                             stdout=subprocess.DEVNULL,

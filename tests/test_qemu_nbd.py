@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -161,3 +163,18 @@ def test_ctrl_c_before_there_is_a_connection_ends_the_server_too(tmp_path: Path)
         QemuNbd().receive((str(server),), 0, 512)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+def test_a_server_that_nobody_has_talked_to_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    server, survived = tmp_path / "server", tmp_path / "survived"
+    code = f"os.kill(os.getppid(), signal.SIGKILL); time.sleep(60); open({str(survived)!r}, 'w')"
+    server.write_text(f"#!{sys.executable}\nimport os, signal, time\n{code}\n")
+    server.chmod(0o755)
+    receive = f"from lvmqcow.qemu_nbd import QemuNbd; QemuNbd().receive(({str(server)!r},), 0, 512)"
+    ended, running = os.pipe()
+    killed = subprocess.run((sys.executable, "-c", receive), check=False, pass_fds=(running,))
+    os.close(running)
+    assert os.read(ended, 1) == b""  # once the server has ended too, which has it from there
+    os.close(ended)
+    assert killed.returncode == -signal.SIGKILL
+    assert not survived.exists()
