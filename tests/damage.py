@@ -93,6 +93,9 @@ DAMAGES: dict[str, Damage] = {
     "a layer that waits for removal": Damage(
         [LvRename(S1, f"del-{S1}")], DISK.text, D, "nothing took its place", "recover either"
     ),
+    "a layer that another tool is about to remove": Damage(
+        [LvTag((S1,), drop=(SIZE,)), LvRename(S1, f"del-{S1}")], S1, D, "not there", f"lvrename sim del-{S1} {S1}"
+    ),
     "a layer tagged as another volume's": Damage(
         [LvTag((S1,), add=(NEIGHBOUR.volume_tag,), drop=(DISK.volume_tag,))], S1, D, "not there", "lvchange --deltag"
     ),

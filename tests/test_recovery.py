@@ -119,6 +119,11 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
             ],
         ),
         (
+            [LvTag((DISK.text,), add=(Resizing(4 * MIB, 4 * MIB).tag,))],
+            "finish resize",
+            [f"lvchange --refresh sim/{DISK}", f"lvchange --deltag {Resizing(4 * MIB, 4 * MIB).tag} sim/{DISK}"],
+        ),
+        (
             [LvTag((S2,), add=(Pulling(S3).tag,))],
             "finish delete-snapshot",
             [
@@ -223,7 +228,7 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
     ],
     ids=[
         *("create", "snapshot before its commit point", "snapshot after it", "rollback"),
-        *("resize, LV too small", "resize", "pull", "pull, indexed"),
+        *("resize, LV too small", "resize", "resize to the same size", "pull", "pull, indexed"),
         *(
             "push",
             "push, child doomed",

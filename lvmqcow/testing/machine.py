@@ -138,6 +138,16 @@ class StorageMachine(RuleBasedStateMachine):
         disk.current = replace(disk.current, size_bytes=new_bytes)
 
     @precondition(lambda self: self.disks)
+    @rule(data=st.data(), more_bytes=growths)
+    def grow(self, data: st.DataObject, more_bytes: int) -> None:
+        name, disk = self._pick(data)
+        asked_bytes = disk.current.size_bytes + more_bytes
+        if not disk.current.size_bytes <= asked_bytes <= _LARGEST_BYTES:
+            return
+        self.world.storage.volume(name).grow(more_bytes)
+        disk.current = replace(disk.current, size_bytes=self._size(disk.image_format, asked_bytes))
+
+    @precondition(lambda self: self.disks)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
         name, _ = self._pick(data)
