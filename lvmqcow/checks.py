@@ -59,7 +59,7 @@ from lvmqcow.intents import Unknown
 from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup, index_tags
 from lvmqcow.names import Format, VolumeName, as_volume_name, device_path, doomed_lv_name, new_lv_name, snapshot_of
 
-__all__ = ["Finding", "Severity", "absent", "contradictions", "strangers", "structure", "unseen"]
+__all__ = ["Finding", "Severity", "beside", "contradictions", "structure", "unseen"]
 
 _PART = re.compile(r"(?:snap|new)-.*vm-[0-9]+-.+\.qcow2")
 
@@ -109,24 +109,18 @@ def unseen(volume: Volume) -> tuple[Finding, ...]:
     return (Finding(volume.name.text, Severity.UNSEEN, text, f"lvmqcow check --activate {volume.target}"),)
 
 
-def strangers(vg: VolumeGroup, name: VolumeName | None = None) -> tuple[Finding, ...]:
-    """What there is to say of LVs that are part of no volume; with ``name``, of those that may have to do with it."""
+def beside(vg: VolumeGroup, name: VolumeName | None = None) -> tuple[Finding, ...]:
+    """What there is to say of the volume group itself, and of LVs that are part of no volume.
+
+    With ``name``, only of those LVs that may have to do with that volume.
+    """
+    found = _absent(vg)
     ours = {lv.name for volume in vg.volumes for lv in volume.logical_volumes}
-    found: list[Finding] = []
     for lv in vg.logical_volumes:
-        near = _near(vg, lv)
+        near = [] if lv.name in ours else _near(vg, lv)
         if lv.name not in ours and (name is None or name in near or name in _tagged(lv)):
-            found += (_stranger(vg, lv, near), *(_partial(vg.name, [lv])))
+            found += (_stranger(vg, lv, near), *_partial(vg.name, [lv]))
     return tuple(found)
-
-
-def absent(vg: VolumeGroup) -> tuple[Finding, ...]:
-    """Whether the volume group is whole."""
-    if not vg.missing_physical_volumes:
-        return ()
-    text = f"{vg.missing_physical_volumes} of its physical volumes are missing: nothing can be changed"
-    advice = f"`pvs` names them; once a disk is back: vgextend --restoremissing {vg.name} DEVICE"
-    return (Finding("", Severity.DAMAGED, text, advice),)
 
 
 def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
@@ -265,6 +259,14 @@ def _partial(vg: str, lvs: tuple[LogicalVolume, ...] | list[LogicalVolume]) -> l
     text = "a part of it is on a physical volume that is missing"
     advice = f"bring the disk back, then: vgextend --restoremissing {vg} DEVICE"
     return [Finding(lv.name, Severity.DAMAGED, text, advice) for lv in lvs if lv.partial]
+
+
+def _absent(vg: VolumeGroup) -> list[Finding]:
+    if not vg.missing_physical_volumes:
+        return []
+    text = f"{vg.missing_physical_volumes} of its physical volumes are missing: nothing can be changed"
+    advice = f"`pvs` names them; once a disk is back: vgextend --restoremissing {vg.name} DEVICE"
+    return [Finding("", Severity.DAMAGED, text, advice)]
 
 
 def _stranger(vg: VolumeGroup, lv: LogicalVolume, near: list[VolumeName]) -> Finding:

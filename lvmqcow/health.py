@@ -1,4 +1,4 @@
-"""What is wrong with a volume group: what its picture shows, what recovery says to it, and what the images hold.
+"""What is wrong with volumes: what the picture shows, what recovery says to it, and what the images hold.
 
 Nothing is changed, and nothing is activated. Bytes of a raw volume are never read: a guest wrote them.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lvmqcow.checks import Finding, Severity, absent, strangers, structure, unseen
+from lvmqcow.checks import Finding, Severity, structure, unseen
 from lvmqcow.errors import CommandFailed, Corrupt, LvmqcowError
 from lvmqcow.host import Host
 from lvmqcow.model import Layer, Volume, VolumeGroup
@@ -15,7 +15,7 @@ from lvmqcow.names import Format, VolumeName, device_path
 from lvmqcow.qcow2 import Header
 from lvmqcow.recovery import plan_recovery
 
-__all__ = ["examine", "examine_beside"]
+__all__ = ["examine"]
 
 
 def examine(host: Host, names: Iterable[VolumeName]) -> tuple[Finding, ...]:
@@ -33,12 +33,6 @@ def examine(host: Host, names: Iterable[VolumeName]) -> tuple[Finding, ...]:
     return tuple(
         finding for volume in volumes for finding in _examine(host, picture, picture.volume(volume.name), unreadable)
     )
-
-
-def examine_beside(host: Host, name: VolumeName | None = None) -> tuple[Finding, ...]:
-    """What there is to say of the volume group itself, and of LVs of no volume: with ``name``, of those near it."""
-    picture = host.observe()
-    return (*absent(picture), *strangers(picture, name))
 
 
 def _examine(host: Host, picture: VolumeGroup, volume: Volume, unreadable: list[Finding]) -> list[Finding]:

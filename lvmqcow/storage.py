@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from lvmqcow.checks import Finding, Severity
+from lvmqcow.checks import Finding, Severity, beside
 from lvmqcow.errors import (
     CommandFailed,
     Interrupted,
@@ -28,7 +28,7 @@ from lvmqcow.errors import (
     RecoveryNeeded,
 )
 from lvmqcow.exports import whole_file
-from lvmqcow.health import examine, examine_beside
+from lvmqcow.health import examine
 from lvmqcow.host import Host, RealHost
 from lvmqcow.imports import inspect
 from lvmqcow.locks import FlockLocks, Locks
@@ -308,8 +308,8 @@ class Storage:
         Raises:
             VolumeNotFound.
         """
-        wanted = self._wanted(name)
-        return (*examine_beside(self._host, wanted[0] if name else None), *examine(self._host, wanted))
+        around, wanted = self._wanted(name)
+        return (*around, *examine(self._host, wanted))
 
     def check_activating(self, name: str | None = None) -> tuple[Finding, ...]:
         """As `check`, one volume after the other, each active for as long as it takes, under its lock.
@@ -317,9 +317,8 @@ class Storage:
         Raises:
             VolumeNotFound.
         """
-        wanted = self._wanted(name)
-        beside = examine_beside(self._host, wanted[0] if name else None)
-        return (*beside, *(finding for each in wanted for finding in self._check_activating(each)))
+        around, wanted = self._wanted(name)
+        return (*around, *(finding for each in wanted for finding in self._check_activating(each)))
 
     def picture(self) -> VolumeGroup:
         """The volume group as it is now, headers of active LVs included."""
@@ -459,11 +458,13 @@ class Storage:
             except KeyboardInterrupt as error:
                 raise _cut(planned, done, Interrupted(step.argv(self.vg)[0])) from error
 
-    def _wanted(self, name: str | None) -> tuple[VolumeName, ...]:
-        """The one volume, if there is one, or all."""
+    def _wanted(self, name: str | None) -> tuple[tuple[Finding, ...], tuple[VolumeName, ...]]:
+        """What a check of the one volume, or of all, is to look at; and what there is to say of the rest."""
         picture = self._host.observe()
-        volumes = picture.volumes if name is None else (picture.volume(parse_volume_name(name)),)
-        return tuple(volume.name for volume in volumes)
+        if name is None:
+            return beside(picture), tuple(volume.name for volume in picture.volumes)
+        one = picture.volume(parse_volume_name(name)).name
+        return beside(picture, one), (one,)
 
     def _check_activating(self, name: VolumeName) -> tuple[Finding, ...]:
         idle: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ WRITTEN = [Write(3, 2, 0x11), Write(1000, 1, 0x12)]
 def vg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A volume group small enough to fill wholly."""
     name = f"recycled-{os.getpid()}"
-    loopvg.create(name, 256 * MIB, tmp_path_factory.mktemp("recycled") / "pv.img")
+    loopvg.create(name, 160 * MIB, tmp_path_factory.mktemp("recycled") / "pv.img")
     yield name
     loopvg.destroy(name)
 
