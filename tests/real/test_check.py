@@ -231,5 +231,6 @@ def test_a_lost_disk_is_named_with_the_volumes_on_it_and_nothing_is_changed(torn
         with pytest.raises(NotPossible, match="missing"):
             storage.recover(name.text)
     assert torn.observe() == before
+    assert [path.startswith("/dev/") for path in torn._lvm.physical_volumes] == [True], "what is lost has no path"
     assert [info.name for info in storage.volumes()] == [DISK.text, NEIGHBOUR.text]
     assert parse_volume_name(storage.volume(DISK.text).info().name) == DISK
