@@ -33,6 +33,7 @@ through
 not active, so headers and images were not read    unseen      ``lvmqcow check --activate``
 the current LV cannot hold the fully allocated     flawed      ``lvmqcow resize`` to the size it has: the LV grows, also
 image (``qemu-img measure``)                                   below a running guest
+two LVs of one snapshot, in a layout each          flawed      look; one of them has to be given another name
 a layer without the tag of its machine             flawed      the ``lvchange`` that adds it
 an LV with a volume's tag that is named otherwise  leaked      rename it or take the tag away
 an LV named like a snapshot, without its tags      leaked      the ``lvchange`` that adds them, or ``lvremove``
@@ -61,7 +62,7 @@ from lvmqcow.names import Format, VolumeName, as_volume_name, device_path, doome
 
 __all__ = ["Finding", "Severity", "beside", "contradictions", "structure", "unseen"]
 
-_PART = re.compile(r"(?:snap|new)-.*vm-[0-9]+-.+\.qcow2")
+_PART = re.compile(r"(?:snap-.*|snap_|new-)vm-[0-9]+-.+\.qcow2")
 
 
 class Severity(StrEnum):
@@ -248,6 +249,10 @@ def _flaws(volume: Volume, measure: Callable[[int], int]) -> list[Finding]:
             advice = f"lvmqcow resize {volume.target} --size {size_bytes}"
             found.append(Finding(current.lv.name, Severity.FLAWED, text, advice))
     for layer in volume.layers:
+        if layer.snapshot and [each.snapshot for each in volume.layers].count(layer.snapshot) > 1:
+            text = f"it is not the only snapshot {layer.snapshot!r}: by that name, neither can be deleted"
+            look = f"look with `qemu-img info -U --backing-chain -f qcow2 /dev/{volume.target}`"
+            found.append(Finding(layer.lv.name, Severity.FLAWED, text, look))
         lacking = [tag for tag in volume.name.tags if tag not in layer.lv.tags]
         if lacking:
             text = f"it lacks {' and '.join(lacking)}"

@@ -18,6 +18,7 @@ from lvmqcow.testing.sim import SimHost
 from tests.volumes import DISK, MIB, NEIGHBOUR
 
 S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
+PVE9_S1 = snapshot_lv_name(DISK, "s1", Layout.PVE9)
 SIZE = f"lvmqcow.size={4 * MIB}"
 NEW = f"new-{DISK}"
 
@@ -170,6 +171,14 @@ DAMAGES: dict[str, Damage] = {
     "the current LV has lost its tags": Damage(
         [LvTag((DISK.text,), drop=DISK.tags)], DISK.text, D, "by which its snapshots are known", f"--addtag pve-{DISK}"
     ),
+    "one snapshot in two layouts": Damage(
+        [
+            LvRename(S2, PVE9_S1),
+            QcowRelink(DISK.text, PVE9_S1),
+            LvTag((DISK.text,), add=(_parent(PVE9_S1),), drop=(_parent(S2),)),
+        ],
+        *(PVE9_S1, F, "not the only snapshot 's1'", "qemu-img info"),
+    ),
     "leaked clusters": Damage(leaked_clusters, S2, L, "3 clusters", "qemu-img check -f qcow2 -r leaks"),
     "another tool's removal": Damage([_made(f"del-{S1}", *DISK.tags)], f"del-{S1}", L, "another tool", "lvremove"),
     "the tag of a volume, and no name of it": Damage(
@@ -181,6 +190,9 @@ DAMAGES: dict[str, Damage] = {
     ),
     "a snapshot of a volume that is gone": Damage(
         [_made("snap-s1-vm-300-x.qcow2")], "snap-s1-vm-300-x.qcow2", L, "not there", "lvremove sim/snap-s1-vm-300"
+    ),
+    "a snapshot in the layout of Proxmox VE 9, of a volume that is gone": Damage(
+        [_made("snap_vm-300-x_s1.qcow2")], "snap_vm-300-x_s1.qcow2", L, "not there", "lvremove sim/snap_vm-300-x_s1"
     ),
     "the tag of one volume, the name of another": Damage(
         [_made("vm-300-x.qcow2", *DISK.tags)],
