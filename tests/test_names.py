@@ -157,6 +157,7 @@ def test_no_two_snapshots_of_any_volumes_have_the_same_lv_name(pieces: list[str]
 
 
 @given(volume=qcow2_names, other=qcow2_names, snapshot=snapshot_names)
+@example(VolumeName("vm-100-a.qcow2", 100), VolumeName("vm-100-b.qcow2", 100), "s1")
 def test_a_snapshot_belongs_to_no_other_volume(volume: VolumeName, other: VolumeName, snapshot: str) -> None:
     found = snapshot_of(snapshot_lv_name(volume, snapshot, Layout.SEED), other)
     assert (found == snapshot) == (volume == other)
