@@ -2,10 +2,11 @@
 
 Public: `Storage` and what it gives back, the requests, and the errors. Below it, a pure core in an imperative shell:
 
-names, sizing, intents, qcow2, model    words of the field, and the picture of a volume group
+names, sizing, intents, wiping, qcow2,
+model                                   words of the field, and the picture of a volume group
 requests, plans, recovery, checks       pure: from a picture and a request to a plan of steps
 steps                                   one external command each, as data
-host                                    runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
+host, pieces                            runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
 lvm, qemu_img, qemu_nbd, nbd, tethered, what touches the world
 imports, exports, locks, loopvg,
 holders, interrupts
@@ -39,6 +40,7 @@ from lvmqcow.requests import (
     Rollback,
     Snapshot,
     StreamFormat,
+    Wipe,
 )
 from lvmqcow.sizing import parse_size
 from lvmqcow.storage import Events, LayerInfo, Storage, Volume, VolumeInfo
@@ -74,6 +76,7 @@ __all__ = [
     "Volume",
     "VolumeInfo",
     "VolumeName",
+    "Wipe",
     "parse_size",
     "parse_volume_name",
 ]

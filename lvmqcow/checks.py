@@ -181,16 +181,18 @@ def _unfinished(volume: Volume) -> list[Finding]:
     recover = f"lvmqcow recover {volume.target}"
     found = []
     for lv in volume.logical_volumes:
-        for intent in lv.intents:
-            if isinstance(intent, Unknown):
-                text = f"an operation of another version of lvmqcow was cut: {intent.tag}"
-                found.append(Finding(lv.name, Severity.DAMAGED, text, "use that version's recover"))
-            else:
-                text = f"an operation was cut: {intent.tag}"
-                found.append(Finding(lv.name, Severity.UNFINISHED, text, recover))
+        unknown = [each for each in (*lv.intents, lv.wiping) if isinstance(each, Unknown)]
+        text = "an operation of another version of lvmqcow was cut: "
+        found += [
+            Finding(lv.name, Severity.DAMAGED, text + each.tag, "use that version's recover") for each in unknown
+        ]
+        if lv in volume.kept:
+            intents = [intent for intent in lv.intents if intent not in unknown]
+            text = "an operation was cut: "
+            found += [Finding(lv.name, Severity.UNFINISHED, text + intent.tag, recover) for intent in intents]
     if volume.new is not None:
         found.append(Finding(volume.new.name, Severity.UNFINISHED, "a snapshot was cut", recover))
-    found += [Finding(lv.name, Severity.UNFINISHED, "a removal was cut", recover) for lv in volume.doomed if lv.ours]
+    found += [Finding(lv.name, Severity.UNFINISHED, "a removal was cut", recover) for lv in volume.leaving]
     return found
 
 
@@ -199,7 +201,7 @@ def _waiting(volume: Volume) -> list[Finding]:
     return [
         Finding(lv.name, Severity.LEAKED, text, advice.format(volume.vg, lv.name))
         for lv in volume.doomed
-        if not lv.ours
+        if lv not in volume.leaving
     ]
 
 

@@ -7,7 +7,9 @@ A `Host` is one volume group on some machine: it gives the picture, and runs ste
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from lvmqcow.errors import CommandFailed
@@ -15,6 +17,7 @@ from lvmqcow.holders import holders
 from lvmqcow.lvm import Lvm, read_volume_group
 from lvmqcow.model import VolumeGroup
 from lvmqcow.names import device_path
+from lvmqcow.pieces import pause_seconds, pieces
 from lvmqcow.qcow2 import HEADER_BYTES, Header, parse_header
 from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress, QemuImg
 from lvmqcow.qemu_nbd import QemuNbd
@@ -24,15 +27,18 @@ from lvmqcow.steps import (
     LvActivate,
     LvCreate,
     LvDeactivate,
+    LvDiscardRange,
     LvExtend,
     LvRefresh,
     LvRemove,
     LvRename,
     LvTag,
+    LvZeroRange,
+    RangeStep,
     Step,
 )
 
-__all__ = ["Host", "RealHost"]
+__all__ = ["Host", "RealHost", "can_discard"]
 
 
 class Host(Protocol):
@@ -70,11 +76,20 @@ class Host(Protocol):
 class RealHost:
     """A real volume group, through lvm2 and qemu-img."""
 
-    def __init__(self, vg: str, lvm: Lvm, qemu_img: QemuImg, qemu_nbd: QemuNbd | None = None) -> None:
+    def __init__(
+        self,
+        vg: str,
+        lvm: Lvm,
+        qemu_img: QemuImg,
+        qemu_nbd: QemuNbd | None = None,
+        wipe_bytes_per_second: int | None = None,
+    ) -> None:
+        """``wipe_bytes_per_second`` is how fast parts of LVs are overwritten, at most."""
         self._vg = vg
         self._lvm = lvm
         self._qemu_img = qemu_img
         self._qemu_nbd = qemu_nbd or QemuNbd()
+        self._wipe_bytes_per_second = wipe_bytes_per_second
 
     @property
     def vg(self) -> str:
@@ -122,6 +137,8 @@ class RealHost:
                 self._flush(device_path(self._vg, step.lv))
             case ImageSend():
                 self._qemu_nbd.send(argv, step.stream, step.head, step.size_bytes, progress)
+            case LvZeroRange() | LvDiscardRange():
+                self._clear(step, progress)
             case _:
                 self._qemu_img.run(argv, progress)
                 self._flush(device_path(self._vg, step.lv))
@@ -130,6 +147,19 @@ class RealHost:
 
     def close(self) -> None:
         self._lvm.close()
+
+    def _clear(self, step: RangeStep, progress: Progress | None) -> None:
+        path = device_path(self._vg, step.lv)
+        if isinstance(step, LvDiscardRange) and not can_discard(path):
+            step = LvZeroRange(step.lv, step.offset_bytes, step.length_bytes)
+        started, done_bytes, rate = time.monotonic(), 0, self._wipe_bytes_per_second
+        for piece in pieces(step, rate):
+            self._qemu_img.run(piece.argv(self._vg))
+            done_bytes += piece.length_bytes
+            if progress:
+                progress(100 * done_bytes / step.length_bytes)
+            time.sleep(pause_seconds(done_bytes, time.monotonic() - started, rate))
+        self._flush(path)
 
     def _start(self, lv_name: str) -> bytes:
         path = device_path(self._vg, lv_name)
@@ -148,3 +178,13 @@ class RealHost:
                 os.close(device)
         except OSError as error:
             raise CommandFailed(("fsync", path), error.errno or 1, error.strerror or str(error)) from error
+
+
+def can_discard(path: str) -> bool:
+    """Whether a block device passes discards on. Raises CommandFailed: there is no such device."""
+    try:
+        number = os.stat(path).st_rdev
+        limit = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/queue/discard_max_bytes").read_text()
+    except OSError as error:
+        raise CommandFailed(("stat", path), error.errno or 1, error.strerror or str(error)) from error
+    return limit.strip() != "0"

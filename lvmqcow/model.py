@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
-from lvmqcow.intents import Converting, Intent, Renaming, parse_intent
+from lvmqcow.intents import Converting, Intent, Renaming, Unknown, parse_intent
 from lvmqcow.names import (
     Format,
     Layout,
@@ -24,6 +24,7 @@ from lvmqcow.names import (
     snapshot_of,
 )
 from lvmqcow.qcow2 import Header
+from lvmqcow.wiping import Wiping, parse_wiping
 
 __all__ = ["Layer", "LogicalVolume", "Volume", "VolumeGroup", "index_tags", "parent_tags"]
 
@@ -74,7 +75,12 @@ class LogicalVolume:
     @property
     def ours(self) -> bool:
         """Whether lvmqcow made it, or works on it."""
-        return self.intent is not None or self.recorded_size_bytes is not None
+        return self.intent is not None or self.wiping is not None or self.recorded_size_bytes is not None
+
+    @property
+    def wiping(self) -> Wiping | Unknown | None:
+        """Whether, and how, it is to be wiped before it is removed."""
+        return parse_wiping(self.tags)
 
     @property
     def recorded_parent(self) -> str | None:
@@ -142,7 +148,20 @@ class Volume:
     @property
     def logical_volumes(self) -> tuple[LogicalVolume, ...]:
         """All of its LVs, leftovers included."""
-        return (*(layer.lv for layer in self.layers), *((self.new,) if self.new else ()), *self.doomed)
+        return (*self.kept, *self.doomed)
+
+    @property
+    def kept(self) -> tuple[LogicalVolume, ...]:
+        """Those that are not out of the way already, under a ``del-`` name."""
+        return (*(layer.lv for layer in self.layers), *((self.new,) if self.new else ()))
+
+    @property
+    def leaving(self) -> tuple[LogicalVolume, ...]:
+        """Those that are, and that are ours to remove; another tool is about to wipe the others.
+
+        They may be of an earlier volume of the same name: nothing of this one depends on them.
+        """
+        return tuple(lv for lv in self.doomed if lv.ours)
 
     @property
     def converting(self) -> VolumeName | None:
@@ -274,10 +293,10 @@ class VolumeGroup:
         """One volume.
 
         Raises:
-            VolumeNotFound: no LV of that name or with its tag.
+            VolumeNotFound: no LV of that name or with its tag, but for some that wait for their removal.
         """
         for volume in self.volumes:
-            if volume.name == name:
+            if volume.name == name and volume.kept:
                 return volume
         raise VolumeNotFound(self.name, name.text)
 

@@ -21,10 +21,13 @@ rename              ``rename/O/N`` on some layers with O's tags   undo: nothing 
 rename              ``rename/O/N`` on every layer with O's tags   finish: rename, rewrite and tag what has the intent
 convert             ``convert/N`` on O                            undo: remove N, which has ``create``; drop the intent
 convert             ``convert/N`` on ``del-O``                    finish: drop N's ``create``, remove ``del-O``
-remove              ``remove`` on all                             finish: remove them
-remove              ``remove`` on some                            undo: nothing was removed yet; drop the intents
-any                 a ``del-`` LV with our tags                   finish: remove it
+remove              ``remove`` on all that are not ``del-``       finish: let them go
+remove              ``remove`` on some of them                    undo: nothing was removed yet; drop the intents
+any                 a ``del-`` LV with our tags                   finish: wipe what is left to wipe, remove it
 ==================  ============================================  =================================================
+
+The last row comes with every other: an operation may have been cut while one before it was still wiping. To let an LV
+go is to wipe it first, where it has the record that says so.
 
 What is none of this is left as it is, by name (`Corrupt`): two operations at once, an intent where its operation would
 not have put it, and above all whatever is to be removed while something still reads through it, or while what it was
@@ -51,10 +54,12 @@ from lvmqcow.plans.common import activated, deactivated, refreshed, require_whol
 from lvmqcow.plans.create import existing
 from lvmqcow.plans.delete import drop_pushed, pull, push, push_renames
 from lvmqcow.plans.plan import Measure, Plan
+from lvmqcow.plans.removal import gone
 from lvmqcow.plans.rename import go_on
 from lvmqcow.plans.resize import finish_resize, lv_bytes
 from lvmqcow.plans.rollback import format_again
 from lvmqcow.steps import LvRemove, LvRename, LvTag, QcowRelink, QcowRepairLeaks, Step
+from lvmqcow.wiping import WIPE_PREFIX, Wiping
 
 __all__ = ["plan_recovery"]
 
@@ -77,16 +82,21 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
 
 
 def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tuple[Step, ...]]:
-    unknown = [lv for lv in volume.logical_volumes if isinstance(lv.intent, Unknown)]
+    unknown = [lv for lv in volume.logical_volumes if isinstance(lv.intent, Unknown) or isinstance(lv.wiping, Unknown)]
     if unknown:
         raise Corrupt(volume.target, [f"{lv.name} carries {', '.join(sorted(lv.tags))}" for lv in unknown])
-    begun = {intent.tag for lv in volume.logical_volumes for intent in lv.intents}
+    begun = {intent.tag for lv in volume.kept for intent in lv.intents}
     begun |= {f"a snapshot ({volume.new.name})"} if volume.new else set()
     if len(begun) > 1:
         raise Corrupt(volume.target, [f"more than one operation was cut: {', '.join(sorted(begun))}"])
-    given_up = [lv for lv in volume.logical_volumes if isinstance(lv.intent, Removing)]
-    if given_up:
-        return _removal(volume, given_up)
+    given_up = [lv for lv in volume.kept if isinstance(lv.intent, Removing)]
+    if given_up and len(given_up) == len(volume.kept):
+        return "finish remove", gone(vg, (*volume.kept, *volume.leaving))
+    operation, steps = _undo_remove(given_up) if given_up else _unfinished(vg, volume, measure)
+    return operation, (*steps, *gone(vg, _leaving(volume)))
+
+
+def _unfinished(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tuple[Step, ...]]:
     if volume.becoming is not None:
         return _rename(volume, volume.becoming)
     if volume.converting is not None:
@@ -107,7 +117,7 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tu
                 return _pull(vg, volume, layer, intent, measure)
             case Pushing() as intent:
                 return _push(vg, volume, layer, intent, measure)
-    return "finish removal", _sweep(volume)
+    return "finish removal", ()
 
 
 def _create(volume: Volume, layer: Layer) -> tuple[str, tuple[Step, ...]]:
@@ -116,11 +126,13 @@ def _create(volume: Volume, layer: Layer) -> tuple[str, tuple[Step, ...]]:
     return "undo create", (LvRemove((layer.lv.name,)),)
 
 
-def _removal(volume: Volume, given_up: list[LogicalVolume]) -> tuple[str, tuple[Step, ...]]:
-    names = tuple(lv.name for lv in given_up)
-    if all(lv in given_up for lv in volume.logical_volumes):
-        return "finish remove", (LvRemove(names),)
-    return "undo remove", (LvTag(names, drop=(Removing().tag,)),)
+def _undo_remove(given_up: list[LogicalVolume]) -> tuple[str, tuple[Step, ...]]:
+    return "undo remove", (LvTag(tuple(lv.name for lv in given_up), drop=(Removing().tag, *_records(given_up))),)
+
+
+def _records(lvs: Iterable[LogicalVolume]) -> tuple[str, ...]:
+    """The records of a wipe that these carry."""
+    return tuple(sorted({tag for lv in lvs for tag in lv.tags if tag.startswith(WIPE_PREFIX)}))
 
 
 def _rename(volume: Volume, new: VolumeName) -> tuple[str, tuple[Step, ...]]:
@@ -143,13 +155,12 @@ def _conversion(vg: VolumeGroup, volume: Volume, new: VolumeName) -> tuple[str, 
     half = layer if layer and isinstance(layer.lv.intent, Creating) else None
     current = volume.layer(volume.name.text)
     if current is not None and current.lv.intent == intent:
-        gone = _create(made, half)[1] if made and half else ()
-        return "undo convert", (*gone, LvTag((volume.name.text,), drop=(intent.tag,)))
-    old = tuple(lv.name for lv in volume.doomed if lv.intent == intent)
+        undone = _create(made, half)[1] if made and half else ()
+        return "undo convert", (*undone, LvTag((volume.name.text,), drop=(intent.tag, *_records([current.lv]))))
     if layer is None:
-        text = f"it was converted to {new}, which is not there: all that is left is {', '.join(old)}"
-        raise Corrupt(volume.target, [text])
-    return "finish convert", (*((existing(new),) if half else ()), LvRemove(old))
+        old = ", ".join(lv.name for lv in volume.doomed if lv.intent == intent)
+        raise Corrupt(volume.target, [f"it was converted to {new}, which is not there: all that is left is {old}"])
+    return "finish convert", (existing(new),) if half else ()
 
 
 def _snapshot(volume: Volume, new: LogicalVolume) -> tuple[str, tuple[Step, ...]]:
@@ -193,7 +204,7 @@ def _pull(
         if volume.children(snapshot) or not (child.parent == named == snapshot.parent):
             reads = f"{child.lv.name} reads through {named}, and its tags say {child.parent}"
             raise Corrupt(volume.target, [f"{snapshot.lv.name} may not be removed yet: {reads}"])
-        return "finish delete-snapshot", (LvRemove((snapshot.lv.name,)),)
+        return "finish delete-snapshot", gone(vg, [snapshot.lv])
     below = volume.below(child)
     again: tuple[Step, ...] = (
         *refreshed([child]),
@@ -215,13 +226,12 @@ def _push(
         below = volume.below(child)
         rest = deactivated(layer for layer in below if layer is not snapshot)
         return operation, (*activated(below), *refreshed([snapshot]), *push(vg, snapshot, child, measure), *rest)
-    merged = next((lv for lv in volume.doomed if doomed_origin(lv.name) == intent.child and lv.ours), None)
+    merged = next((lv for lv in volume.leaving if doomed_origin(lv.name) == intent.child), None)
     if merged is None or merged.recorded_size_bytes is None:
         raise Corrupt(volume.target, [f"{intent.child} was being pushed into {snapshot.lv.name}, and is not there"])
     if snapshot.lv.name == intent.snapshot:
-        renames = push_renames(snapshot, intent, merged.recorded_size_bytes)
-        return operation, (*renames, *_sweep(volume, intent.child))
-    return operation, (drop_pushed(snapshot, intent, merged.recorded_size_bytes), *_sweep(volume))
+        return operation, push_renames(snapshot, intent, merged.recorded_size_bytes)
+    return operation, (drop_pushed(snapshot, intent, merged.recorded_size_bytes),)
 
 
 def _named(volume: Volume, layer: Layer) -> str | None:
@@ -229,13 +239,25 @@ def _named(volume: Volume, layer: Layer) -> str | None:
     return layer.lv.header.parent_lv(volume.vg) if layer.lv.header else layer.parent
 
 
-def _sweep(volume: Volume, *replaced: str) -> tuple[Step, ...]:
-    """Remove what waits for it and is ours; what another tool is about to wipe is left to it.
+def _leaving(volume: Volume) -> tuple[LogicalVolume, ...]:
+    """What waits for its removal and is ours; what another tool is about to wipe is left to it.
 
-    Only once something has its name again: that, or what is about to be ``replaced``, was made of it.
+    Only once something has its name again, or is about to get it, and so was made of it; or where it says itself that
+    it was given up and nothing reads through it.
     """
-    doomed = [(lv.name, doomed_origin(lv.name)) for lv in volume.doomed if lv.ours]
-    orphans = [name for name, origin in doomed if origin not in replaced and volume.layer(origin or "") is None]
+    replaced = {lv.intent.child for lv in volume.kept if isinstance(lv.intent, Pushing)}
+    orphans = []
+    for lv in volume.leaving:
+        origin = doomed_origin(lv.name) or ""
+        if origin not in replaced and volume.layer(origin) is None:
+            read = any(origin in (layer.parent, _named(volume, layer)) for layer in volume.layers)
+            if read or not _given_up(lv):
+                orphans.append(lv.name)
     if orphans:
         raise Corrupt(volume.target, [f"{name} waits for removal, and nothing took its place" for name in orphans])
-    return (LvRemove(tuple(name for name, _ in doomed)),) if doomed else ()
+    return volume.leaving
+
+
+def _given_up(lv: LogicalVolume) -> bool:
+    begun = isinstance(lv.wiping, Wiping) and lv.wiping.done_bytes > 0
+    return begun or isinstance(lv.intent, Removing | Pulling | Converting)

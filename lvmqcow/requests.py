@@ -27,6 +27,7 @@ __all__ = [
     "Rollback",
     "Snapshot",
     "StreamFormat",
+    "Wipe",
 ]
 
 
@@ -49,6 +50,16 @@ class StreamFormat(StrEnum):
     RAW = "raw"
     RAW_SIZE = "raw+size"
     """After their number, in 8 bytes, the lowest first: the stream of Proxmox VE's storage plugins."""
+class Wipe(StrEnum):
+    """What happens to the content of a logical volume before its extents are free for somebody else."""
+
+    NONE = "none"
+    """Nothing: whoever gets the extents next can read them."""
+    ZERO = "zero"
+    """It is overwritten with zeros; where the device can, without sending them."""
+    DISCARD = "discard"
+    """The device is told that nobody needs it: quick, and what can be read afterwards is the device's own affair.
+    A device that cannot discard is overwritten with zeros."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,8 @@ class DeleteSnapshot:
     volume: VolumeName
     snapshot: str
     merge: Merge = Merge.AUTO
+    wipe: Wipe | None = None
+    """None: as the storage does by default."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +157,8 @@ class Remove:
     """Remove a volume with all its snapshots."""
 
     volume: VolumeName
+    wipe: Wipe | None = None
+    """None: as the storage does by default."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +184,8 @@ class Convert:
 
     volume: VolumeName
     new: VolumeName
+    wipe: Wipe | None = None
+    """Of what it was before. None: as the storage does by default."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ __all__ = [
     "LvActivate",
     "LvCreate",
     "LvDeactivate",
+    "LvDiscardRange",
     "LvExtend",
     "LvRefresh",
     "LvRemove",
@@ -38,10 +39,14 @@ __all__ = [
     "QcowRelink",
     "QcowRepairLeaks",
     "QcowResize",
+    "RangeStep",
     "Step",
 ]
 
 Argv = tuple[str, ...]
+
+# One request to the kernel is for so much: it cannot be interrupted within one.
+_STEP = ("--step", str(32 * 1024**2))
 
 
 @dataclass(frozen=True)
@@ -138,17 +143,23 @@ class LvRefresh:
 
 @dataclass(frozen=True)
 class LvZero:
-    """Overwrite the whole LV with zeros; where the device can, without sending them."""
+    """Overwrite the whole LV with zeros; where the device can, without sending them, else the kernel writes them.
+
+    blkdiscard opens nothing but a block device: where there is none, no file of zeros is made in memory.
+    """
 
     lv: str
 
     def argv(self, vg: str) -> Argv:
-        return ("blkdiscard", "--zeroout", device_path(vg, self.lv))
+        return ("blkdiscard", "--zeroout", *_STEP, device_path(vg, self.lv))
 
 
 @dataclass(frozen=True)
 class LvZeroRange:
-    """Overwrite a part of the LV with zeros: what it was extended by still holds the bytes of an earlier owner."""
+    """Overwrite a part of the LV with zeros, as `LvZero`.
+
+    What it was extended by still holds the bytes of an earlier owner; what is to be removed, those of its own.
+    """
 
     lv: str
     offset_bytes: int
@@ -156,7 +167,23 @@ class LvZeroRange:
 
     def argv(self, vg: str) -> Argv:
         part = ("--offset", str(self.offset_bytes), "--length", str(self.length_bytes))
-        return ("blkdiscard", "--zeroout", *part, device_path(vg, self.lv))
+        return ("blkdiscard", "--zeroout", *_STEP, *part, device_path(vg, self.lv))
+
+
+@dataclass(frozen=True)
+class LvDiscardRange:
+    """Tell the device that nobody needs a part of the LV. What it reads afterwards is not defined.
+
+    A host whose device cannot discard runs the same as `LvZeroRange`.
+    """
+
+    lv: str
+    offset_bytes: int
+    length_bytes: int
+
+    def argv(self, vg: str) -> Argv:
+        part = ("--offset", str(self.offset_bytes), "--length", str(self.length_bytes))
+        return ("blkdiscard", *_STEP, *part, device_path(vg, self.lv))
 
 
 @dataclass(frozen=True)
@@ -321,9 +348,10 @@ class ImageSend:
 
 
 LvmStep = LvCreate | LvRename | LvRemove | LvExtend | LvTag | LvActivate | LvDeactivate | LvRefresh
+RangeStep = LvZeroRange | LvDiscardRange
 ImageStep = (
     LvZero
-    | LvZeroRange
+    | RangeStep
     | QcowCreate
     | QcowCommit
     | QcowRebase

@@ -26,6 +26,7 @@ from lvmqcow.errors import (
     LvmqcowError,
     OperationCut,
     RecoveryNeeded,
+    VolumeNotFound,
 )
 from lvmqcow.exports import whole_file
 from lvmqcow.health import examine
@@ -72,9 +73,10 @@ from lvmqcow.requests import (
     Rollback,
     Snapshot,
     StreamFormat,
+    Wipe,
 )
 from lvmqcow.sizing import whole_sectors
-from lvmqcow.steps import LvActivate, LvDeactivate
+from lvmqcow.steps import LvActivate, LvDeactivate, Step
 
 __all__ = ["Events", "LayerInfo", "Storage", "Volume", "VolumeInfo", "raise_together"]
 
@@ -85,6 +87,8 @@ class Events:
 
     recovered: Callable[[Plan], None] = lambda plan: None
     """Before recovery finishes or undoes an operation that was cut."""
+    begun: Callable[[Step], None] = lambda step: None
+    """Before each step."""
     progress: Progress = lambda percent: None
     """During long steps, in percent of the step."""
 
@@ -133,17 +137,21 @@ class Storage:
         events: Events = SILENT,
         recover_first: bool = True,
         layout: Layout | None = None,
+        wipe: Wipe = Wipe.NONE,
     ) -> None:
         """``recover_first=False``: refuse a volume with an unfinished operation, rather than recover it first.
 
         ``layout`` is what the first snapshot of a volume is called; None: as others are that are there. A volume keeps
         the layout of the snapshots it has.
+
+        ``wipe`` is what happens to LVs that go, where the request does not say.
         """
         self._host = host
         self._locks = locks
         self._events = events
         self._recover_first = recover_first
         self._layout = layout
+        self._wipe = wipe
 
     @classmethod
     def open(
@@ -156,8 +164,13 @@ class Storage:
         trace: Trace | None = None,
         recover_first: bool = True,
         layout: Layout | None = None,
+        wipe: Wipe = Wipe.NONE,
+        wipe_bytes_per_second: int | None = None,
     ) -> Self:
         """A real volume group. ``lvm`` is ``shell`` (one lvm process for all) or ``process`` (one a command).
+
+        ``wipe`` is what happens to LVs that go, where the request does not say; ``wipe_bytes_per_second`` how fast, at
+        most.
 
         Raises:
             UnfitMachine: not root, or lvm2 or qemu-img is missing.
@@ -165,8 +178,8 @@ class Storage:
         """
         check_vg_name(vg)
         runner: Lvm = LvmShell(trace=trace) if lvm == "shell" else LvmProcesses(trace=trace)
-        host = RealHost(vg, runner, QemuImg(trace), QemuNbd(trace))
-        return cls(host, locks or FlockLocks(), events, recover_first, layout)
+        host = RealHost(vg, runner, QemuImg(trace), QemuNbd(trace), wipe_bytes_per_second)
+        return cls(host, locks or FlockLocks(), events, recover_first, layout, wipe)
 
     def __enter__(self) -> Self:
         return self
@@ -387,6 +400,8 @@ class Storage:
             picture = picture.with_headers(self._activated_headers(unread))
         if isinstance(request, DeleteSnapshot) and request.merge is Merge.AUTO:
             request = replace(request, merge=self._cheaper(request, picture))
+        if isinstance(request, Convert | DeleteSnapshot | Remove) and request.wipe is None:
+            request = replace(request, wipe=self._wipe)
         planned = plan(picture, request, self._host.measure)
         self._require_unused(planned, picture)
         return planned
@@ -452,6 +467,7 @@ class Storage:
     def _run(self, planned: Plan) -> None:
         for done, step in enumerate(planned.steps):
             try:
+                self._events.begun(step)
                 self._host.run(step, self._events.progress)
             except CommandFailed as error:
                 raise _cut(planned, done, error) from error
@@ -463,8 +479,10 @@ class Storage:
         picture = self._host.observe()
         if name is None:
             return beside(picture), tuple(volume.name for volume in picture.volumes)
-        one = picture.volume(parse_volume_name(name)).name
-        return beside(picture, one), (one,)
+        one = picture.find(parse_volume_name(name))
+        if one is None:
+            raise VolumeNotFound(self.vg, name)
+        return beside(picture, one.name), (one.name,)
 
     def _check_activating(self, name: VolumeName) -> tuple[Finding, ...]:
         idle: tuple[str, ...] = ()
@@ -525,9 +543,13 @@ class Volume:
         """Return to the newest snapshot. Raises SnapshotNotFound, NewerSnapshots."""
         return self._storage.apply(Rollback(self._name, snapshot))
 
-    def delete_snapshot(self, snapshot: str, merge: Merge = Merge.AUTO) -> Plan:
-        """Forget a snapshot. Raises SnapshotNotFound, SnapshotHasChildren, NoSpace."""
-        return self._storage.apply(DeleteSnapshot(self._name, snapshot, merge))
+    def delete_snapshot(self, snapshot: str, merge: Merge = Merge.AUTO, wipe: Wipe | None = None) -> Plan:
+        """Forget a snapshot. ``wipe`` None is as the storage does.
+
+        Raises:
+            SnapshotNotFound, SnapshotHasChildren, NoSpace.
+        """
+        return self._storage.apply(DeleteSnapshot(self._name, snapshot, merge, wipe))
 
     def resize(self, size_bytes: int) -> Plan:
         """Grow it, LV and image; what is new reads as zeros.
@@ -590,15 +612,17 @@ class Volume:
         """
         return self._storage.apply(ExportStream(self._name, snapshot, stream, format))
 
-    def convert(self, new: str | None = None) -> Volume:
+    def convert(self, new: str | None = None, wipe: Wipe | None = None) -> Volume:
         """Give it the other format, and the name that says so; returns the volume of that name.
+
+        ``wipe``, of what it was before, is as the storage does where it is None.
 
         Raises:
             NotPossible: it has snapshots.
             InvalidName, FormatMismatch, AlreadyExists, NoSpace, InUse.
         """
         name = parse_volume_name(new) if new else in_other_format(self._name)
-        self._storage.apply(Convert(self._name, name))
+        self._storage.apply(Convert(self._name, name, wipe))
         return Volume(self._storage, name)
 
     def activate(self) -> Plan:
@@ -609,9 +633,9 @@ class Volume:
         """Take them away. Raises InUse, with what holds them."""
         return self._storage.apply(Deactivate(self._name))
 
-    def remove(self) -> Plan:
-        """Remove the volume with all its snapshots. Raises VolumeNotFound."""
-        return self._storage.apply(Remove(self._name))
+    def remove(self, wipe: Wipe | None = None) -> Plan:
+        """Remove the volume with all its snapshots. ``wipe`` None is as the storage does. Raises VolumeNotFound."""
+        return self._storage.apply(Remove(self._name, wipe))
 
     def check(self) -> tuple[Finding, ...]:
         """Everything that is wrong with it, as far as it is active."""

@@ -18,6 +18,7 @@ from lvmqcow.steps import (
     LvActivate,
     LvCreate,
     LvDeactivate,
+    LvDiscardRange,
     LvExtend,
     LvmStep,
     LvRefresh,
@@ -48,8 +49,15 @@ STEPS: list[tuple[Step, str]] = [
     (LvActivate(("a", "b")), "lvchange --activate ey vg/a vg/b"),
     (LvDeactivate(("a", "b")), "lvchange --activate n vg/a vg/b"),
     (LvRefresh(("a", "b")), "lvchange --refresh vg/a vg/b"),
-    (LvZero("a"), "blkdiscard --zeroout /dev/vg/a"),
-    (LvZeroRange("a", 4194304, 8388608), "blkdiscard --zeroout --offset 4194304 --length 8388608 /dev/vg/a"),
+    (LvZero("a"), "blkdiscard --zeroout --step 33554432 /dev/vg/a"),
+    (
+        LvZeroRange("a", 4194304, 8388608),
+        "blkdiscard --zeroout --step 33554432 --offset 4194304 --length 8388608 /dev/vg/a",
+    ),
+    (
+        LvDiscardRange("a", 4194304, 8388608),
+        "blkdiscard --step 33554432 --offset 4194304 --length 8388608 /dev/vg/a",
+    ),
     (
         QcowCreate("a", 1048576),
         "qemu-img create -q -f qcow2 -o cluster_size=128k,extended_l2=on /dev/vg/a 1048576",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import InvalidName
 from lvmqcow.locks import FlockLocks
 from lvmqcow.names import Layout, VolumeName, check_vg_name, parse_volume_name
-from lvmqcow.requests import Request
+from lvmqcow.requests import Request, Wipe
+from lvmqcow.sizing import parse_size
 from lvmqcow.storage import Events, Storage
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "add_options",
     "add_plan_options",
     "add_storage_options",
+    "add_wipe_option",
+    "add_wipe_rate_option",
     "layer_target",
     "open_storage",
     "perform",
@@ -59,8 +63,32 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """The options of every verb that carries out a request."""
     add_storage_options(parser)
     add_dry_run(parser)
+    add_wipe_rate_option(parser)
     parser.add_argument(
         "--no-recover", action="store_true", help="refuse, rather than first finish or undo an operation that was cut"
+    )
+
+
+def add_wipe_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every verb that removes what held a guest's data."""
+    parser.add_argument(
+        "--wipe",
+        type=Wipe,
+        choices=[*Wipe],
+        metavar="{" + ",".join(Wipe) + "}",
+        default=os.environ.get("LVMQCOW_WIPE", Wipe.NONE.value),
+        help="what becomes of the data of what is removed, before its space is free again (default: $LVMQCOW_WIPE, "
+        "or none)",
+    )
+
+
+def add_wipe_rate_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every verb that may wipe, be it what an earlier one left."""
+    parser.add_argument(
+        "--wipe-rate",
+        metavar="SIZE",
+        default=os.environ.get("LVMQCOW_WIPE_RATE"),
+        help="wipe at most so much a second: 100M (default: $LVMQCOW_WIPE_RATE, or as fast as it goes)",
     )
 
 
@@ -88,15 +116,17 @@ def vg_or_target(text: str) -> tuple[str, VolumeName | None]:
 
 
 def open_storage(arguments: argparse.Namespace, vg: str, output: Output) -> Storage:
-    """The storage, telling ``output`` what happens."""
+    """The storage, telling ``output`` what happens. Raises InvalidSize."""
+    wipe_rate: str | None = getattr(arguments, "wipe_rate", None)
     return Storage.open(
         vg,
         lvm=arguments.lvm,
         locks=FlockLocks(_LOCKS, wait_seconds=arguments.wait),
-        events=Events(recovered=output.recovering, progress=output.progress),
+        events=Events(recovered=output.recovering, begun=output.begun, progress=output.progress),
         trace=output.trace,
         recover_first=not getattr(arguments, "no_recover", False),
         layout=Layout(arguments.layout) if arguments.layout else None,
+        wipe_bytes_per_second=parse_size(wipe_rate) if wipe_rate else None,
     )
 
 

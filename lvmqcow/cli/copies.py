@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lvmqcow.cli.common import add_plan_options, layer_target, perform, target
+from lvmqcow.cli.common import add_plan_options, add_wipe_option, layer_target, perform, target
 from lvmqcow.cli.output import Output
 from lvmqcow.names import in_other_format, parse_volume_name
 from lvmqcow.requests import Convert, Copy
@@ -23,6 +23,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     convert = verbs.add_parser("convert", help="make a raw volume qcow2, or the other way round")
     convert.add_argument("volume", metavar="VG/VOLUME", help="without snapshots, and not in use")
     convert.add_argument("new", metavar="NEWVOLUME", nargs="?", help="default: the same with, or without, .qcow2")
+    add_wipe_option(convert)
     add_plan_options(convert)
     convert.set_defaults(run=_convert)
 
@@ -35,4 +36,4 @@ def _copy(arguments: argparse.Namespace, output: Output) -> int:
 def _convert(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(arguments.volume)
     new = parse_volume_name(arguments.new) if arguments.new else in_other_format(volume)
-    return perform(arguments, vg, Convert(volume, new), output)
+    return perform(arguments, vg, Convert(volume, new, arguments.wipe), output)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from lvmqcow.checks import Finding, Severity
-from lvmqcow.cli.common import add_dry_run, add_storage_options, open_storage, vg_or_target
+from lvmqcow.cli.common import add_dry_run, add_storage_options, add_wipe_rate_option, open_storage, vg_or_target
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
 from lvmqcow.plans import Plan
@@ -39,6 +39,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     recover.add_argument("target", metavar="VG[/VOLUME]")
     add_storage_options(recover)
     add_dry_run(recover)
+    add_wipe_rate_option(recover)
     recover.set_defaults(run=_recover)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from lvmqcow.errors import LvmqcowError, OperationCut
 from lvmqcow.plans import Plan
+from lvmqcow.sizing import format_size
+from lvmqcow.steps import LvDiscardRange, LvZeroRange, Step
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,6 +29,7 @@ class Output:
         self.as_json = as_json
         self._verbose = verbose
         self._progressing = False
+        self._doing = ""
 
     def data(self, document: dict[str, object], human: RenderableType = "") -> None:
         """The result: ``document`` for a program, ``human`` for anybody else (nothing when empty)."""
@@ -69,10 +72,15 @@ class Output:
         """The one line that says recovery runs first."""
         self.say(f"an operation on {plan.target} was cut before; first: {plan.operation}")
 
+    def begun(self, step: Step) -> None:
+        """What the progress that follows is of."""
+        self._end_progress()
+        self._doing = _doing(step)
+
     def progress(self, percent: float) -> None:
         """How far a long step is, for a person to watch."""
         if sys.stderr.isatty() and not self.as_json:
-            print(f"\r{percent:6.2f} %", end="", file=sys.stderr, flush=True)
+            print(f"\r{percent:6.2f} %{self._doing}", end="", file=sys.stderr, flush=True)
             self._progressing = True
 
     def _end_progress(self) -> None:
@@ -89,6 +97,17 @@ def plan_document(plan: Plan, dry_run: bool) -> dict[str, object]:
         "dry_run": dry_run,
         "commands": [list(argv) for argv in plan.commands],
     }
+
+
+def _doing(step: Step) -> str:
+    """A long step that takes one of several LVs, or a part of one: which."""
+    match step:
+        case LvZeroRange() | LvDiscardRange():
+            verb = "zeroing" if isinstance(step, LvZeroRange) else "discarding"
+            start, length = format_size(step.offset_bytes), format_size(step.length_bytes)
+            return f"  {verb} {step.lv}, {length} from {start} on"
+        case _:
+            return ""
 
 
 def _console() -> Console:

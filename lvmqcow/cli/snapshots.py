@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from lvmqcow.cli.common import add_plan_options, perform, target
+from lvmqcow.cli.common import add_plan_options, add_wipe_option, perform, target
 from lvmqcow.cli.output import Output
 from lvmqcow.requests import DeleteSnapshot, Merge, Rollback, Snapshot
 
@@ -21,6 +21,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         parser.add_argument("snapshot", metavar="SNAPSHOT")
         add_plan_options(parser)
         parser.set_defaults(run=run)
+    add_wipe_option(delete)
     delete.add_argument(
         "--merge",
         choices=[*Merge],
@@ -42,4 +43,5 @@ def _rollback(arguments: argparse.Namespace, output: Output) -> int:
 
 def _delete(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(arguments.volume)
-    return perform(arguments, vg, DeleteSnapshot(volume, arguments.snapshot, Merge(arguments.merge)), output)
+    request = DeleteSnapshot(volume, arguments.snapshot, Merge(arguments.merge), arguments.wipe)
+    return perform(arguments, vg, request, output)

@@ -6,7 +6,15 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from lvmqcow.cli.common import add_plan_options, add_storage_options, open_storage, perform, target, vg_or_target
+from lvmqcow.cli.common import (
+    add_plan_options,
+    add_storage_options,
+    add_wipe_option,
+    open_storage,
+    perform,
+    target,
+    vg_or_target,
+)
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import InvalidName
 from lvmqcow.names import Format, disk_name, parse_volume_name
@@ -68,6 +76,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     remove = verbs.add_parser("remove", help="remove a volume with all its snapshots")
     remove.add_argument("volume", metavar="VG/VOLUME")
     add_plan_options(remove)
+    add_wipe_option(remove)
     remove.set_defaults(run=_remove)
 
 
@@ -160,7 +169,7 @@ def _rename(arguments: argparse.Namespace, output: Output) -> int:
 
 def _remove(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(arguments.volume)
-    return perform(arguments, vg, Remove(volume), output)
+    return perform(arguments, vg, Remove(volume, arguments.wipe), output)
 
 
 def _table(volumes: tuple[VolumeInfo, ...]) -> Table:

@@ -5,7 +5,7 @@
 3. deactivate O: that fails if somebody has opened it meanwhile
 4. rename O to ``del-O``: now N is the volume
 5. drop N's intent ``create``
-6. remove ``del-O``
+6. let ``del-O`` go (`lvmqcow.plans.removal`)
 
 At no moment can both be used as what they are called. Until 4 the volume is O, which nobody has changed, and N says
 that it holds nothing yet: recovery removes N and drops O's intent. From 4 on there is no O for a guest to write to, and
@@ -17,6 +17,8 @@ A snapshot would have no place in a raw volume, so a volume with snapshots is re
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lvmqcow.errors import FormatMismatch, NotPossible
 from lvmqcow.intents import Converting
 from lvmqcow.model import Volume, VolumeGroup
@@ -24,8 +26,10 @@ from lvmqcow.names import VolumeName, doomed_lv_name, in_other_format
 from lvmqcow.plans.common import activated, deactivated, sound_below
 from lvmqcow.plans.create import existing, filled
 from lvmqcow.plans.plan import Measure, Plan
+from lvmqcow.plans.removal import gone, marked
 from lvmqcow.requests import Convert
-from lvmqcow.steps import ImageCopy, LvDeactivate, LvRemove, LvRename, LvTag, Step
+from lvmqcow.steps import ImageCopy, LvDeactivate, LvRename, LvTag, Step
+from lvmqcow.wiping import wipe_tags
 
 __all__ = ["plan_convert"]
 
@@ -40,17 +44,17 @@ def plan_convert(vg: VolumeGroup, request: Convert, measure: Measure) -> Plan:
     current = volume.current
     below = sound_below(volume, current)
     assert current.virtual_size_bytes is not None  # sound_below
-    doomed = doomed_lv_name(old.text, vg.lv_names)
+    doomed = replace(marked(current.lv, request.wipe), name=doomed_lv_name(old.text, vg.lv_names), active=False)
     fill = ImageCopy(old.text, old.format, new.text, new.format)
     before: tuple[Step, ...] = (
-        LvTag((old.text,), add=(Converting(new.text).tag,)),
+        LvTag((old.text,), add=(Converting(new.text).tag, *wipe_tags(request.wipe))),
         *activated(below),
         *filled(vg, new, current.virtual_size_bytes, measure, (fill,)),
         LvDeactivate((old.text,) if current.lv.active else (old.text, new.text)),
         *deactivated(below[1:]),
-        LvRename(old.text, doomed),
+        LvRename(old.text, doomed.name),
     )
-    steps = (*before, existing(new), LvRemove((doomed,)))
+    steps = (*before, existing(new), *gone(vg, [doomed]))
     return Plan("convert", vg.name, old, steps, len(before), beside=new, still=frozenset({old.text}))
 
 

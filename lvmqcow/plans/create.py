@@ -53,7 +53,7 @@ def filled(
         AlreadyExists, NoSpace, InvalidName.
     """
     check_fits(vg.name, name)
-    if name in {volume.name for volume in vg.volumes}:  # be it only its snapshots: they would become ours
+    if any(volume.name == name and volume.kept for volume in vg.volumes):  # or only its snapshots: they'd become ours
         raise AlreadyExists("volume", name.text)
     require_free_name(vg, "volume", name.text, name.text)
     require_unclaimed(vg, name)

@@ -2,24 +2,24 @@
 
 Pull, C takes from S what it reads through it (moves S minus C):
 
-1. the intent ``pull`` on S
+1. the intent ``pull`` on S, with the record that it is to be wiped
 2. extend C where it is too small
 3. rebase C onto P
 4. index C as a child of P: from here on nothing needs S
-5. remove S
+5. let S go (`lvmqcow.plans.removal`)
 
 A cut after 1 and before 4 leaves a C whose header may name P while the data is not there; S is whole. Recovery links
 C back to S, which makes it whole, and goes on from 3. After 4 it goes on with 5.
 
 Push, S takes all of C's data, then C's place (moves C):
 
-1. the intent ``push`` on S: from here on S is no snapshot any more
+1. the intent ``push`` on S: from here on S is no snapshot any more; the record of a wipe on it is for C
 2. extend S to hold what C can
 3. commit C into S
-4. rename C to ``del-C``
+4. move the record to C; rename C to ``del-C``
 5. rename S to C: who read through C reads through the same name
-6. drop the intent; S has C's size
-7. remove ``del-C``
+6. drop the intent and the record; S has C's size
+7. let ``del-C`` go
 
 Until 3 is done C reads right, whatever S holds, so recovery may always commit again; it goes on from the first step
 not done, which the names tell.
@@ -27,14 +27,18 @@ not done, which the names tell.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lvmqcow.errors import NotPossible, SnapshotHasChildren
 from lvmqcow.intents import Pulling, Pushing
 from lvmqcow.model import Layer, VolumeGroup, index_tags
 from lvmqcow.names import doomed_lv_name
 from lvmqcow.plans.common import activated, deactivated, grown, indexed, require_qcow2, sound_chain
 from lvmqcow.plans.plan import Measure, Plan
+from lvmqcow.plans.removal import gone, marked
 from lvmqcow.requests import DeleteSnapshot, Merge
-from lvmqcow.steps import LvRemove, LvRename, LvTag, QcowCommit, QcowRebase, Step
+from lvmqcow.steps import LvRename, LvTag, QcowCommit, QcowRebase, Step
+from lvmqcow.wiping import Wiping, wipe_tags
 
 __all__ = ["drop_pushed", "only_child", "plan_delete", "pull", "push", "push_renames"]
 
@@ -51,8 +55,10 @@ def plan_delete(vg: VolumeGroup, request: DeleteSnapshot, measure: Measure) -> P
     below = chain[chain.index(child) :]
     pulling = request.merge is Merge.PULL or (request.merge is Merge.SEED and snapshot.parent is not None)
     intent = Pulling(child.lv.name) if pulling else Pushing(snapshot.lv.name, child.lv.name)
-    before: tuple[Step, ...] = (*indexed(chain), *activated(below), LvTag((snapshot.lv.name,), add=(intent.tag,)))
-    merge = pull(vg, snapshot, child, measure) if pulling else push(vg, snapshot, child, measure)
+    record = (intent.tag, *wipe_tags(request.wipe))
+    before: tuple[Step, ...] = (*indexed(chain), *activated(below), LvTag((snapshot.lv.name,), add=record))
+    given_up = replace(snapshot, lv=marked(snapshot.lv, request.wipe))
+    merge = pull(vg, given_up, child, measure) if pulling else push(vg, given_up, child, measure)
     after = deactivated(layer for layer in below if layer is not snapshot)
     return Plan("delete-snapshot", vg.name, request.volume, (*before, *merge, *after), commit_point=len(before))
 
@@ -88,19 +94,23 @@ def pull(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tu
             add=tuple(tag for tag in new if tag not in old),
             drop=tuple(tag for tag in old if tag not in new),
         ),
-        LvRemove((snapshot.lv.name,)),
+        *gone(vg, [replace(snapshot.lv, active=True)]),
     )
 
 
 def push(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tuple[Step, ...]:
     """From the intent on; recovery runs the same."""
+    wiping = snapshot.lv.wiping
+    record = wipe_tags(wiping.wipe) if isinstance(wiping, Wiping) else ()
     doomed = doomed_lv_name(child.lv.name, vg.lv_names)
+    leaving = replace(child.lv, name=doomed, tags=child.lv.tags | set(record), active=True)
     return (
         *grown(vg, snapshot, measure(max(_size(child), _size(snapshot)))),
         QcowCommit(child.lv.name),
+        *((LvTag((child.lv.name,), add=record),) if record else ()),
         LvRename(child.lv.name, doomed),
         *push_renames(snapshot, Pushing(snapshot.lv.name, child.lv.name), _size(child)),
-        LvRemove((doomed,)),
+        *gone(vg, [leaving]),
     )
 
 
@@ -110,13 +120,14 @@ def push_renames(snapshot: Layer, intent: Pushing, size_bytes: int) -> tuple[Ste
 
 
 def drop_pushed(snapshot: Layer, intent: Pushing, size_bytes: int) -> LvTag:
-    """S, under its new name, is done: no intent, and the child's size in the index."""
+    """S, under its new name, is done: no intent, no record of a wipe, and the child's size in the index."""
     new = index_tags(size_bytes, snapshot.parent)
     old = index_tags(_size(snapshot), snapshot.parent)
+    record = (snapshot.lv.wiping.tag,) if snapshot.lv.wiping else ()
     return LvTag(
         (intent.child,),
         add=tuple(tag for tag in new if tag not in old),
-        drop=(intent.tag, *(tag for tag in old if tag not in new)),
+        drop=(intent.tag, *record, *(tag for tag in old if tag not in new)),
     )
 
 

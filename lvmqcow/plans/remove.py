@@ -1,10 +1,11 @@
 """Remove a volume with all its snapshots.
 
-1. the intent ``remove`` on every LV of it, in one command
-2. remove them all, in one command
+1. the intent ``remove`` on every LV of it, in one command, and there too the record that it is to be wiped
+2. let them go (`lvmqcow.plans.removal`): without a wipe they are removed in one command
 
 lvm2 works through the LVs of one command one by one, in an order of its own. A cut inside 1 leaves some LVs without
-the intent, so nothing was removed yet: recovery takes it back. Once all have it, recovery goes on with 2.
+the intent, so nothing was renamed or removed yet: recovery takes it back. Once all have it, recovery goes on with 2.
+What waits under a ``del-`` name for another tool to wipe it is not ours and stays.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from __future__ import annotations
 from lvmqcow.intents import Removing
 from lvmqcow.model import VolumeGroup
 from lvmqcow.plans.plan import Plan
+from lvmqcow.plans.removal import SEGMENT_BYTES, gone, marked
 from lvmqcow.requests import Remove
-from lvmqcow.steps import LvRemove, LvTag, Step
+from lvmqcow.steps import LvTag, Step
+from lvmqcow.wiping import wipe_tags
 
 __all__ = ["plan_remove"]
 
 
-def plan_remove(vg: VolumeGroup, request: Remove) -> Plan:
+def plan_remove(vg: VolumeGroup, request: Remove, segment_bytes: int = SEGMENT_BYTES) -> Plan:
     """Raises VolumeNotFound. A damaged volume can be removed."""
-    volume = vg.volume(request.volume)
-    lvs = tuple(lv.name for lv in volume.logical_volumes)
-    steps: tuple[Step, ...] = (LvTag(lvs, add=(Removing().tag,)), LvRemove(lvs))
+    lvs = vg.volume(request.volume).kept
+    steps: tuple[Step, ...] = (
+        LvTag(tuple(lv.name for lv in lvs), add=(Removing().tag, *wipe_tags(request.wipe))),
+        *gone(vg, [marked(lv, request.wipe) for lv in lvs], segment_bytes),
+    )
     return Plan("remove", vg.name, request.volume, steps, commit_point=1)

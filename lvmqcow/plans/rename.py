@@ -51,7 +51,8 @@ def plan_rename(vg: VolumeGroup, request: Rename) -> Plan:
     volume = vg.volume(old)
     if new.format is not old.format:
         raise FormatMismatch(new.text, new.format, old.format)
-    if vg.find(new) is not None:  # be it only its leftovers: they would become ours
+    there = vg.find(new)
+    if there is not None and there.kept:  # be it only its snapshots: they would become ours
         raise AlreadyExists("volume", new.text)
     check_fits(vg.name, new)
     for layer in volume.layers:

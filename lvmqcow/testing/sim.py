@@ -2,7 +2,8 @@
 
 It is a host like `RealHost`: planners, recovery and the public API run on it unchanged, thousands of steps a second,
 on any machine. It refuses what lvm2 and qemu-img refuse, and it is not kind: a new LV holds the bytes of whoever had
-it before. Tests run the same plans on both hosts and compare (``tests/real/test_agreement.py``).
+it before, and what was discarded is still there. Tests run the same plans on both hosts and compare
+(``tests/real/test_agreement.py``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from lvmqcow.steps import (
     LvActivate,
     LvCreate,
     LvDeactivate,
+    LvDiscardRange,
     LvExtend,
     LvRefresh,
     LvRemove,
@@ -40,6 +42,7 @@ from lvmqcow.steps import (
     QcowRelink,
     QcowRepairLeaks,
     QcowResize,
+    RangeStep,
     Step,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Blocks, Content, Write
@@ -79,6 +82,16 @@ class _Lv:
     device_bytes: int
     """How large its device is while it is active: not as large as it is itself after an lvextend that was cut."""
     holders: tuple[str, ...] = ()
+    discarded_bytes: int = 0
+    """How much of it was discarded, from its start: what a device reads there is its own affair."""
+
+    @property
+    def wiped(self) -> bool:
+        """Whether nothing of its content can be read any more, as far as that can be asked for."""
+        if self.discarded_bytes == self.size_bytes or isinstance(self.image, _Qcow):
+            return self.discarded_bytes == self.size_bytes
+        listed = len(self.image.blocks) == self.size_bytes // BLOCK_BYTES
+        return not any(self.image.blocks.values()) and (listed or not self.image.rest)
 
 
 class SimHost:
@@ -99,6 +112,12 @@ class SimHost:
         self._lvs: dict[str, _Lv] = {}
         self._made = 0
         self._partial: frozenset[str] = frozenset()
+        self._freed: tuple[str, ...] = ()
+
+    @property
+    def freed_unwiped(self) -> tuple[str, ...]:
+        """The LVs whose extents somebody else can get, and find their content there; by the names they had at last."""
+        return self._freed
 
     @property
     def vg(self) -> str:
@@ -110,6 +129,7 @@ class SimHost:
         twin._lvs = dict(self._lvs)
         twin._made = self._made
         twin._partial = self._partial
+        twin._freed = self._freed
         return twin
 
     def observe(self) -> VolumeGroup:
@@ -182,7 +202,7 @@ class SimHost:
                 del self._lvs[step.lv]
             case LvRemove():
                 for name in step.lvs:
-                    self._unused(name, argv)
+                    self._freed += () if self._unused(name, argv).wiped else (name,)
                     del self._lvs[name]
             case LvExtend():
                 self._extend(step, argv)
@@ -251,8 +271,8 @@ class SimHost:
             case LvZero():
                 self._open(step.lv, argv)
                 self._put(step.lv, _Raw({}))
-            case LvZeroRange():
-                self._zero_range(step, argv)
+            case LvZeroRange() | LvDiscardRange():
+                self._clear_range(step, argv)
             case QcowCreate():
                 self._open(step.lv, argv)
                 self._put(step.lv, _Qcow(step.virtual_size_bytes, step.backing))
@@ -297,15 +317,23 @@ class SimHost:
         data = {block: byte for block, byte in source.blocks.items() if byte}
         self._put(step.lv, replace(lv.image, blocks={**lv.image.blocks, **data}))
 
-    def _zero_range(self, step: LvZeroRange, argv: tuple[str, ...]) -> None:
+    def _clear_range(self, step: RangeStep, argv: tuple[str, ...]) -> None:
         lv = self._open(step.lv, argv)
         end_bytes = step.offset_bytes + step.length_bytes
         if end_bytes > lv.device_bytes:
             raise CommandFailed(argv, 1, f"{end_bytes} is greater than device size {lv.device_bytes}")
-        if not isinstance(lv.image, _Raw):
-            raise CommandFailed(argv, 1, f"{step.lv} is not raw: no plan does that")
+        if isinstance(step, LvDiscardRange):
+            if step.offset_bytes <= lv.discarded_bytes:
+                self._lvs[step.lv] = replace(lv, discarded_bytes=max(lv.discarded_bytes, end_bytes))
+            return
+        if isinstance(lv.image, _Qcow) and step.offset_bytes:
+            raise CommandFailed(argv, 1, f"{step.lv} has an image, and that not in one piece: no plan does that")
+        if step.length_bytes == lv.size_bytes:
+            self._put(step.lv, _Raw({}))
+            return
+        image = lv.image if isinstance(lv.image, _Raw) else _Raw({}, rest=_STALE)
         zeros = dict.fromkeys(range(step.offset_bytes // BLOCK_BYTES, end_bytes // BLOCK_BYTES), 0)
-        self._put(step.lv, replace(lv.image, blocks={**lv.image.blocks, **zeros}))
+        self._put(step.lv, replace(image, blocks={**image.blocks, **zeros}))
 
     def _commit(self, step: QcowCommit, argv: tuple[str, ...]) -> None:
         child = self._qcow(step.lv, argv)

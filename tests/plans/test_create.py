@@ -34,7 +34,7 @@ CREATE_QCOW2 = [
 ]
 CREATE_RAW = [
     f"{LVCREATE} --addtag lvmqcow.intent=create --size 4194304b --name vm-100-disk-2 sim",
-    "blkdiscard --zeroout /dev/sim/vm-100-disk-2",
+    "blkdiscard --zeroout --step 33554432 /dev/sim/vm-100-disk-2",
 ]
 CONVERT = "qemu-img convert -p -n --target-is-zero"
 

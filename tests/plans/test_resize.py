@@ -39,7 +39,7 @@ RAW_INTENT = f"lvmqcow.intent=resize/{4 * MIB}/{64 * MIB}"
 RAW_STEPS = [
     f"lvchange --addtag {RAW_INTENT} sim/{RAW}",
     f"lvextend --size {64 * MIB}b sim/{RAW}",
-    f"blkdiscard --zeroout --offset {4 * MIB} --length {60 * MIB} /dev/sim/{RAW}",
+    f"blkdiscard --zeroout --step 33554432 --offset {4 * MIB} --length {60 * MIB} /dev/sim/{RAW}",
     f"lvchange --deltag {RAW_INTENT} sim/{RAW}",
 ]
 

@@ -17,6 +17,7 @@ from lvmqcow.steps import (
     ImageWrite,
     LvActivate,
     LvDeactivate,
+    LvDiscardRange,
     LvExtend,
     LvRefresh,
     LvRemove,
@@ -74,7 +75,7 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
         case QcowCreate():
             yield run(host, LvZero(step.lv))  # no header: the first cluster is gone
             yield run(host, QcowCreate(step.lv, 0))  # QEMU writes a small image without backing first
-        case LvZeroRange() if step.length_bytes > BLOCK_BYTES:
+        case LvZeroRange() | LvDiscardRange() if step.length_bytes > BLOCK_BYTES:
             blocks = step.length_bytes // BLOCK_BYTES
             yield run(host, replace(step, length_bytes=blocks // 2 * BLOCK_BYTES))
         case QcowResize():
