@@ -59,6 +59,8 @@ from enum import StrEnum
 from lvmqcow.intents import Unknown
 from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup, index_tags
 from lvmqcow.names import Format, VolumeName, as_volume_name, device_path, doomed_lv_name, new_lv_name, snapshot_of
+from lvmqcow.sizing import format_size
+from lvmqcow.wiping import Wiping
 
 __all__ = ["Finding", "Severity", "beside", "contradictions", "structure", "unseen"]
 
@@ -192,8 +194,14 @@ def _unfinished(volume: Volume) -> list[Finding]:
             found += [Finding(lv.name, Severity.UNFINISHED, text + intent.tag, recover) for intent in intents]
     if volume.new is not None:
         found.append(Finding(volume.new.name, Severity.UNFINISHED, "a snapshot was cut", recover))
-    found += [Finding(lv.name, Severity.UNFINISHED, "a removal was cut", recover) for lv in volume.leaving]
+    found += [Finding(lv.name, Severity.UNFINISHED, _cut_removal(lv), recover) for lv in volume.leaving]
     return found
+
+
+def _cut_removal(lv: LogicalVolume) -> str:
+    if not isinstance(lv.wiping, Wiping):
+        return "its removal was cut"
+    return f"its removal was cut, {format_size(lv.wiping.done_bytes)} of {format_size(lv.size_bytes)} are wiped"
 
 
 def _waiting(volume: Volume) -> list[Finding]:

@@ -30,9 +30,8 @@ def examine(host: Host, names: Iterable[VolumeName]) -> tuple[Finding, ...]:
         except CommandFailed as failed:
             unreadable.append(_unreadable(host.vg, lv_name, failed))
     picture = picture.with_headers(headers)
-    return tuple(
-        finding for volume in volumes for finding in _examine(host, picture, picture.volume(volume.name), unreadable)
-    )
+    volumes = [volume for volume in picture.volumes if volume.name in wanted]
+    return tuple(finding for volume in volumes for finding in _examine(host, picture, volume, unreadable))
 
 
 def _examine(host: Host, picture: VolumeGroup, volume: Volume, unreadable: list[Finding]) -> list[Finding]:

@@ -91,12 +91,25 @@ def test_a_snapshot_that_the_current_layer_does_not_read_through_is_found() -> N
         LvTag((S2,), add=(Pulling(DISK.text).tag,)),
         LvCreate(f"new-{DISK}", MIB, (*DISK.tags, "lvmqcow.parent=x")),
         LvCreate(f"del-{DISK}", MIB, (*DISK.tags, "lvmqcow.size=4096")),
+        LvCreate(f"del-{DISK}", MIB, (*DISK.tags, "lvmqcow.wipe=zero/4096")),
     ],
 )
 def test_what_was_cut_is_unfinished_and_recover_is_the_advice(cut: Step) -> None:
     found = storage(run(chain(2), cut)).check()
     assert {finding.severity for finding in found} == {Severity.UNFINISHED}
     assert {finding.advice for finding in found} == {f"lvmqcow recover sim/{DISK}"}
+
+
+def test_it_is_said_how_much_of_a_cut_wipe_is_done() -> None:
+    left = LvCreate(f"del-{DISK}", 8 * MIB, (*DISK.tags, Removing().tag, f"lvmqcow.wipe=zero/{2 * MIB}"))
+    (found,) = storage(run(chain(2), left)).check()
+    assert found.text == "its removal was cut, 2 MiB of 8 MiB are wiped"
+
+
+def test_the_record_of_a_wipe_that_cannot_be_read_is_damage() -> None:
+    found = storage(run(chain(2), LvTag((S1,), add=("lvmqcow.wipe=shred",)))).check()
+    assert [(finding.lv, finding.severity) for finding in found] == [(S1, Severity.DAMAGED)]
+    assert "lvmqcow.wipe=shred" in found[0].text
 
 
 def test_what_another_tool_is_about_to_remove_is_not_put_on_recover_which_leaves_it_alone() -> None:

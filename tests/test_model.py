@@ -112,6 +112,26 @@ def test_leftovers_are_part_of_a_volume_and_are_no_layers() -> None:
     assert {own.name for own in found.logical_volumes} == host.observe().lv_names
 
 
+def test_what_waits_for_its_removal_is_ours_by_any_tag_of_ours_and_else_another_tools() -> None:
+    ours = [
+        lv(f"del-{DISK}", *DISK.tags, "lvmqcow.wipe=zero"),
+        lv(f"del-2-{DISK}", *DISK.tags, "lvmqcow.size=1"),
+        lv(f"del-3-{DISK}", *DISK.tags, Removing().tag),
+    ]
+    found = group(lv(DISK.text, *DISK.tags), *ours, lv(f"del-{S1}", *DISK.tags)).volume(DISK)
+    assert found.leaving == tuple(ours)
+    assert [kept.name for kept in found.kept] == [DISK.text]
+
+
+def test_a_volume_of_which_all_waits_for_its_removal_is_there_no_more_and_can_still_be_found() -> None:
+    picture = group(lv(f"del-{DISK}", *DISK.tags, "lvmqcow.wipe=zero"))
+    with pytest.raises(VolumeNotFound):
+        picture.volume(DISK)
+    found = picture.find(DISK)
+    assert found is not None
+    assert found.layers == ()
+
+
 def test_children_are_all_that_read_through_a_layer() -> None:
     found = volume(beside(chain(2), "b", S1))
     assert {child.snapshot for child in found.children(found.snapshot("s1"))} == {"s2", "b"}

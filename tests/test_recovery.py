@@ -9,7 +9,7 @@ from lvmqcow.intents import INTENT_PREFIX, Creating, Pulling, Pushing, Removing,
 from lvmqcow.names import Layout, snapshot_lv_name
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import DeleteSnapshot, Merge
-from lvmqcow.steps import LvCreate, LvExtend, LvRemove, LvRename, LvTag, QcowRelink, Step
+from lvmqcow.steps import LvCreate, LvDeactivate, LvExtend, LvRemove, LvRename, LvTag, QcowRelink, Step
 from lvmqcow.testing.sim import SimHost
 from tests.sim.cuts import cuts
 from tests.sim.operations import OPERATIONS
@@ -224,6 +224,45 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
             "finish removal",
             [f"lvremove --yes sim/del-{S3}"],
         ),
+        (
+            [
+                LvCreate(f"del-{S3}", 8 * MIB, (*DISK.tags, "lvmqcow.wipe=zero/4194304")),
+                LvCreate(f"del-{S2}", 8 * MIB, (*DISK.tags, "lvmqcow.size=4194304")),
+                LvCreate(f"del-2-{S3}", 8 * MIB, (*DISK.tags, "lvmqcow.wipe=discard")),
+                LvDeactivate((f"del-2-{S3}",)),
+            ],
+            "finish removal",
+            [
+                f"lvchange --activate ey sim/del-2-{S3}",
+                f"lvchange --refresh sim/del-{S3}",
+                f"blkdiscard --step 33554432 --offset 0 --length 8388608 /dev/sim/del-2-{S3}",
+                f"lvchange --deltag lvmqcow.wipe=discard --addtag lvmqcow.wipe=discard/8388608 sim/del-2-{S3}",
+                f"blkdiscard --zeroout --step 33554432 --offset 4194304 --length 4194304 /dev/sim/del-{S3}",
+                f"lvchange --deltag lvmqcow.wipe=zero/4194304 --addtag lvmqcow.wipe=zero/8388608 sim/del-{S3}",
+                f"lvremove --yes sim/del-2-{S3} sim/del-{S2} sim/del-{S3}",
+            ],
+        ),
+        (
+            [
+                LvTag((S1, S2, S3, DISK.text), add=(Removing().tag, "lvmqcow.wipe=zero")),
+                *(LvRename(name, f"del-{name}") for name in (S1, S2, S3)),
+                LvTag((f"del-{S1}",), add=("lvmqcow.wipe=zero/8388608",), drop=("lvmqcow.wipe=zero",)),
+                LvTag((f"del-{S2}", f"del-{S3}"), drop=("lvmqcow.wipe=zero",)),
+            ],
+            "finish remove",
+            [
+                f"lvrename sim {DISK} del-{DISK}",
+                f"lvchange --refresh sim/del-{DISK}",
+                f"blkdiscard --zeroout --step 33554432 --offset 0 --length 8388608 /dev/sim/del-{DISK}",
+                f"lvchange --deltag lvmqcow.wipe=zero --addtag lvmqcow.wipe=zero/8388608 sim/del-{DISK}",
+                f"lvremove --yes sim/del-{DISK} sim/del-{S1} sim/del-{S2} sim/del-{S3}",
+            ],
+        ),
+        (
+            [LvTag((S1, DISK.text), add=(Removing().tag, "lvmqcow.wipe=zero"))],
+            "undo remove",
+            [f"lvchange --deltag lvmqcow.intent=remove --deltag lvmqcow.wipe=zero sim/{S1} sim/{DISK}"],
+        ),
         ([LvCreate(f"del-{S3}", MIB, DISK.tags)], "finish removal", []),  # another tool's
     ],
     ids=[
@@ -239,6 +278,9 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
             "rename, half renamed",
             "rename, one left to tag",
             "our doomed LV",
+            "doomed LVs to wipe",
+            "remove, half renamed",
+            "remove to wipe, half given up",
             "another's",
         ),
     ],
@@ -252,6 +294,8 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
     "left",
     [
         [LvTag((S1,), add=(f"{INTENT_PREFIX}copy/x",))],
+        [LvTag((S1,), add=("lvmqcow.wipe=shred",))],
+        [LvCreate(f"del-{S1}", MIB, (*DISK.tags, "lvmqcow.wipe=shred"))],
         [LvTag((DISK.text,), add=(Renaming(NEIGHBOUR.text, NEW).tag,))],
         [LvTag((DISK.text,), add=(Renaming(DISK.text, "x").tag,))],
         [LvTag((S2,), add=(Renaming(DISK.text, NEW).tag,)), LvRename(S2, f"snap-s2-{NEW}")],
@@ -283,6 +327,8 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
     ids=[
         *(
             "an intent of another version",
+            "a wipe of another version",
+            "a wipe of another version, begun",
             "another volume's rename",
             "a rename to no name",
             "renamed before all intend",

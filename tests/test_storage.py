@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from lvmqcow.names import Format, VolumeName
 from lvmqcow.plans import Plan
 from lvmqcow.qemu_img import Progress
 from lvmqcow.requests import (
+    Activate,
     Convert,
     Copy,
     Deactivate,
@@ -38,6 +40,7 @@ from lvmqcow.requests import (
     Resize,
     Rollback,
     Snapshot,
+    Wipe,
 )
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, Step
 from lvmqcow.storage import Events, Storage
@@ -508,6 +511,40 @@ def test_a_damaged_volume_can_be_listed_and_checked_but_not_changed() -> None:
 def test_one_damaged_volume_does_not_keep_the_others_from_being_listed() -> None:
     host = chain(1, run(chain(1), LvTag((DISK.text,), add=("lvmqcow.intent=copy",))), NEIGHBOUR)
     assert [info.name for info in storage(host).volumes()] == [DISK.text, NEIGHBOUR.text]
+
+
+@pytest.mark.parametrize("request_", [Remove(DISK), DeleteSnapshot(DISK, "s1", Merge.PUSH)])
+def test_the_storage_says_what_becomes_of_data_where_the_request_does_not(request_: Remove | DeleteSnapshot) -> None:
+    def wiped_with(default: Wipe, asked: Wipe | None) -> set[str]:
+        """The options with which blkdiscard is called."""
+        plan = Storage(chain(1), NoLocks(), wipe=default).plan(replace(request_, wipe=asked))
+        return {argv[1] for argv in plan.commands if argv[0] == "blkdiscard"}
+
+    assert wiped_with(Wipe.ZERO, None) == {"--zeroout"}
+    assert wiped_with(Wipe.DISCARD, None) == {"--step"}
+    assert wiped_with(Wipe.ZERO, Wipe.DISCARD) == {"--step"}
+    assert wiped_with(Wipe.ZERO, Wipe.NONE) == set()
+    assert wiped_with(Wipe.NONE, None) == set()
+    assert wiped_with(Wipe.NONE, Wipe.ZERO) == {"--zeroout"}
+
+
+@pytest.mark.parametrize(
+    "request_", [Remove(DISK), Snapshot(DISK, "s9"), Activate(DISK), Deactivate(DISK), Rename(DISK, ELSEWHERE)]
+)
+def test_a_volume_that_only_waits_for_its_removal_is_not_there(request_: Request) -> None:
+    host = run(SimHost(), LvCreate(f"del-{DISK}", MIB, DISK.tags))  # another tool's: ours is removed by then
+    assert isinstance(refused(host, request_), VolumeNotFound)
+    with pytest.raises(VolumeNotFound):
+        storage(host).volume(DISK.text).info()
+    assert storage(host).create(DISK.text, MIB).info().snapshots == ()
+    assert f"del-{DISK}" in host.observe().lv_names
+
+
+def test_a_caller_hears_of_every_step_before_it_is_done() -> None:
+    host = chain(1)
+    begun: list[Step] = []
+    plan = Storage(host, NoLocks(), Events(begun=begun.append)).apply(Remove(DISK, Wipe.ZERO))
+    assert tuple(begun) == plan.steps
 
 
 def test_a_volume_group_name_is_refused_before_lvm_sees_it() -> None:

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from lvmqcow.errors import AlreadyExists, FormatMismatch, LvmqcowError, NewerSnapshots, NotPossible, VolumeNotFound
 from lvmqcow.names import Format, Layout, parse_volume_name, snapshot_lv_name
-from lvmqcow.requests import Merge
+from lvmqcow.requests import Merge, Wipe
 from lvmqcow.sizing import whole_extents
 from lvmqcow.testing.content import BLOCK_BYTES, Content
 from lvmqcow.testing.strategies import growths, snapshot_names, volume_names, volume_sizes, writes
@@ -113,11 +113,11 @@ class StorageMachine(RuleBasedStateMachine):
         assert refused.value.blockers[-1] == newest
 
     @precondition(lambda self: self._with_snapshots())
-    @rule(data=st.data(), merge=st.sampled_from(Merge))
-    def delete_snapshot(self, data: st.DataObject, merge: Merge) -> None:
+    @rule(data=st.data(), merge=st.sampled_from(Merge), wipe=st.none() | st.sampled_from(Wipe))
+    def delete_snapshot(self, data: st.DataObject, merge: Merge, wipe: Wipe | None) -> None:
         name, disk = self._pick_with_snapshots(data)
         snapshot = data.draw(st.sampled_from(list(disk.snapshots)), label="snapshot")
-        ran = self.world.storage.volume(name).delete_snapshot(snapshot, merge)
+        ran = self.world.storage.volume(name).delete_snapshot(snapshot, merge, wipe)
         event(f"delete by {'rebase' if any('rebase' in argv for argv in ran.commands) else 'commit'}")
         del disk.snapshots[snapshot]
 
@@ -148,10 +148,10 @@ class StorageMachine(RuleBasedStateMachine):
         disk.current = replace(disk.current, size_bytes=self._size(disk.image_format, asked_bytes))
 
     @precondition(lambda self: self.disks)
-    @rule(data=st.data())
-    def remove(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), wipe=st.none() | st.sampled_from(Wipe))
+    def remove(self, data: st.DataObject, wipe: Wipe | None) -> None:
         name, _ = self._pick(data)
-        self.world.storage.volume(name).remove()
+        self.world.storage.volume(name).remove(wipe)
         del self.disks[name]
         with pytest.raises(VolumeNotFound):
             self.world.storage.volume(name).info()
@@ -245,7 +245,7 @@ class StorageMachine(RuleBasedStateMachine):
         picture = self.world.host.observe()
         known = {lv: disk.active for name, disk in self.disks.items() for lv in _lvs(name, disk, self.world.layout)}
         assert {lv.name: lv.active for lv in picture.logical_volumes} == known
-        assert [lv.intent for lv in picture.logical_volumes if lv.intent] == []
+        assert [lv.intent or lv.wiping for lv in picture.logical_volumes if lv.intent or lv.wiping] == []
 
     def _create(self, name: str, size_bytes: int) -> None:
         self.world.storage.create(name, size_bytes)

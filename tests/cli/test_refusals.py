@@ -55,6 +55,10 @@ VOLUME = "vg0/vm-100-disk-0.qcow2"
         (("create", "vg0/vm-100-disk-0", "--size", "1G", "--format", "qcow2"), "says raw, the request says qcow2"),
         (("loopvg", "create", "..", "--size", "1G"), "volume group name"),
         (("list", "v;g"), "volume group name"),
+        (("remove", VOLUME, "--wipe", "shred"), "--wipe"),
+        (("remove", VOLUME, "--wipe-rate", "fast"), "write it like 10G"),
+        (("remove", VOLUME, "--wipe-rate", "0"), "positive"),
+        (("recover", "vg0", "--wipe-rate", "fast"), "write it like 10G"),
     ],
 )
 def test_a_request_that_can_never_be_done_exits_2_and_says_why(
@@ -68,6 +72,19 @@ def test_a_request_that_can_never_be_done_exits_2_and_says_why(
     assert status == 2
     assert says in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(("variable", "says"), [("LVMQCOW_WIPE", "--wipe"), ("LVMQCOW_WIPE_RATE", "write it like 10G")])
+def test_a_default_in_the_environment_is_read_as_an_option_is(
+    variable: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, "fast")
+    try:
+        status = main(("remove", VOLUME))
+    except SystemExit as usage:  # argparse's own
+        status = int(str(usage.code))
+    assert status == 2
+    assert says in capsys.readouterr().err
 
 
 def test_with_json_an_error_is_one_line_of_json_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ from lvmqcow.requests import (
     Resize,
     Rollback,
     Snapshot,
+    Wipe,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Write
 from lvmqcow.testing.sim import SimHost
@@ -38,14 +39,15 @@ pytestmark = pytest.mark.real
 SIZE_BYTES = 4 * 1024**2
 
 names = volume_names.map(parse_volume_name)
+wipes = st.none() | st.sampled_from(Wipe)
 requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(Create, names, volume_sizes),
     st.builds(Snapshot, names, snapshot_names),
     st.builds(Rollback, names, snapshot_names),
-    st.builds(DeleteSnapshot, names, snapshot_names, st.sampled_from([Merge.PULL, Merge.PUSH, Merge.SEED])),
+    st.builds(DeleteSnapshot, names, snapshot_names, st.sampled_from([Merge.PULL, Merge.PUSH, Merge.SEED]), wipes),
     st.builds(Resize, names, volume_sizes),
     st.builds(Grow, names, volume_sizes),
-    st.builds(Remove, names),
+    st.builds(Remove, names, wipes),
     st.builds(Rename, names, names),
     st.builds(Copy, names, st.none() | snapshot_names, names),
     st.builds(Convert, names, names),

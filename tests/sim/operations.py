@@ -28,6 +28,7 @@ from lvmqcow.requests import (
     Rollback,
     Snapshot,
     StreamFormat,
+    Wipe,
 )
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.sim import SimHost, stream_path
@@ -51,6 +52,7 @@ from tests.volumes import (
 Contents = Mapping[str | None, Content]
 
 DEEPEST = 4
+WIPES = (Wipe.ZERO, Wipe.DISCARD)
 ELSEWHERE = parse_volume_name("vm-200-disk-7.qcow2")
 RAW_ELSEWHERE = parse_volume_name("vm-200-disk-7")
 
@@ -78,6 +80,15 @@ _ON_A_CHAIN: dict[str, tuple[int, Request]] = {
     **{f"remove with {depth}": (depth, Remove(DISK)) for depth in range(DEEPEST + 1)},
     **{f"rename with {depth}": (depth, Rename(DISK, ELSEWHERE)) for depth in range(DEEPEST)},
     "rename within the machine": (1, Rename(DISK, parse_volume_name("vm-100-disk-9.qcow2"))),
+}
+_WIPING: dict[str, tuple[int, Request]] = {
+    **{f"remove with {depth}, to {wipe}": (depth, Remove(DISK, wipe)) for depth in range(3) for wipe in WIPES},
+    **{
+        f"delete {number} of {depth} by {merge}, to {wipe}": (depth, DeleteSnapshot(DISK, f"s{number}", merge, wipe))
+        for depth, number in ((1, 1), (3, 1), (3, 2), (3, 3))
+        for merge in (Merge.PULL, Merge.PUSH)
+        for wipe in WIPES
+    },
 }
 _ON_A_GROWN_ONE: dict[str, tuple[int, Request]] = {
     name: (depth, request)
@@ -113,12 +124,14 @@ _EXPORTS: dict[str, tuple[int, Request]] = {
 _CONVERSIONS: dict[str, tuple[int, Request]] = {
     "convert to raw": (0, Convert(DISK, in_other_format(DISK))),
     "convert to raw under another name": (0, Convert(DISK, RAW_ELSEWHERE)),
+    "convert to raw, to zero": (0, Convert(DISK, in_other_format(DISK), Wipe.ZERO)),
 }
 _ON_RAW: dict[str, Request] = {
     "export raw": Export(RAW, None, "/srv/out", Format.QCOW2),
     **{f"copy raw to {new.format}": Copy(RAW, None, new) for new in (ELSEWHERE, RAW_ELSEWHERE)},
     "convert to qcow2": Convert(RAW, in_other_format(RAW)),
     "convert to qcow2 under another name": Convert(RAW, ELSEWHERE),
+    "convert to qcow2, to discard": Convert(RAW, in_other_format(RAW), Wipe.DISCARD),
 }
 
 _Table = Mapping[str, tuple[Callable[[], SimHost], Request]]
@@ -145,16 +158,17 @@ def _met_raw(meet: Callable[[SimHost], SimHost]) -> SimHost:
     return meet(raw_volume(chain(1, None, NEIGHBOUR)))
 
 
-def _as_it_is(host: SimHost) -> SimHost:
-    return host
-
-
 OPERATIONS: _Table = {
     **{name: (lambda: chain(1, None, NEIGHBOUR), request) for name, request in _NEW.items()},
     "resize raw": (lambda: raw_volume(chain(1, None, NEIGHBOUR)), Resize(RAW, 80 * MIB)),
     "resize raw, inactive": (lambda: inactive(raw_volume(chain(1, None, NEIGHBOUR))), Resize(RAW, 80 * MIB)),
     "remove raw": (lambda: raw_volume(chain(1, None, NEIGHBOUR)), Remove(RAW)),
     "remove raw, inactive": (lambda: inactive(raw_volume(chain(1, None, NEIGHBOUR))), Remove(RAW)),
+    **{
+        f"remove raw, {variant}, to {wipe}": (partial(_met_raw, VARIANTS[variant]), Remove(RAW, wipe))
+        for variant in ("active", "inactive")
+        for wipe in WIPES
+    },
     "rename raw": (lambda: raw_volume(chain(1, None, NEIGHBOUR)), Rename(RAW, RAW_ELSEWHERE)),
     "rename raw, inactive": (lambda: inactive(raw_volume(chain(1, None, NEIGHBOUR))), Rename(RAW, RAW_ELSEWHERE)),
     "rename, half active": (lambda: half_active(chain(2, chain(1, None, NEIGHBOUR))), Rename(DISK, ELSEWHERE)),
@@ -166,14 +180,15 @@ OPERATIONS: _Table = {
     "deactivate, half active": (lambda: half_active(chain(2, chain(1, None, NEIGHBOUR))), Deactivate(DISK)),
     "deactivate raw": (lambda: raw_volume(chain(1, None, NEIGHBOUR)), Deactivate(RAW)),
     **{
-        f"{name}, {'active' if meet is _as_it_is else 'inactive'}": (partial(_met_raw, meet), request)
+        f"{name}, {variant}": (partial(_met_raw, VARIANTS[variant]), request)
         for name, request in _ON_RAW.items()
-        for meet in (_as_it_is, inactive)
+        for variant in ("active", "inactive")
     },
     **_on(_COPIES, chain, ""),
     **_on(_CONVERSIONS, chain, ""),
     **_on(_EXPORTS, chain, ""),
     **_on(_ON_A_CHAIN, chain, ""),
+    **_on(_WIPING, chain, ""),
     **_on(_ON_A_GROWN_ONE, grown, ", grown"),
     **_on(_IN_TIGHT_LVS, lambda depth: tight(), ", in tight LVs"),
 }
@@ -210,6 +225,11 @@ def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> C
 def changed(request: Request) -> VolumeName:
     """The volume that an operation makes or changes, as it is called before."""
     return request.new if isinstance(request, Copy) else request.volume
+
+
+def wipes(request: Request) -> bool:
+    """Whether an operation must not let the extents of anything it removes be free with what they held."""
+    return isinstance(request, Convert | DeleteSnapshot | Remove) and request.wipe in WIPES
 
 
 def called(request: Request) -> VolumeName:

@@ -9,10 +9,10 @@ import pytest
 from lvmqcow.checks import Severity
 from lvmqcow.model import VolumeGroup
 from lvmqcow.names import VolumeName
-from lvmqcow.requests import Activate, Deactivate
+from lvmqcow.requests import Activate, Convert, Deactivate
 from lvmqcow.testing.sim import SimHost
 from tests.sim.cuts import cuts
-from tests.sim.operations import OPERATIONS, Contents, called, changed, expected, expected_active, lv_names
+from tests.sim.operations import OPERATIONS, Contents, called, changed, expected, expected_active, lv_names, wipes
 from tests.volumes import NEIGHBOUR, active, contents, inactive, intents, planned, run, storage
 
 FLAWS = {Severity.FLAWED, Severity.UNSEEN}
@@ -70,6 +70,7 @@ def test_an_operation_does_what_it_says_and_leaves_activation_as_it_was(operatio
     after = run(host, *planned(host, request).steps)
     require_whole(after, called(request), expected(request, before), operation)
     assert others(after, called(request)) == beside
+    assert not (wipes(request) and after.freed_unwiped)
     was = {lv.uuid: lv for lv in host.observe().logical_volumes}
     for lv in after.observe().logical_volumes:
         if lv.uuid in was:
@@ -98,6 +99,8 @@ def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after
                 whole = recovered(again.host, called(request) if positions % 2 else name)  # either name will do
                 require_whole(whole, name if undone else called(request), wanted, where, FLAWS if undone else ())
                 assert others(whole, name if undone else called(request)) == beside, where
+                if not (undone and isinstance(request, Convert)):  # what an undone copy had written is not wiped
+                    assert not (wipes(request) and whole.freed_unwiped), where
                 if undone:
                     assert sizes_and_tags(whole.observe(), index=False) == sizes_and_tags(
                         host.observe(), index=False
