@@ -1,0 +1,315 @@
+"""Wiping on a real volume group: the extents that are free again hold nothing, whatever happened on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.cli import main
+from lvmqcow.errors import CommandFailed, InUse
+from lvmqcow.host import RealHost, can_discard
+from lvmqcow.locks import NoLocks
+from lvmqcow.lvm import LvmProcesses
+from lvmqcow.model import LogicalVolume
+from lvmqcow.names import Format, VolumeName, device_path, parse_volume_name, snapshot_lv_name
+from lvmqcow.qemu_img import QemuImg
+from lvmqcow.recovery import plan_recovery
+from lvmqcow.requests import Merge, Wipe
+from lvmqcow.steps import LvActivate, LvDeactivate, LvDiscardRange, LvZeroRange
+from lvmqcow.storage import Storage
+from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
+from lvmqcow.testing.worlds import RealWorld
+from lvmqcow.wiping import Wiping
+
+pytestmark = pytest.mark.real
+
+MIB = 1024**2
+QCOW2, RAW = parse_volume_name("vm-100-disk-0.qcow2"), parse_volume_name("vm-100-disk-1")
+S1 = snapshot_lv_name(QCOW2, "s1")
+BYTE = 0x5A
+FULL = [Write(first, 256, BYTE) for first in range(0, 8 * MIB // BLOCK_BYTES, 256)]
+"""Every block of a disk of 8 MiB."""
+
+
+@dataclass
+class Wiper:
+    """A volume group of which nothing is free but what the test frees, and a storage that tells what it runs."""
+
+    world: RealWorld
+    ran: list[tuple[str, ...]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        trace = lambda argv: self.ran.append(tuple(argv))  # noqa: E731
+        self.host = RealHost(self.vg, LvmProcesses(), QemuImg(trace))
+        self.storage = Storage(self.host, NoLocks())
+
+    @property
+    def vg(self) -> str:
+        return self.world.host.vg
+
+    def lvs(self) -> dict[str, LogicalVolume]:
+        return {lv.name: lv for lv in self.host.observe().logical_volumes}
+
+    def take_the_rest(self) -> None:
+        """From now on nothing is free."""
+        LvmProcesses().change(
+            ("lvcreate", "--yes", "--wipesignatures", "n", "-l", "100%FREE", "--name", "rest", self.vg)
+        )
+
+    def freed(self) -> bytes:
+        """What the extents hold that are free now, as the next to get them could read it."""
+        raw = ("--wipesignatures", "n", "--zero", "n")
+        LvmProcesses().change(("lvcreate", "--yes", *raw, "-l", "100%FREE", "--name", "probe", self.vg))
+        return Path(device_path(self.vg, "probe")).read_bytes()
+
+    def blkdiscards(self) -> list[str]:
+        """The LVs it was called for, with the options that matter."""
+        calls = [argv for argv in self.ran if argv[0] == "blkdiscard"]
+        return [f"{'zero' if '--zeroout' in argv else 'discard'} {Path(argv[-1]).name}" for argv in calls]
+
+
+@pytest.fixture
+def wiper(real_world: Callable[[], RealWorld]) -> Iterator[Wiper]:
+    """On an empty volume group whose first extents hold zeros: what is found there later is of the test."""
+    world = real_world()
+    LvmProcesses().change(("lvcreate", "--yes", "--size", "256M", "--name", "first", world.host.vg))
+    path = device_path(world.host.vg, "first")
+    subprocess.run(["blkdiscard", "--zeroout", path], check=True)
+    LvmProcesses().change(("lvremove", "--yes", f"{world.host.vg}/first"))
+    yield Wiper(world)
+    world.close()
+
+
+def filled(wiper: Wiper, name: VolumeName) -> None:
+    """A volume full of the pattern; qcow2 with a snapshot that is full of it too."""
+    volume = wiper.storage.create(name.text, 8 * MIB)
+    wiper.world.write(name.text, name.format, FULL)
+    if name.format is Format.QCOW2:
+        volume.snapshot("s1")
+        wiper.world.write(name.text, name.format, FULL)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("name", [QCOW2, RAW], ids=["qcow2", "raw"])
+@pytest.mark.parametrize("wipe", [Wipe.ZERO, Wipe.DISCARD])
+@pytest.mark.parametrize("inactive", [False, True], ids=["active", "inactive"])
+def test_what_a_removed_volume_held_is_nowhere_to_be_read(
+    wiper: Wiper, name: VolumeName, wipe: Wipe, inactive: bool
+) -> None:
+    filled(wiper, name)
+    wiper.take_the_rest()
+    lvs = [lv for lv in wiper.lvs() if lv != "rest"]
+    if inactive:
+        wiper.host.run(LvDeactivate(tuple(lvs)))
+    wiper.storage.volume(name.text).remove(wipe)
+    assert wiper.blkdiscards() == [f"{wipe} del-{lv}" for lv in lvs]
+    assert set(wiper.lvs()) == {"rest"}
+    freed = wiper.freed()
+    assert len(freed) >= 8 * MIB * len(lvs)
+    assert not any(freed)  # where our loop devices discard, they read zeros
+
+
+@pytest.mark.parametrize("name", [QCOW2, RAW], ids=["qcow2", "raw"])
+def test_without_a_wipe_it_is_there_for_the_next_to_read(wiper: Wiper, name: VolumeName) -> None:
+    """So the test above can fail."""
+    filled(wiper, name)
+    wiper.take_the_rest()
+    wiper.storage.volume(name.text).remove()
+    assert wiper.blkdiscards() == []
+    assert wiper.freed().count(bytes([BYTE])) >= 8 * MIB
+
+
+@pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
+@pytest.mark.parametrize("wipe", [Wipe.ZERO, Wipe.DISCARD, Wipe.NONE])
+def test_what_a_merged_layer_held_is_nowhere_to_be_read_and_the_volume_holds_all(
+    wiper: Wiper, merge: Merge, wipe: Wipe
+) -> None:
+    filled(wiper, QCOW2)
+    wiper.take_the_rest()
+    wiper.storage.volume(QCOW2.text).delete_snapshot("s1", merge, wipe)
+    assert set(wiper.lvs()) == {"rest", QCOW2.text}
+    freed = wiper.freed()
+    assert len(freed) >= 8 * MIB
+    assert any(freed) == (wipe is Wipe.NONE)
+    assert wiper.world.difference(QCOW2.text, Format.QCOW2, Content(8 * MIB).written(FULL)) is None
+    assert wiper.storage.check() == ()
+
+
+def test_a_device_that_cannot_discard_is_zeroed(wiper: Wiper) -> None:
+    (device,) = LvmProcesses().report(("pvs", "-o", "pv_name", "--select", f"vg_name={wiper.vg}"))["pv"]
+    limit = Path(f"/sys/block/{Path(device['pv_name']).name}/queue/discard_max_bytes")
+    usual = limit.read_text()
+    limit.write_text("0")
+    try:
+        filled(wiper, RAW)
+        assert not can_discard(device_path(wiper.vg, RAW.text))
+        wiper.take_the_rest()
+        wiper.storage.volume(RAW.text).remove(Wipe.DISCARD)
+    finally:
+        limit.write_text(usual)
+    assert wiper.blkdiscards() == [f"zero del-{RAW}"]
+    assert not any(wiper.freed())
+
+
+def test_the_pieces_of_a_step_are_what_is_asked_for_and_nothing_beside(wiper: Wiper) -> None:
+    """More than one piece; and it is told how far it is."""
+    wiper.storage.create(RAW.text, 256 * MIB)
+    path = Path(device_path(wiper.vg, RAW.text))
+    with path.open("r+b", buffering=0) as device:
+        for _ in range(256):
+            device.write(bytes([BYTE]) * MIB)
+        os.fsync(device.fileno())
+    heard: list[float] = []
+    wiper.ran.clear()
+    wiper.host.run(LvZeroRange(RAW.text, MIB, 254 * MIB), heard.append)
+    assert len(wiper.blkdiscards()) == 2
+    assert heard == sorted(heard)
+    assert heard[-1] == 100
+    with path.open("rb") as device:
+        assert device.read(MIB) == bytes([BYTE]) * MIB
+        assert not any(any(device.read(MIB)) for _ in range(254))
+        assert device.read(MIB) == bytes([BYTE]) * MIB
+
+
+@pytest.mark.parametrize("step", [LvZeroRange("ghost", 0, MIB), LvDiscardRange("ghost", 0, MIB)])
+@pytest.mark.parametrize("there", [True, False], ids=["a file", "nothing"])
+def test_no_file_in_memory_is_written_where_a_device_should_be(
+    wiper: Wiper, step: LvZeroRange | LvDiscardRange, there: bool
+) -> None:
+    wiper.storage.create(RAW.text, 4 * MIB)  # so that the directory is there
+    path = Path(device_path(wiper.vg, "ghost"))
+    if there:
+        path.write_bytes(b"x")
+    try:
+        with pytest.raises(CommandFailed):
+            wiper.host.run(step)
+        assert path.exists() == there
+        assert not there or path.read_bytes() == b"x"
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def test_generations_lie_side_by_side_and_those_of_another_tool_stay(wiper: Wiper) -> None:
+    names = [f"del-{RAW}", f"del-2-{RAW}"]
+    for name in names:
+        LvmProcesses().change(("lvcreate", "--yes", "--size", "4M", "--addtag", "pve-vm-100", "--name", name, wiper.vg))
+        Path(device_path(wiper.vg, name)).write_bytes(b"theirs" * 1000)
+    before = wiper.lvs()
+    for _ in range(2):
+        filled(wiper, RAW)
+        wiper.storage.volume(RAW.text).remove(Wipe.ZERO)
+    assert wiper.blkdiscards().count(f"zero del-3-{RAW}") == 2
+    assert wiper.lvs() == before
+    for name in names:
+        assert Path(device_path(wiper.vg, name)).read_bytes().startswith(b"theirs" * 1000)
+
+
+def test_what_somebody_has_open_is_not_wiped(wiper: Wiper) -> None:
+    filled(wiper, RAW)
+    before = wiper.lvs()
+    path = Path(device_path(wiper.vg, RAW.text))
+    with path.open("rb"), pytest.raises(InUse, match=str(os.getpid())):
+        wiper.storage.volume(RAW.text).remove(Wipe.ZERO)
+    assert wiper.lvs() == before
+    assert path.read_bytes() == bytes([BYTE]) * 8 * MIB
+
+
+SLOWLY = """
+import sys
+from lvmqcow.host import RealHost
+from lvmqcow.lvm import LvmProcesses
+from lvmqcow.names import parse_volume_name
+from lvmqcow.plans.remove import plan_remove
+from lvmqcow.qemu_img import QemuImg
+from lvmqcow.requests import Remove, Wipe
+host = RealHost(sys.argv[1], LvmProcesses(), QemuImg(), wipe_bytes_per_second=4 * 1024**2)
+request = Remove(parse_volume_name(sys.argv[2]), Wipe(sys.argv[3]))
+for step in plan_remove(host.observe(), request, segment_bytes=4 * 1024**2).steps:
+    host.run(step)
+"""
+"""A removal in small segments, a second each."""
+
+
+@pytest.mark.parametrize("wipe", [Wipe.ZERO, Wipe.DISCARD])
+@pytest.mark.parametrize("down", [False, True], ids=["the process dies", "the machine goes down"])
+def test_a_wipe_that_is_killed_is_gone_on_with_where_it_was(wiper: Wiper, wipe: Wipe, down: bool) -> None:
+    wiper.storage.create(RAW.text, 48 * MIB)
+    path, doomed = Path(device_path(wiper.vg, RAW.text)), f"del-{RAW}"
+    with path.open("r+b", buffering=0) as device:
+        for _ in range(48):
+            device.write(bytes([BYTE]) * MIB)
+        os.fsync(device.fileno())
+    wiper.take_the_rest()
+    running = subprocess.Popen([sys.executable, "-c", SLOWLY, wiper.vg, RAW.text, wipe.value])
+
+    def done_bytes() -> int:
+        assert running.poll() is None, "it ended before it was killed"
+        lv = wiper.lvs().get(doomed)
+        return lv.wiping.done_bytes if lv and isinstance(lv.wiping, Wiping) else 0
+
+    wait_until(lambda: done_bytes() >= 8 * MIB)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    wait_until(lambda: not wiper.host.holders(doomed))  # a blkdiscard outlives it by a moment
+    recorded = wiper.lvs()[doomed].wiping
+    assert isinstance(recorded, Wiping)
+    assert 8 * MIB <= recorded.done_bytes < 48 * MIB
+    assert bytes([BYTE]) in Path(device_path(wiper.vg, doomed)).read_bytes()
+    if down:
+        wiper.host.run(LvDeactivate((doomed,)))
+    assert wiper.storage.volumes() == ()
+    (found,) = wiper.storage.check()
+    assert found.lv == doomed
+    recovery = plan_recovery(wiper.host.observe(), RAW, wiper.host.measure)
+    assert (recovery.operation, isinstance(recovery.steps[0], LvActivate)) == ("finish removal", down)
+    (cleared,) = [step for step in recovery.steps if isinstance(step, LvZeroRange | LvDiscardRange)]
+    assert (cleared.offset_bytes, cleared.length_bytes) == (recorded.done_bytes, 48 * MIB - recorded.done_bytes)
+    wiper.storage.recover()
+    assert set(wiper.lvs()) == {"rest"}
+    freed = wiper.freed()
+    assert len(freed) == 48 * MIB
+    assert not any(freed)
+
+
+def test_ctrl_c_stops_a_wipe_at_once_and_meanwhile_other_volumes_are_free(wiper: Wiper) -> None:
+    wiper.storage.create(RAW.text, 48 * MIB)
+    argv = ("remove", f"{wiper.vg}/{RAW}", "--wipe", "zero", "--wipe-rate", "2M", "--verbose")
+    running = subprocess.Popen([sys.executable, "-m", "lvmqcow", *argv], stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("+ blkdiscard"):
+            break
+    assert main(("create", f"{wiper.vg}/{QCOW2}", "--size", "8M")) == 0
+    assert main(("snapshot", f"{wiper.vg}/{QCOW2}", "s1")) == 0
+    assert main(("create", f"{wiper.vg}/{RAW}", "--size", "8M")) == 11  # its name is locked until then
+    assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    said = running.communicate()[1]
+    assert running.returncode == 130, said
+    assert "recover" in said
+    assert main(("check", wiper.vg)) == 13
+    assert main(("create", f"{wiper.vg}/{RAW}", "--size", "8M")) == 0  # recovery first
+    assert set(wiper.lvs()) == {QCOW2.text, S1, RAW.text}
+    assert main(("check", wiper.vg)) == 0
+
+
+def test_the_environment_says_what_becomes_of_data(wiper: Wiper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LVMQCOW_WIPE", "zero")
+    monkeypatch.setenv("LVMQCOW_WIPE_RATE", "1T")
+    filled(wiper, QCOW2)
+    wiper.take_the_rest()
+    assert main(("delete-snapshot", f"{wiper.vg}/{QCOW2}", "s1")) == 0
+    assert main(("remove", f"{wiper.vg}/{QCOW2}")) == 0
+    assert not any(wiper.freed())
