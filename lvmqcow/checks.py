@@ -185,9 +185,7 @@ def _unfinished(volume: Volume) -> list[Finding]:
     for lv in volume.logical_volumes:
         unknown = [each for each in (*lv.intents, lv.wiping) if isinstance(each, Unknown)]
         text = "an operation of another version of lvmqcow was cut: "
-        found += [
-            Finding(lv.name, Severity.DAMAGED, text + each.tag, "use that version's recover") for each in unknown
-        ]
+        found += [Finding(lv.name, Severity.DAMAGED, text + each.tag, "use that version's recover") for each in unknown]
         if lv in volume.kept:
             intents = [intent for intent in lv.intents if intent not in unknown]
             text = "an operation was cut: "

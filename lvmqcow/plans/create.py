@@ -4,6 +4,9 @@
 2. format it (qcow2) or zero it (raw); where there is content, copy it into that
 3. drop the intent: now the volume exists
 
+LVs of an earlier volume of that name that wait for their removal, as ``del-…``, are not in the way. Recovery runs
+before, so ours are gone by then, however long their wipe takes; another tool's stay.
+
 A cut before 3 leaves an LV that says it holds nothing yet: recovery removes it.
 """
 

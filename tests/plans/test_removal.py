@@ -8,7 +8,7 @@ import pytest
 
 from lvmqcow.errors import InUse
 from lvmqcow.model import LogicalVolume
-from lvmqcow.names import snapshot_lv_name
+from lvmqcow.names import Layout, snapshot_lv_name
 from lvmqcow.plans import Plan
 from lvmqcow.plans.activation import plan_activate, plan_deactivate
 from lvmqcow.plans.removal import gone
@@ -37,7 +37,7 @@ from tests.volumes import (
 )
 
 CURRENT = DISK.text
-S1, S2, S3 = (snapshot_lv_name(DISK, f"s{number}") for number in (1, 2, 3))
+S1, S2, S3 = (snapshot_lv_name(DISK, f"s{number}", Layout.SEED) for number in (1, 2, 3))
 LV_BYTES = 8 * MIB
 ZERO = "blkdiscard --zeroout --step 33554432 --offset"
 DISCARD = "blkdiscard --step 33554432 --offset"

@@ -19,7 +19,7 @@ from lvmqcow.host import RealHost, can_discard
 from lvmqcow.locks import NoLocks
 from lvmqcow.lvm import LvmProcesses
 from lvmqcow.model import LogicalVolume
-from lvmqcow.names import Format, VolumeName, device_path, parse_volume_name, snapshot_lv_name
+from lvmqcow.names import Format, Layout, VolumeName, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.qemu_img import QemuImg
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import Merge, Wipe
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.real
 
 MIB = 1024**2
 QCOW2, RAW = parse_volume_name("vm-100-disk-0.qcow2"), parse_volume_name("vm-100-disk-1")
-S1 = snapshot_lv_name(QCOW2, "s1")
+S1 = snapshot_lv_name(QCOW2, "s1", Layout.SEED)
 BYTE = 0x5A
 FULL = [Write(first, 256, BYTE) for first in range(0, 8 * MIB // BLOCK_BYTES, 256)]
 """Every block of a disk of 8 MiB."""
@@ -47,8 +47,7 @@ class Wiper:
     ran: list[tuple[str, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        trace = lambda argv: self.ran.append(tuple(argv))  # noqa: E731
-        self.host = RealHost(self.vg, LvmProcesses(), QemuImg(trace))
+        self.host = RealHost(self.vg, LvmProcesses(), QemuImg(lambda argv: self.ran.append(tuple(argv))))
         self.storage = Storage(self.host, NoLocks())
 
     @property
@@ -60,19 +59,17 @@ class Wiper:
 
     def take_the_rest(self) -> None:
         """From now on nothing is free."""
-        LvmProcesses().change(
-            ("lvcreate", "--yes", "--wipesignatures", "n", "-l", "100%FREE", "--name", "rest", self.vg)
-        )
+        LvmProcesses().change(("lvcreate", "--yes", "--extents", "100%FREE", "--name", "rest", self.vg))
 
     def freed(self) -> bytes:
         """What the extents hold that are free now, as the next to get them could read it."""
         raw = ("--wipesignatures", "n", "--zero", "n")
-        LvmProcesses().change(("lvcreate", "--yes", *raw, "-l", "100%FREE", "--name", "probe", self.vg))
+        LvmProcesses().change(("lvcreate", "--yes", *raw, "--extents", "100%FREE", "--name", "probe", self.vg))
         return Path(device_path(self.vg, "probe")).read_bytes()
 
     def blkdiscards(self) -> list[str]:
-        """The LVs it was called for, with the options that matter."""
-        calls = [argv for argv in self.ran if argv[0] == "blkdiscard"]
+        """The LVs that it was called for a part of, and what was to be done."""
+        calls = [argv for argv in self.ran if argv[0] == "blkdiscard" and "--offset" in argv]
         return [f"{'zero' if '--zeroout' in argv else 'discard'} {Path(argv[-1]).name}" for argv in calls]
 
 
@@ -149,8 +146,9 @@ def test_what_a_merged_layer_held_is_nowhere_to_be_read_and_the_volume_holds_all
 
 def test_a_device_that_cannot_discard_is_zeroed(wiper: Wiper) -> None:
     (device,) = LvmProcesses().report(("pvs", "-o", "pv_name", "--select", f"vg_name={wiper.vg}"))["pv"]
-    limit = Path(f"/sys/block/{Path(device['pv_name']).name}/queue/discard_max_bytes")
-    usual = limit.read_text()
+    queue = Path(f"/sys/block/{Path(device['pv_name']).name}/queue")
+    limit, granularity = queue / "discard_max_bytes", int((queue / "discard_granularity").read_text())
+    usual = int(limit.read_text()) // granularity * granularity  # the kernel takes no other
     limit.write_text("0")
     try:
         filled(wiper, RAW)
@@ -158,7 +156,7 @@ def test_a_device_that_cannot_discard_is_zeroed(wiper: Wiper) -> None:
         wiper.take_the_rest()
         wiper.storage.volume(RAW.text).remove(Wipe.DISCARD)
     finally:
-        limit.write_text(usual)
+        limit.write_text(str(usual))
     assert wiper.blkdiscards() == [f"zero del-{RAW}"]
     assert not any(wiper.freed())
 

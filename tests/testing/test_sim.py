@@ -17,6 +17,7 @@ from lvmqcow.steps import (
     LvActivate,
     LvCreate,
     LvDeactivate,
+    LvDiscardRange,
     LvExtend,
     LvRemove,
     LvRename,
@@ -89,6 +90,11 @@ def images(*layers: str) -> SimHost:
         LvZero("missing"),
         LvZeroRange("missing", 0, 4096),
         LvZeroRange("raw", 4 * MIB, 4096),
+        LvZeroRange("base", 4096, 4096),
+        LvZeroRange("off", 0, 4096),
+        LvDiscardRange("off", 0, 4096),
+        LvDiscardRange("missing", 0, 4096),
+        LvDiscardRange("raw", 4 * MIB, 4096),
         QcowCreate("missing", MIB),
         QcowCommit("base"),
         QcowCommit("raw"),
@@ -158,6 +164,40 @@ def test_what_an_lv_is_extended_by_holds_the_bytes_of_whoever_had_it_before(befo
     assert {zeroed[block] for block in range(1024, 1536)} == {0}
     assert {zeroed[block] for block in range(1536, 2048)} == {0xAA}
     assert zeroed.get(1023) == blocks.get(1023)
+
+
+def test_an_image_whose_start_is_zeroed_is_none_any_more_and_the_rest_of_it_is_still_there() -> None:
+    host = run(images("base"), LvZeroRange("base", 0, 4 * MIB))
+    with pytest.raises(CommandFailed, match="not in qcow2"):
+        host.check("base")
+    blocks = host.read("base").blocks
+    assert {blocks.get(block) for block in range(1024)} == {0}
+    assert {blocks.get(block) for block in range(1024, 2048)} == {0xAA}
+
+
+def test_what_was_discarded_can_still_be_read() -> None:
+    host = images("base")
+    assert run(host, LvDiscardRange("base", 0, 8 * MIB)).read("base") == host.read("base")
+
+
+@pytest.mark.parametrize(
+    ("steps", "wiped"),
+    [
+        ([], False),
+        ([LvZero("base")], True),
+        ([LvZeroRange("base", 0, 8 * MIB)], True),
+        ([LvZeroRange("base", 0, 3 * MIB), LvZeroRange("base", 3 * MIB, 5 * MIB)], True),
+        ([LvZeroRange("base", 0, 3 * MIB), LvZeroRange("base", 4 * MIB, 4 * MIB)], False),
+        ([LvZeroRange("base", 0, 4 * MIB)], False),
+        ([LvDiscardRange("base", 0, 8 * MIB)], True),
+        ([LvDiscardRange("base", 0, 3 * MIB), LvDiscardRange("base", 3 * MIB, 5 * MIB)], True),
+        ([LvDiscardRange("base", 0, 3 * MIB), LvDiscardRange("base", 4 * MIB, 4 * MIB)], False),
+    ],
+)
+def test_what_is_freed_with_its_content_is_remembered(steps: list[Step], wiped: bool) -> None:
+    host = run(images("base"), *steps, LvRename("base", "del-base"), LvRemove(("del-base",)))
+    assert host.freed_unwiped == (() if wiped else ("del-base",))
+    assert host.copy().freed_unwiped == host.freed_unwiped
 
 
 def test_a_resized_image_reads_zeros_where_it_grew_and_to_the_same_size_nothing_changes() -> None:
