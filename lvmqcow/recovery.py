@@ -36,6 +36,8 @@ replaced by is not there. Such an LV could be the only copy.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lvmqcow.errors import Corrupt
 from lvmqcow.intents import (
     Converting,

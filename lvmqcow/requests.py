@@ -50,6 +50,8 @@ class StreamFormat(StrEnum):
     RAW = "raw"
     RAW_SIZE = "raw+size"
     """After their number, in 8 bytes, the lowest first: the stream of Proxmox VE's storage plugins."""
+
+
 class Wipe(StrEnum):
     """What happens to the content of a logical volume before its extents are free for somebody else."""
 

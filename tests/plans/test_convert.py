@@ -50,7 +50,7 @@ def test_the_new_volume_is_whole_before_the_old_one_gives_up_its_name() -> None:
         f"lvchange --addtag lvmqcow.intent=convert/{PLAIN} sim/{DISK}",
         "lvcreate --yes --wipesignatures y --zero y --setautoactivation n --addtag pve-vm-100 "
         f"--addtag lvmqcow.intent=create --size {4 * MIB}b --name {PLAIN} sim",
-        f"blkdiscard --zeroout /dev/sim/{PLAIN}",
+        f"blkdiscard --zeroout --step 33554432 /dev/sim/{PLAIN}",
         f"qemu-img convert -p -n --target-is-zero -f qcow2 -O raw /dev/sim/{DISK} /dev/sim/{PLAIN}",
         f"lvchange --activate n sim/{DISK}",
         f"lvrename sim {DISK} del-{DISK}",
