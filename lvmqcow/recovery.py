@@ -87,6 +87,7 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tu
     unknown = [lv for lv in volume.logical_volumes if isinstance(lv.intent, Unknown) or isinstance(lv.wiping, Unknown)]
     if unknown:
         raise Corrupt(volume.target, [f"{lv.name} carries {', '.join(sorted(lv.tags))}" for lv in unknown])
+    # not that of a ``del-`` LV: it came to that name once all but its removal was done, and may be of an older volume
     begun = {intent.tag for lv in volume.kept for intent in lv.intents}
     begun |= {f"a snapshot ({volume.new.name})"} if volume.new else set()
     if len(begun) > 1:

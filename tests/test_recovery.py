@@ -243,6 +243,11 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
             ],
         ),
         (
+            [LvCreate(f"del-{S4}", 8 * MIB, (*DISK.tags, "lvmqcow.wipe=zero/8388608"))],
+            "finish removal",
+            [f"lvremove --yes sim/del-{S4}"],
+        ),
+        (
             [
                 LvTag((S1, S2, S3, DISK.text), add=(Removing().tag, "lvmqcow.wipe=zero")),
                 *(LvRename(name, f"del-{name}") for name in (S1, S2, S3)),
@@ -279,6 +284,7 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
             "rename, one left to tag",
             "our doomed LV",
             "doomed LVs to wipe",
+            "a doomed LV that is wiped, and nothing took its place",
             "remove, half renamed",
             "remove to wipe, half given up",
             "another's",
@@ -323,6 +329,14 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
         [LvTag((S2,), add=(Pushing(S2, S3).tag,)), QcowRelink(S3, S1)],
         [LvRename(DISK.text, f"del-{DISK}")],
         [LvRename(S2, f"del-{S2}")],
+        [LvTag((S2,), add=(Pulling(S3).tag, "lvmqcow.wipe=zero")), LvRename(S2, f"del-{S2}")],
+        [
+            LvTag((S2,), add=(Pulling(S3).tag, "lvmqcow.wipe=zero")),
+            LvTag((S3,), drop=(f"lvmqcow.parent={S2}",), add=(f"lvmqcow.parent={S1}",)),
+            LvRename(S2, f"del-{S2}"),
+        ],
+        [LvTag((S2,), add=("lvmqcow.wipe=zero/4194304",)), LvRename(S2, f"del-{S2}")],
+        [LvCreate(f"del-{S4}", 8 * MIB, (*DISK.tags, "lvmqcow.wipe=zero"))],
     ],
     ids=[
         *(
@@ -340,6 +354,11 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
         *("pull, the child reads through nothing", "pull, the header says it is not done"),
         *("pull, another's child", "push, another's child", "push, the header names another"),
         *("the current LV waits for removal", "a snapshot waits for removal"),
+        *(
+            "pulled and to be wiped, the child reads through it",
+            "pulled and to be wiped, the header says it is not done",
+        ),
+        *("half wiped, and a layer reads through it", "to be wiped, and nothing says that it was given up"),
     ],
 )
 def test_what_no_cut_can_leave_is_not_touched(left: list[Step]) -> None:

@@ -52,7 +52,7 @@ def plan_rename(vg: VolumeGroup, request: Rename) -> Plan:
     if new.format is not old.format:
         raise FormatMismatch(new.text, new.format, old.format)
     there = vg.find(new)
-    if there is not None and there.kept:  # be it only its snapshots: they would become ours
+    if there is not None and (there.kept or there.converting):  # be it only its snapshots: they would become ours
         raise AlreadyExists("volume", new.text)
     check_fits(vg.name, new)
     for layer in volume.layers:

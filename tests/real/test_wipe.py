@@ -141,7 +141,7 @@ def test_what_a_merged_layer_held_is_nowhere_to_be_read_and_the_volume_holds_all
     assert len(freed) >= 8 * MIB
     assert any(freed) == (wipe is Wipe.NONE)
     assert wiper.world.difference(QCOW2.text, Format.QCOW2, Content(8 * MIB).written(FULL)) is None
-    assert wiper.storage.check() == ()
+    assert wiper.storage.check(QCOW2.text) == ()
 
 
 def test_a_device_that_cannot_discard_is_zeroed(wiper: Wiper) -> None:
@@ -268,7 +268,7 @@ def test_a_wipe_that_is_killed_is_gone_on_with_where_it_was(wiper: Wiper, wipe: 
     if down:
         wiper.host.run(LvDeactivate((doomed,)))
     assert wiper.storage.volumes() == ()
-    (found,) = wiper.storage.check()
+    (found,) = wiper.storage.check(RAW.text)
     assert found.lv == doomed
     recovery = plan_recovery(wiper.host.observe(), RAW, wiper.host.measure)
     assert (recovery.operation, isinstance(recovery.steps[0], LvActivate)) == ("finish removal", down)
