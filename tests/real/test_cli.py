@@ -254,6 +254,19 @@ def test_both_ways_to_talk_to_lvm_make_the_same_volume(cli: Cli) -> None:
     assert str(one).replace("vm-100", "vm-200") == str(other)
 
 
+def test_the_first_snapshot_is_named_in_the_layout_that_is_asked_for_and_later_ones_like_it(cli: Cli) -> None:
+    for number, layout in enumerate(["pve9", "seed"]):
+        name = f"vm-100-disk-{number}.qcow2"
+        cli("create", f"{{vg}}/{name}", "--size", "8M")
+        cli("snapshot", f"{{vg}}/{name}", "s1", "--layout", layout)
+        cli("snapshot", f"{{vg}}/{name}", "s2")
+        cli("snapshot", f"{{vg}}/{name}", "s3", "--layout", "seed" if layout == "pve9" else "pve9")
+    pve9 = {f"snap_vm-100-disk-0_{snapshot}.qcow2" for snapshot in ("s1", "s2", "s3")}
+    seed = {f"snap-{snapshot}-vm-100-disk-1.qcow2" for snapshot in ("s1", "s2", "s3")}
+    assert {name for name in cli.picture().lv_names if name.startswith("snap")} == pve9 | seed
+    cli("snapshot", f"{{vg}}/{DISK}", "s4", "--layout", "thin", expect=2)
+
+
 def test_import_takes_the_very_bytes(cli: Cli, tmp_path: Path) -> None:
     source = tmp_path / "disk.raw"
     source.write_bytes(os.urandom(3 * 1024**2) + bytes(1024**2) + os.urandom(512))

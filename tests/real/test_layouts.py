@@ -1,0 +1,190 @@
+"""Volumes that other tools laid out (``fixtures/``): every verb works on them, and the tool reads what we leave.
+
+Their base has other options than ours (64 KiB clusters, all of them allocated), no LV has a tag of ours, and only the
+headers tell the chain.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name, snapshot_lv_name
+from lvmqcow.requests import (
+    Activate,
+    Deactivate,
+    DeleteSnapshot,
+    Merge,
+    Remove,
+    Rename,
+    Request,
+    Resize,
+    Rollback,
+    Snapshot,
+)
+from lvmqcow.steps import LvDeactivate
+from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
+from lvmqcow.testing.worlds import RealWorld
+from tests.real.proxmox import activates, snapshot_info
+from tests.sim.operations import ELSEWHERE, called, expected, lv_names
+from tests.volumes import MIB
+
+pytestmark = pytest.mark.real
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+VOLUME = parse_volume_name("vm-100-my_disk.qcow2")
+SIZE_BYTES = 4 * MIB
+GUEST = {
+    "be_fore": [Write(0, SIZE_BYTES // BLOCK_BYTES, 0x11)],  # all of it: allocated clusters show what was there before
+    "s2": [Write(40, 2, 0x22), Write(0, 1, 0)],
+    None: [Write(41, 2, 0x33)],
+}
+"""What a guest writes before each snapshot, oldest first, and after the last."""
+
+REQUESTS: dict[str, Request] = {
+    "snapshot": Snapshot(VOLUME, "new_one"),
+    "rollback": Rollback(VOLUME, "s2"),
+    **{
+        f"delete {snapshot} by {merge}": DeleteSnapshot(VOLUME, snapshot, merge)
+        for snapshot in ("be_fore", "s2")
+        for merge in (Merge.PULL, Merge.PUSH)
+    },
+    "resize": Resize(VOLUME, 64 * MIB),
+    "rename": Rename(VOLUME, ELSEWHERE),
+    "deactivate": Deactivate(VOLUME),
+    "remove": Remove(VOLUME),
+}
+
+
+@dataclass(frozen=True)
+class Tool:
+    """Another tool: its commands, what it calls snapshots, and its words for how it names a backing image."""
+
+    commands: Path
+    layout: Layout
+    backing: tuple[str, ...] = ()
+
+    def create(self, vg: str, volume: VolumeName) -> None:
+        _run(self.commands, "create", vg, volume.text, str(SIZE_BYTES // 1024))
+
+    def snapshot(self, vg: str, volume: VolumeName, snapshot: str) -> None:
+        _run(self.commands, "snapshot", vg, volume.text, snapshot, *self.backing)
+
+
+TOOLS = {
+    "Proxmox VE 9": Tool(FIXTURES / "pve9" / "volume", Layout.PVE9),
+    "Proxmox VE 9 with absolute paths": Tool(FIXTURES / "pve9" / "volume", Layout.PVE9, ("absolute",)),
+    "the seed patch": Tool(FIXTURES / "seed" / "volume", Layout.SEED),
+}
+
+Contents = Mapping[str | None, Content]
+
+
+@pytest.fixture
+def world(real_world: Callable[[], RealWorld]) -> RealWorld:
+    """An empty volume group."""
+    return real_world()
+
+
+def laid_out(world: RealWorld, tool: Tool) -> Contents:
+    """The volume, with two snapshots; what each layer holds."""
+    tool.create(world.host.vg, VOLUME)
+    content, holds = Content(SIZE_BYTES), {}
+    for snapshot, writes in GUEST.items():
+        world.write(VOLUME.text, Format.QCOW2, writes)
+        content = holds[snapshot] = content.written(writes)
+        if snapshot:
+            tool.snapshot(world.host.vg, VOLUME, snapshot)
+    return holds
+
+
+def require_whole(world: RealWorld, tool: Tool, name: VolumeName, contents: Contents) -> None:
+    """Every layer reads what it should, nothing else is there or wrong, and the tool that made it sees the same."""
+    picture = world.host.observe()
+    assert picture.lv_names == (lv_names(name, contents, tool.layout) if contents else set())
+    assert world.leftovers() == ()
+    for lv in picture.logical_volumes:
+        assert {tag for tag in lv.tags if tag.startswith("pve-")} == {f"pve-vm-{name.vmid}", f"pve-{name}"}
+        if tool.layout is Layout.PVE9:
+            assert activates(name.text, lv.name)
+    with world.readable():
+        assert world.storage.check() == ()
+        for snapshot, content in contents.items():
+            lv_name = snapshot_lv_name(name, snapshot, tool.layout) if snapshot else name.text
+            assert world.difference(lv_name, Format.QCOW2, content) is None
+        if contents and tool.layout is Layout.PVE9:
+            require_seen(world, name, contents)
+
+
+def require_seen(world: RealWorld, name: VolumeName, contents: Contents) -> None:
+    """Proxmox VE's own reading is ours: order, parent and child, sizes, LVs."""
+    seen = snapshot_info(world.host.vg, name.text)
+    layers = world.storage.volume(name.text).layers()
+    order = [layer.snapshot or "current" for layer in layers]
+    assert set(order) == {snapshot or "current" for snapshot in contents}
+    assert list(seen) == order
+    for place, layer in enumerate(layers):
+        there = seen[order[place]]
+        assert (there.order, there.lv) == (place, layer.lv)
+        assert there.virtual_size_bytes == layer.virtual_size_bytes == contents[layer.snapshot].size_bytes
+        assert there.parent == (order[place + 1] if place + 1 < len(order) else None)
+        assert there.child == (order[place - 1] if place else None)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_what_another_tool_laid_out_is_read_as_it_is_and_nothing_is_wrong_with_it(world: RealWorld, tool: str) -> None:
+    holds = laid_out(world, TOOLS[tool])
+    require_whole(world, TOOLS[tool], VOLUME, holds)
+    handle = world.storage.volume(VOLUME.text)
+    (info,) = world.storage.volumes()
+    assert (info.name, info.virtual_size_bytes, info.snapshots) == (VOLUME.text, SIZE_BYTES, ("be_fore", "s2"))
+    before = world.storage.picture()
+    assert handle.recover() == ()
+    assert [layer.snapshot for layer in handle.layers()] == [None, "s2", "be_fore"]
+    assert world.storage.picture() == before
+    assert not [tag for lv in before.logical_volumes for tag in lv.tags if tag.startswith("lvmqcow")]
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+@pytest.mark.parametrize("tool", TOOLS)
+def test_every_verb_works_on_it_and_the_tool_goes_on_with_what_is_left(
+    world: RealWorld, tool: str, operation: str
+) -> None:
+    holds, request = laid_out(world, TOOLS[tool]), REQUESTS[operation]
+    world.storage.apply(request)
+    after, name = expected(request, holds), called(request)
+    require_whole(world, TOOLS[tool], name, after)
+    if after:
+        world.storage.apply(Activate(name))
+        world.write(name.text, Format.QCOW2, [Write(7, 1, 0x44)])
+        after = {**after, None: after[None].written([Write(7, 1, 0x44)])}
+        TOOLS[tool].snapshot(world.host.vg, name, "theirs")
+        require_whole(world, TOOLS[tool], name, {**after, "theirs": after[None]})
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["before the commit point", "at the commit point"])
+@pytest.mark.parametrize("operation", [name for name in REQUESTS if name not in ("deactivate", "remove")])
+def test_a_cut_is_recovered_on_a_host_where_nothing_is_active(
+    world: RealWorld, operation: str, committed: bool
+) -> None:
+    tool, request = TOOLS["Proxmox VE 9"], REQUESTS[operation]
+    holds = laid_out(world, tool)
+    plan = world.storage.plan(request)
+    for step in plan.steps[: plan.commit_point if committed else plan.commit_point - 1]:
+        world.host.run(step)
+    idle = tuple(lv.name for lv in world.host.observe().logical_volumes if lv.active)
+    world.host.run(LvDeactivate(idle))  # the machine went down
+    world.storage.recover()
+    if committed:
+        require_whole(world, tool, called(request), expected(request, holds))
+    else:
+        require_whole(world, tool, VOLUME, holds)
+
+
+def _run(*argv: str | Path) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
