@@ -15,9 +15,9 @@ a layer reads through an LV that is not there      damaged     give it back its 
 a layer reads through itself                       damaged     compare with the headers, ``qemu-img info``
 no readable header on an active LV (it is zeroed,  damaged     keep a copy (``dd``) before anything else
 or half formatted without an intent)
-header and index tags differ, in parent or size    damaged     the ``lvchange`` that makes the tags say what the header
-                                                               says, once it is known that the header is right
-several size or parent tags, or half an index      damaged     the same ``lvchange``
+header and index tags differ, in parent, size or   damaged     the ``lvchange`` that makes the tags say what the header
+options                                                        says, once it is known that the header is right
+several tags of a kind, or half an index           damaged     the same ``lvchange``
 the volume tags of two volumes on one layer, or    damaged     ``lvchange --deltag`` of the wrong one, ``--addtag``
 none on the current LV
 a layer smaller than the one it reads through      damaged     look; ``qemu-img`` would cut off or show old bytes
@@ -52,13 +52,13 @@ than it takes, so only the current one is measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lvmqcow.intents import Unknown
 from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup, index_tags
 from lvmqcow.names import Format, VolumeName, as_volume_name, device_path, doomed_lv_name, new_lv_name, snapshot_of
+from lvmqcow.qcow2 import Measure
 from lvmqcow.sizing import format_size
 from lvmqcow.wiping import Wiping
 
@@ -94,7 +94,7 @@ class Finding:
     advice: str
 
 
-def structure(vg: VolumeGroup, volume: Volume, measure: Callable[[int], int]) -> tuple[Finding, ...]:
+def structure(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[Finding, ...]:
     """All that the names, tags and headers of a volume show.
 
     What a cut operation left looks broken in ways that its recovery mends, so the rest is judged once that ran.
@@ -134,10 +134,10 @@ def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
 
 
 def _index(lv: LogicalVolume) -> list[str]:
-    tags = lv.index_tags
-    if not tags or (lv.recorded_size_bytes is not None and len(tags) == len(index_tags(0, lv.recorded_parent))):
+    tags, whole = lv.index_tags, index_tags(0, lv.recorded_parent, lv.recorded_options)
+    if not tags or (lv.recorded_size_bytes is not None and len(tags) == len(whole)):
         return []
-    return [f"{lv.name} has the tags {', '.join(tags)}, which are not the size and the parent of one image"]
+    return [f"{lv.name} has the tags {', '.join(tags)}, which are not the index of one image"]
 
 
 def _tagged(lv: LogicalVolume) -> tuple[VolumeName, ...]:
@@ -164,6 +164,8 @@ def _header(volume: Volume, layer: Layer) -> list[str]:
     if header.virtual_size_bytes != layer.virtual_size_bytes:
         says = f"{header.virtual_size_bytes} bytes, its tags {layer.virtual_size_bytes}"
         found.append(f"the header of {lv.name} says {says}")
+    if header.options != layer.options:
+        found.append(f"the header of {lv.name} says {header.options}, its tags {layer.options}")
     if header.corrupt:
         found.append(f"{lv.name} is marked corrupt")
     if header.external_data:
@@ -243,13 +245,14 @@ def _broken(vg: VolumeGroup, volume: Volume) -> list[Finding]:
     return found
 
 
-def _flaws(volume: Volume, measure: Callable[[int], int]) -> list[Finding]:
+def _flaws(volume: Volume, measure: Measure) -> list[Finding]:
     if volume.name.format is Format.RAW:
         return []
     found = []
     current = volume.layer(volume.name.text)
     if current is not None and current.virtual_size_bytes is not None:
-        size_bytes, needed = current.virtual_size_bytes, measure(current.virtual_size_bytes)
+        size_bytes = current.virtual_size_bytes
+        needed = measure(size_bytes, current.options)
         if current.lv.size_bytes < needed:
             text = (
                 f"its image can grow to {needed} bytes and it has {current.lv.size_bytes}: the guest may find no space"
@@ -340,7 +343,7 @@ def _advice(volume: Volume, layer: Layer) -> str:
         return f"keep a copy before anything else: dd if={path} of=FILE bs=1M; restore it, or the snapshot below"
     if header.corrupt or header.external_data:
         return f"keep a copy before anything else: dd if={path} of=FILE bs=1M; then qemu-img check -f qcow2 {path}"
-    right = index_tags(header.virtual_size_bytes, header.parent_lv(volume.vg))
+    right = index_tags(header.virtual_size_bytes, header.parent_lv(volume.vg), header.options)
     wrong = [tag for tag in lv.index_tags if tag not in right]
     missing = [tag for tag in right if lv.index_tags and tag not in lv.index_tags]
     missing += [tag for tag in volume.name.tags if tag not in lv.tags]

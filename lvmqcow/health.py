@@ -73,7 +73,8 @@ def _image(host: Host, layer: Layer) -> list[Finding]:
         return [_unreadable(host.vg, name, failed)]
     if not result.sound:
         text, advice = f"qemu-img check finds {result.corruptions} corruptions", f"qemu-img check -f qcow2 {path}"
-        if layer.lv.size_bytes < host.measure(layer.virtual_size_bytes or 0):  # clusters beyond the end count as such
+        needed = host.measure(layer.virtual_size_bytes or 0, layer.options)
+        if layer.lv.size_bytes < needed:  # clusters beyond the end count as corruptions
             text += ", and its LV could be too small for it"
             advice = f"repair nothing yet; `vgcfgrestore --list {host.vg}` names the metadata of when the LV was larger"
         return [Finding(name, Severity.DAMAGED, text, advice)]

@@ -18,7 +18,7 @@ from lvmqcow.lvm import Lvm, read_volume_group
 from lvmqcow.model import VolumeGroup
 from lvmqcow.names import device_path
 from lvmqcow.pieces import pause_seconds, pieces
-from lvmqcow.qcow2 import HEADER_BYTES, Header, parse_header
+from lvmqcow.qcow2 import HEADER_BYTES, OURS, Header, ImageOptions, parse_header
 from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress, QemuImg
 from lvmqcow.qemu_nbd import QemuNbd
 from lvmqcow.steps import (
@@ -54,8 +54,8 @@ class Host(Protocol):
     def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
         """The qcow2 headers of those of these active LVs that hold one."""
 
-    def measure(self, virtual_size_bytes: int) -> int:
-        """Bytes that a fully allocated image of that virtual size takes."""
+    def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
+        """Bytes that a fully allocated image of that virtual size and those options takes."""
 
     def merge_cost(self, child_lv: str) -> MergeCost:
         """What merging an active child with the image below it would move, either way."""
@@ -102,8 +102,8 @@ class RealHost:
         found = {name: parse_header(self._start(name)) for name in lv_names}
         return {name: header for name, header in found.items() if header}
 
-    def measure(self, virtual_size_bytes: int) -> int:
-        return self._qemu_img.measure(virtual_size_bytes)
+    def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
+        return self._qemu_img.measure(virtual_size_bytes, options)
 
     def merge_cost(self, child_lv: str) -> MergeCost:
         return self._qemu_img.merge_cost(device_path(self._vg, child_lv))

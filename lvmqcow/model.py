@@ -1,11 +1,13 @@
 """The picture of a volume group that planners work from: immutable, taken at one moment.
 
-Tags index what the qcow2 headers say (the parent's LV name, the virtual size), so that one LVM report suffices and
-nothing has to be active. A layer without our tags, written by Proxmox VE, is known by its header.
+Tags index what the qcow2 headers say (the parent's LV name, the virtual size, the options where they are not ours), so
+that one LVM report suffices and nothing has to be active. A layer without our tags, written by Proxmox VE, is known by
+its header.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,23 +25,30 @@ from lvmqcow.names import (
     snapshot_lv_name,
     snapshot_of,
 )
-from lvmqcow.qcow2 import Header
+from lvmqcow.qcow2 import OURS, Header, ImageOptions
 from lvmqcow.wiping import Wiping, parse_wiping
 
 __all__ = ["Layer", "LogicalVolume", "Volume", "VolumeGroup", "index_tags", "parent_tags"]
 
 _PARENT_PREFIX = "lvmqcow.parent="
 _SIZE_PREFIX = "lvmqcow.size="
+_OPTIONS_PREFIX = "lvmqcow.image="
 
 
-def index_tags(virtual_size_bytes: int, parent: str | None) -> tuple[str, ...]:
-    """The tags that index an image: its virtual size, and its parent's LV name if it has one."""
-    return (f"{_SIZE_PREFIX}{virtual_size_bytes}", *parent_tags(parent))
+def index_tags(virtual_size_bytes: int, parent: str | None, options: ImageOptions = OURS) -> tuple[str, ...]:
+    """The tags that index an image: its virtual size, its parent's LV name if it has one, its options if not ours."""
+    return (f"{_SIZE_PREFIX}{virtual_size_bytes}", *parent_tags(parent), *_options_tags(options))
 
 
 def parent_tags(parent: str | None) -> tuple[str, ...]:
     """The part of `index_tags` that names the parent."""
     return (f"{_PARENT_PREFIX}{parent}",) if parent else ()
+
+
+def _options_tags(options: ImageOptions) -> tuple[str, ...]:
+    if options == OURS:
+        return ()
+    return (f"{_OPTIONS_PREFIX}{options.cluster_size_bytes}{'/extended_l2' if options.extended_l2 else ''}",)
 
 
 @dataclass(frozen=True)
@@ -92,9 +101,16 @@ class LogicalVolume:
         return int(text) if text and text.isdecimal() else None
 
     @property
+    def recorded_options(self) -> ImageOptions:
+        """Ours, where no tag says others."""
+        match = re.fullmatch(r"([0-9]{1,9})(/extended_l2)?", self._recorded(_OPTIONS_PREFIX) or "")
+        return ImageOptions(int(match[1]), extended_l2=match[2] is not None) if match else OURS
+
+    @property
     def index_tags(self) -> tuple[str, ...]:
         """The index tags it has."""
-        return tuple(sorted(tag for tag in self.tags if tag.startswith((_PARENT_PREFIX, _SIZE_PREFIX))))
+        prefixes = (_PARENT_PREFIX, _SIZE_PREFIX, _OPTIONS_PREFIX)
+        return tuple(sorted(tag for tag in self.tags if tag.startswith(prefixes)))
 
     def _recorded(self, prefix: str) -> str | None:
         values = sorted(tag.removeprefix(prefix) for tag in self.tags if tag.startswith(prefix))
@@ -115,8 +131,13 @@ class Layer:
         return self.lv.recorded_size_bytes is not None
 
     @property
+    def options(self) -> ImageOptions:
+        """Those of its image, by tags or by its header; of a raw volume, nothing."""
+        return self.lv.header.options if self.lv.header and not self.indexed else self.lv.recorded_options
+
+    @property
     def known(self) -> bool:
-        """Whether its parent and size are known, by tags or by its header."""
+        """Whether its parent, size and options are known, by tags or by its header."""
         return self.virtual_size_bytes is not None
 
 

@@ -8,11 +8,37 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Protocol
 
-__all__ = ["HEADER_BYTES", "IMAGE_OPTIONS", "Header", "parse_header"]
+__all__ = ["HEADER_BYTES", "IMAGE_OPTIONS", "OURS", "Header", "ImageOptions", "Measure", "parse_header"]
 
-IMAGE_OPTIONS = "cluster_size=128k,extended_l2=on"
-"""How every image is made, base and overlay alike: a 4 KiB guest write then costs 4 KiB, not a whole cluster."""
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What decides how large an image of some virtual size can get. An image keeps its own for life."""
+
+    cluster_size_bytes: int
+    extended_l2: bool
+
+    def __str__(self) -> str:
+        """As ``qemu-img -o`` takes them."""
+        size = self.cluster_size_bytes
+        text = f"{size // 1024}k" if size % 1024 == 0 else str(size)
+        return f"cluster_size={text},extended_l2={'on' if self.extended_l2 else 'off'}"
+
+
+OURS = ImageOptions(128 * 1024, extended_l2=True)
+"""How we make every image, base and overlay alike: a 4 KiB guest write then costs 4 KiB, not a whole cluster."""
+
+IMAGE_OPTIONS = str(OURS)
+
+
+class Measure(Protocol):
+    """Bytes of a fully allocated image: a function of its virtual size and options alone (``qemu-img measure``)."""
+
+    def __call__(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
+        """``options`` are ours for an image that is to be made, and its own for one that is there."""
+
 
 HEADER_BYTES = 4096
 """How much of an image ``parse_header`` wants: the header, its extensions and the longest backing name."""
@@ -39,6 +65,10 @@ class Header:
     external_data: bool
     internal_snapshots: int
     unknown_features: int
+
+    @property
+    def options(self) -> ImageOptions:
+        return ImageOptions(self.cluster_size_bytes, self.extended_l2)
 
     def parent_lv(self, vg: str) -> str | None:
         """The LV that the backing name means: a sibling's bare name, or one below ``/dev/VG`` (written by others)."""

@@ -18,7 +18,7 @@ from typing import cast
 from lvmqcow.errors import CommandFailed, UnfitMachine
 from lvmqcow.interrupts import deferred
 from lvmqcow.lvm import Trace
-from lvmqcow.qcow2 import IMAGE_OPTIONS
+from lvmqcow.qcow2 import OURS, ImageOptions
 
 __all__ = ["ImageCheck", "MergeCost", "Progress", "QemuImg"]
 
@@ -59,7 +59,7 @@ class QemuImg:
             raise UnfitMachine("qemu-img is missing", "install qemu-utils (`apt-get install qemu-utils`)")
         self._trace = trace
         self._environment = {**os.environ, "LC_ALL": "C"}
-        self._measured: dict[int, int] = {}
+        self._measured: dict[tuple[int, ImageOptions], int] = {}
 
     def run(self, argv: Sequence[str], progress: Progress | None = None) -> None:
         """Run a step.
@@ -96,13 +96,14 @@ class QemuImg:
         if process.returncode:
             raise CommandFailed(argv, process.returncode, said)
 
-    def measure(self, virtual_size_bytes: int) -> int:
-        """Bytes of a fully allocated image of that size, made with our options. Asked once for each size."""
-        if virtual_size_bytes not in self._measured:
-            argv = ("qemu-img", "measure", "--output=json", "-O", "qcow2", "-o", IMAGE_OPTIONS)
+    def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
+        """Bytes of a fully allocated image of that size with those options. Asked once for each pair."""
+        asked = (virtual_size_bytes, options)
+        if asked not in self._measured:
+            argv = ("qemu-img", "measure", "--output=json", "-O", "qcow2", "-o", str(options))
             document = self._json((*argv, "--size", str(virtual_size_bytes)))
-            self._measured[virtual_size_bytes] = int(cast(int, document["fully-allocated"]))
-        return self._measured[virtual_size_bytes]
+            self._measured[asked] = int(cast(int, document["fully-allocated"]))
+        return self._measured[asked]
 
     def check(self, path: str, cluster_size_bytes: int) -> ImageCheck:
         """Check a qcow2 image. ``-U``: a running guest may have it open.

@@ -185,7 +185,7 @@ def _rollback(volume: Volume, current: Layer, intent: RollingBack) -> tuple[str,
 
 
 def _resize(volume: Volume, current: Layer, intent: Resizing, measure: Measure) -> tuple[str, tuple[Step, ...]]:
-    if current.lv.size_bytes < lv_bytes(volume, intent, measure):
+    if current.lv.size_bytes < lv_bytes(volume, current, intent, measure):
         return "undo resize", (LvTag((current.lv.name,), drop=(intent.tag,)),)
     if intent.new_bytes == intent.old_bytes:
         return "finish resize", (*refreshed([current]), *finish_resize(volume, current, intent))

@@ -17,6 +17,7 @@ from lvmqcow.locks import NoLocks
 from lvmqcow.model import VolumeGroup, index_tags
 from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name, snapshot_lv_name
 from lvmqcow.plans import Plan
+from lvmqcow.qcow2 import ImageOptions
 from lvmqcow.requests import Request
 from lvmqcow.sizing import whole_extents
 from lvmqcow.steps import (
@@ -41,6 +42,8 @@ NEIGHBOUR = parse_volume_name("vm-100-disk-1.qcow2")
 QCOW2_FILE, RAW_FILE = "/srv/disk.qcow2", "/srv/disk.raw"
 STREAM = 7
 FILES = {path: Content(4 * MIB, {0: 7, 33: 9}) for path in (QCOW2_FILE, RAW_FILE, stream_path(STREAM))}
+PVE_BASE = ImageOptions(64 * 1024, extended_l2=False)
+"""What Proxmox VE and the seed patch make of a volume that reads through no other."""
 
 
 def storage(host: SimHost, layout: Layout | None = None) -> Storage:
@@ -129,10 +132,13 @@ def foreign(host: SimHost) -> SimHost:
 
 
 def pve9(host: SimHost) -> SimHost:
-    """The same as Proxmox VE 9 would have written it: with its names, and without a tag of ours."""
-    picture = storage(active(host)).picture()
+    """The same as Proxmox VE 9 would have written it: its names, its options of a base, and without a tag of ours."""
+    host = active(host)
+    picture = storage(host).picture()
     steps: list[Step] = []
     for volume in picture.volumes:
+        if volume.name.format is Format.QCOW2:
+            host.lay_out(volume.chain[-1].lv.name, PVE_BASE)
         names = {
             layer.lv.name: snapshot_lv_name(volume.name, layer.snapshot, Layout.PVE9)
             for layer in volume.layers

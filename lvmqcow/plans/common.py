@@ -143,7 +143,7 @@ def refreshed(layers: Iterable[Layer]) -> tuple[LvRefresh, ...]:
 def indexed(layers: Iterable[Layer]) -> tuple[Step, ...]:
     """The steps that give layers known by their header only (written by Proxmox VE) the index tags."""
     return tuple(
-        LvTag((layer.lv.name,), add=index_tags(layer.virtual_size_bytes, layer.parent))
+        LvTag((layer.lv.name,), add=index_tags(layer.virtual_size_bytes, layer.parent, layer.options))
         for layer in layers
         if not layer.indexed and layer.virtual_size_bytes is not None
     )

@@ -87,7 +87,7 @@ def pull(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tu
     new = index_tags(_size(child), snapshot.parent)
     old = index_tags(_size(child), snapshot.lv.name)
     return (
-        *grown(vg, child, measure(_size(child))),
+        *grown(vg, child, measure(_size(child), child.options)),
         QcowRebase(child.lv.name, snapshot.parent),
         LvTag(
             (child.lv.name,),
@@ -105,7 +105,7 @@ def push(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tu
     doomed = doomed_lv_name(child.lv.name, vg.lv_names)
     leaving = replace(child.lv, name=doomed, tags=child.lv.tags | set(record), active=True)
     return (
-        *grown(vg, snapshot, measure(max(_size(child), _size(snapshot)))),
+        *grown(vg, snapshot, measure(max(_size(child), _size(snapshot)), snapshot.options)),
         QcowCommit(child.lv.name),
         *((LvTag((child.lv.name,), add=record),) if record else ()),
         LvRename(child.lv.name, doomed),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from lvmqcow.names import VolumeName
+from lvmqcow.qcow2 import Measure
 from lvmqcow.steps import (
     ImageExport,
     ImageSend,
@@ -20,9 +20,6 @@ from lvmqcow.steps import (
 )
 
 __all__ = ["Measure", "Plan"]
-
-Measure = Callable[[int], int]
-"""Virtual size to the bytes its fully allocated image takes (``qemu-img measure``): a function of the size alone."""
 
 
 @dataclass(frozen=True)

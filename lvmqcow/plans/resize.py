@@ -42,9 +42,9 @@ def plan_grow(vg: VolumeGroup, request: Grow, measure: Measure) -> Plan:
     return _plan(vg, volume, chain, _size_bytes(chain[0]) + request.more_bytes, measure)
 
 
-def lv_bytes(volume: Volume, intent: Resizing, measure: Measure) -> int:
+def lv_bytes(volume: Volume, current: Layer, intent: Resizing, measure: Measure) -> int:
     """What the current LV has to hold before anything else happens."""
-    return measure(intent.new_bytes) if volume.name.format is Format.QCOW2 else intent.new_bytes
+    return measure(intent.new_bytes, current.options) if volume.name.format is Format.QCOW2 else intent.new_bytes
 
 
 def finish_resize(volume: Volume, current: Layer, intent: Resizing) -> tuple[Step, ...]:
@@ -67,7 +67,7 @@ def _plan(vg: VolumeGroup, volume: Volume, chain: tuple[Layer, ...], size_bytes:
         reason = f"it has {old_bytes} bytes, and making it smaller would cut off what lies beyond {new_bytes}"
         raise NotPossible(volume.target, reason, "create a smaller volume and let the guest copy what it needs")
     intent = Resizing(old_bytes, new_bytes)
-    more = grown(vg, current, lv_bytes(volume, intent, measure))
+    more = grown(vg, current, lv_bytes(volume, current, intent, measure))
     if new_bytes == old_bytes and not more:
         return Plan("resize", vg.name, name, (), commit_point=0)
     opened = chain if new_bytes > old_bytes else ()

@@ -2,7 +2,7 @@
 
 1. the intent ``rollback`` on V: from here on, what V held is given up
 2. format V
-3. drop the intent; V has the snapshot's virtual size
+3. drop the intent; V has the snapshot's virtual size, and the options that our images have
 
 A cut after 1 leaves V half formatted, which no header shows for certain: the intent does. Recovery formats again.
 In place, because a volume group need not have room for a second current LV.
@@ -43,7 +43,8 @@ def plan_rollback(vg: VolumeGroup, request: Rollback) -> Plan:
 def format_again(current: Layer, target: Layer) -> tuple[Step, ...]:
     """From the intent on: also what recovery runs."""
     assert target.virtual_size_bytes is not None  # sound_chain, or recovery's own check
-    old = current.lv.index_tags if current.indexed else index_tags(current.virtual_size_bytes or 0, current.parent)
+    seen = index_tags(current.virtual_size_bytes or 0, current.parent, current.options)
+    old = current.lv.index_tags if current.indexed else seen
     new = index_tags(target.virtual_size_bytes, target.lv.name)
     stale = tuple(tag for tag in old if tag not in new)
     fresh = tuple(tag for tag in new if tag not in old)

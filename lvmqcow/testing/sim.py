@@ -15,7 +15,7 @@ from typing import Final
 from lvmqcow.errors import CommandFailed
 from lvmqcow.model import LogicalVolume, VolumeGroup
 from lvmqcow.names import Format
-from lvmqcow.qcow2 import Header
+from lvmqcow.qcow2 import OURS, Header, ImageOptions
 from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress
 from lvmqcow.sizing import extents, whole_extents
 from lvmqcow.steps import (
@@ -49,7 +49,6 @@ from lvmqcow.testing.content import BLOCK_BYTES, Blocks, Content, Write
 
 __all__ = ["SimHost", "fully_allocated_bytes", "stream_path"]
 
-_CLUSTER: Final = 128 * 1024
 _STALE: Final = 0xAA
 
 
@@ -70,6 +69,7 @@ class _Qcow:
     backing: str | None
     blocks: Blocks = field(default_factory=dict)
     leaked_clusters: int = 0
+    options: ImageOptions = OURS
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ class SimHost:
         images = {name: self._open(name, ("read", name)).image for name in lv_names}
         return {name: _header(image) for name, image in images.items() if isinstance(image, _Qcow)}
 
-    def measure(self, virtual_size_bytes: int) -> int:
-        return fully_allocated_bytes(virtual_size_bytes)
+    def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
+        return fully_allocated_bytes(virtual_size_bytes, options)
 
     def merge_cost(self, child_lv: str) -> MergeCost:
         argv = ("merge cost", child_lv)
@@ -160,14 +160,14 @@ class SimHost:
         argv = ("check", lv_name)
         image = self._qcow(lv_name, argv)
         self._view(lv_name, argv)
-        clusters = {block * BLOCK_BYTES // _CLUSTER for block in image.blocks}
-        allocated_bytes = len(clusters) * _CLUSTER
-        metadata_bytes = fully_allocated_bytes(image.virtual_size_bytes) - whole_extents(
-            image.virtual_size_bytes, _CLUSTER
-        )
+        cluster_bytes = image.options.cluster_size_bytes
+        clusters = {block * BLOCK_BYTES // cluster_bytes for block in image.blocks}
+        allocated_bytes = len(clusters) * cluster_bytes
+        data_bytes = whole_extents(image.virtual_size_bytes, cluster_bytes)
+        metadata_bytes = fully_allocated_bytes(image.virtual_size_bytes, image.options) - data_bytes
         beyond_bytes = metadata_bytes + allocated_bytes - self._lvs[lv_name].device_bytes
         return ImageCheck(
-            corruptions=max(0, extents(beyond_bytes, _CLUSTER)),
+            corruptions=max(0, extents(beyond_bytes, cluster_bytes)),
             leaked_clusters=image.leaked_clusters,
             allocated_bytes=allocated_bytes,
         )
@@ -178,6 +178,10 @@ class SimHost:
     def hold(self, lv_name: str, *holders: str) -> None:
         """From now on these use an LV, and LVM will not let go of it; without any, nothing does."""
         self._lvs[lv_name] = replace(self._open(lv_name, ("hold", lv_name)), holders=holders)
+
+    def lay_out(self, lv_name: str, options: ImageOptions) -> None:
+        """From now on an image has these options, as if another tool had made it; what it holds stays."""
+        self._put(lv_name, replace(self._qcow(lv_name, ("lay out", lv_name)), options=options))
 
     def lose_physical_volume(self, *lv_names: str) -> None:
         """From now on a physical volume is missing, and these LVs had a part of themselves on it."""
@@ -342,8 +346,9 @@ class SimHost:
         base = self._qcow(child.backing, argv)
         self._view(step.lv, argv)
         size_bytes = max(base.virtual_size_bytes, child.virtual_size_bytes)
-        self._require_room(child.backing, size_bytes, argv)
-        self._put(child.backing, _Qcow(size_bytes, base.backing, {**base.blocks, **child.blocks}))
+        self._require_room(child.backing, base, size_bytes, argv)
+        blocks = {**base.blocks, **child.blocks}
+        self._put(child.backing, _Qcow(size_bytes, base.backing, blocks, options=base.options))
 
     def _rebase(self, step: QcowRebase, argv: tuple[str, ...]) -> None:
         child = self._qcow(step.lv, argv)
@@ -355,7 +360,7 @@ class SimHost:
             for block in old.keys() | new.keys()
             if block < last and block not in child.blocks and old.get(block, 0) != new.get(block, 0)
         }
-        self._require_room(step.lv, child.virtual_size_bytes, argv)
+        self._require_room(step.lv, child, child.virtual_size_bytes, argv)
         self._put(step.lv, replace(child, backing=step.backing, blocks={**child.blocks, **differing}))
 
     def _view(self, lv_name: str, argv: tuple[str, ...], above: tuple[str, ...] = ()) -> Blocks:
@@ -374,9 +379,9 @@ class SimHost:
             said = f'Volume group "{self._vg}" has insufficient free space ({free} extents): {needed} required.'
             raise CommandFailed(argv, 5, said)
 
-    def _require_room(self, lv_name: str, virtual_size_bytes: int, argv: tuple[str, ...]) -> None:
+    def _require_room(self, lv_name: str, image: _Qcow, virtual_size_bytes: int, argv: tuple[str, ...]) -> None:
         """Stricter than qemu-img, which fails only once the device is full: a planner may not count on luck."""
-        if self._lvs[lv_name].device_bytes < fully_allocated_bytes(virtual_size_bytes):
+        if self._lvs[lv_name].device_bytes < fully_allocated_bytes(virtual_size_bytes, image.options):
             raise CommandFailed(argv, 1, "Block job failed: No space left on device")
 
     def _find(self, lv_name: str, argv: tuple[str, ...]) -> _Lv:
@@ -412,26 +417,27 @@ def stream_path(stream: int) -> str:
     return f"/dev/fd/{stream}"
 
 
-def fully_allocated_bytes(virtual_size_bytes: int) -> int:
-    """What ``qemu-img measure`` says for our options; a test holds it to that.
+def fully_allocated_bytes(virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
+    """What ``qemu-img measure`` says; a test holds it to that.
 
     Source: ``qcow2_calc_prealloc_size`` of QEMU: data, L1 and L2 tables, and the refcounts of all of that.
     """
-    data = whole_extents(virtual_size_bytes, _CLUSTER)
-    clusters = data // _CLUSTER
-    l2_tables = extents(clusters, _CLUSTER // 16)
-    l1_bytes = whole_extents(8 * l2_tables, _CLUSTER)
-    meta = _CLUSTER + l2_tables * _CLUSTER + l1_bytes
-    blocks, table_clusters = _refcounts((meta + data) // _CLUSTER)
-    return data + meta + (blocks + table_clusters) * _CLUSTER
+    cluster_bytes = options.cluster_size_bytes
+    data = whole_extents(virtual_size_bytes, cluster_bytes)
+    clusters = data // cluster_bytes
+    l2_tables = extents(clusters, cluster_bytes // (16 if options.extended_l2 else 8))
+    l1_bytes = whole_extents(8 * l2_tables, cluster_bytes)
+    meta = cluster_bytes + l2_tables * cluster_bytes + l1_bytes
+    blocks, table_clusters = _refcounts((meta + data) // cluster_bytes, cluster_bytes)
+    return data + meta + (blocks + table_clusters) * cluster_bytes
 
 
-def _refcounts(clusters: int) -> tuple[int, int]:
+def _refcounts(clusters: int, cluster_bytes: int) -> tuple[int, int]:
     """Refcount blocks and table clusters that count ``clusters`` and themselves."""
     blocks = table = 0
     while True:
-        needed = extents(clusters + blocks + table, _CLUSTER // 2)
-        needed_table = extents(needed * 8, _CLUSTER)
+        needed = extents(clusters + blocks + table, cluster_bytes // 2)
+        needed_table = extents(needed * 8, cluster_bytes)
         if (needed, needed_table) == (blocks, table):
             return blocks, table
         blocks, table = needed, needed_table
@@ -441,9 +447,9 @@ def _header(image: _Qcow) -> Header:
     return Header(
         version=3,
         virtual_size_bytes=image.virtual_size_bytes,
-        cluster_size_bytes=_CLUSTER,
+        cluster_size_bytes=image.options.cluster_size_bytes,
         backing=image.backing,
-        extended_l2=True,
+        extended_l2=image.options.extended_l2,
         dirty=False,
         corrupt=False,
         encrypted=False,

@@ -149,8 +149,15 @@ def test_what_another_tool_laid_out_is_read_as_it_is_and_nothing_is_wrong_with_i
     assert not [tag for lv in before.logical_volumes for tag in lv.tags if tag.startswith("lvmqcow")]
 
 
-@pytest.mark.parametrize("operation", REQUESTS)
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(
+    ("tool", "operation"),
+    [
+        (tool, operation)
+        for tool in TOOLS
+        for operation in REQUESTS
+        if not TOOLS[tool].backing or operation.startswith(("rollback", "delete", "rename"))
+    ],
+)
 def test_every_verb_works_on_it_and_the_tool_goes_on_with_what_is_left(
     world: RealWorld, tool: str, operation: str
 ) -> None:

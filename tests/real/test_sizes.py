@@ -17,9 +17,10 @@ import pytest
 from lvmqcow import loopvg
 from lvmqcow.names import Layout, device_path, snapshot_lv_name
 from lvmqcow.qcow2 import IMAGE_OPTIONS
+from lvmqcow.requests import Merge
 from lvmqcow.sizing import whole_extents
 from lvmqcow.storage import Storage
-from tests.volumes import DISK
+from tests.volumes import DISK, PVE_BASE
 
 pytestmark = pytest.mark.real
 
@@ -41,10 +42,10 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
     loopvg.destroy(name)
 
 
-def allocated(path: str, size_bytes: int, layer: str) -> subprocess.CompletedProcess[str]:
-    """Format it as ours is, with every cluster allocated and none written."""
-    options = f"{IMAGE_OPTIONS},preallocation=metadata"
-    argv = ("qemu-img", "create", "-q", "-f", "qcow2", "-o", options, *LAYERS[layer], path, str(size_bytes))
+def allocated(path: str, size_bytes: int, layer: str, options: str = IMAGE_OPTIONS) -> subprocess.CompletedProcess[str]:
+    """Format it with every cluster allocated and none written; as ours is, unless other options are given."""
+    every = f"{options},preallocation=metadata"
+    argv = ("qemu-img", "create", "-q", "-f", "qcow2", "-o", every, *LAYERS[layer], path, str(size_bytes))
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
@@ -60,6 +61,13 @@ def write(path: str, *commands: str) -> str:
     return done.stdout + done.stderr
 
 
+def shrink(storage: Storage) -> None:
+    """Take an extent from the current LV."""
+    size_bytes = storage.picture().volume(DISK).current.lv.size_bytes - EXTENT
+    argv = ("lvreduce", "--force", "--size", f"{size_bytes}b", f"{storage.vg}/{DISK}")
+    subprocess.run(argv, check=True, capture_output=True)
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 @EVERY_SIZE
 def test_the_lv_holds_the_whole_image_and_one_extent_less_would_not(
@@ -68,7 +76,7 @@ def test_the_lv_holds_the_whole_image_and_one_extent_less_would_not(
     volume = storage.create(DISK.text, size_bytes)
     if layer == "overlay":
         volume.snapshot("s1")
-    vg, path = storage.vg, device_path(storage.vg, DISK.text)
+    path = device_path(storage.vg, DISK.text)
     current = storage.picture().volume(DISK).current
     assert current.lv.size_bytes == whole_extents(storage._host.measure(size_bytes), EXTENT)
     done = allocated(path, size_bytes, layer)
@@ -81,9 +89,27 @@ def test_the_lv_holds_the_whole_image_and_one_extent_less_would_not(
         assert said.count(f"wrote {CLUSTER}/{CLUSTER}") == len(places), said
         assert said.count(f"read {CLUSTER}/{CLUSTER}") == len(places), said
         assert "failed" not in said
-    argv = ("lvreduce", "--force", "--size", f"{current.lv.size_bytes - EXTENT}b", f"{vg}/{DISK}")
-    subprocess.run(argv, check=True, capture_output=True)
+    shrink(storage)
     done = allocated(path, size_bytes, layer)
     assert done.returncode != 0
     # the last tables do not fit, or only the last data, which is not written here but has its place
     assert "No space left on device" in done.stderr or "Cannot grow device files" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("way", ["resize", "push"])
+def test_a_base_that_proxmox_ve_made_grows_to_what_its_own_options_need(storage: Storage, way: str) -> None:
+    commands = Path(__file__).parents[2] / "fixtures" / "pve9" / "volume"
+    subprocess.run((commands, "create", storage.vg, DISK.text, "4096"), check=True, capture_output=True)
+    volume, size_bytes, path = storage.volume(DISK.text), 1024 * GIB, device_path(storage.vg, DISK.text)
+    if way == "push":
+        volume.snapshot("s1")
+    volume.resize(size_bytes)
+    if way == "push":
+        volume.delete_snapshot("s1", Merge.PUSH)
+    current = storage.picture().volume(DISK).current
+    assert current.options == PVE_BASE
+    done = allocated(path, size_bytes, "base", str(PVE_BASE))
+    assert done.returncode == 0, done.stderr
+    assert current.lv.size_bytes - EXTENT < end_of(path) <= current.lv.size_bytes
+    shrink(storage)
+    assert allocated(path, size_bytes, "base", str(PVE_BASE)).returncode != 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lvmqcow.errors import CommandFailed
 from lvmqcow.names import Format
-from lvmqcow.qcow2 import IMAGE_OPTIONS
+from lvmqcow.qcow2 import OURS, ImageOptions
 from lvmqcow.steps import (
     ImageWrite,
     LvActivate,
@@ -35,31 +35,36 @@ from lvmqcow.steps import (
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.sim import SimHost, fully_allocated_bytes
 from lvmqcow.testing.strategies import writes
-from tests.volumes import FILES, MIB, RAW_FILE, run, state
+from tests.volumes import FILES, MIB, PVE_BASE, RAW_FILE, run, state
 
 GIB = 1024**3
 EVEN = [25 * GIB, 26 * GIB, 100 * GIB, 1024 * GIB, 16 * 1024 * GIB, 512, 128 * 1024, 4 * MIB]
 
 
-def measured_bytes(size_bytes: int) -> int:
-    argv = ("qemu-img", "measure", "--output=json", "-O", "qcow2", "-o", IMAGE_OPTIONS, "--size", str(size_bytes))
+EVERY_OPTIONS = pytest.mark.parametrize("options", [OURS, PVE_BASE, ImageOptions(64 * 1024, extended_l2=True)], ids=str)
+
+
+def measured_bytes(size_bytes: int, options: ImageOptions) -> int:
+    argv = ("qemu-img", "measure", "--output=json", "-O", "qcow2", "-o", str(options), "--size", str(size_bytes))
     done = subprocess.run(argv, check=True, capture_output=True, text=True)
     return int(json.loads(done.stdout)["fully-allocated"])
 
 
+@EVERY_OPTIONS
 @pytest.mark.parametrize("size_bytes", EVEN)
-def test_measured_sizes_that_the_seeds_formula_got_wrong_are_right(size_bytes: int) -> None:
-    assert fully_allocated_bytes(size_bytes) == measured_bytes(size_bytes)
+def test_measured_sizes_that_the_seeds_formula_got_wrong_are_right(size_bytes: int, options: ImageOptions) -> None:
+    assert fully_allocated_bytes(size_bytes, options) == measured_bytes(size_bytes, options)
 
 
+@EVERY_OPTIONS
 @given(
     size_bytes=st.integers(1, 16 * 1024 * GIB // 512).map(lambda sectors: sectors * 512)
     | st.builds(
         lambda power, more: min(16 * 1024 * GIB, (1 << power) + more * 512), st.integers(9, 44), st.integers(0, 3)
     )
 )
-def test_measured_sizes_are_those_of_qemu_img(size_bytes: int) -> None:
-    assert fully_allocated_bytes(size_bytes) == measured_bytes(size_bytes)
+def test_measured_sizes_are_those_of_qemu_img(options: ImageOptions, size_bytes: int) -> None:
+    assert fully_allocated_bytes(size_bytes, options) == measured_bytes(size_bytes, options)
 
 
 def images(*layers: str) -> SimHost:
