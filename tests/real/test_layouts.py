@@ -6,6 +6,7 @@ headers tell the chain.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lvmqcow import loopvg
 from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name, snapshot_lv_name
 from lvmqcow.requests import (
     Activate,
@@ -27,6 +29,7 @@ from lvmqcow.requests import (
     Snapshot,
 )
 from lvmqcow.steps import LvDeactivate
+from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.real.proxmox import activates, snapshot_info
@@ -190,6 +193,29 @@ def test_a_cut_is_recovered_on_a_host_where_nothing_is_active(
         require_whole(world, tool, called(request), expected(request, holds))
     else:
         require_whole(world, tool, VOLUME, holds)
+
+
+def test_a_volume_group_that_is_renamed_takes_its_chains_along(tmp_path: Path) -> None:
+    """Also those that another tool linked by path, once an operation of ours wrote the names anew."""
+    old, new, golden = f"old-{os.getpid()}", f"new-{os.getpid()}", tmp_path / "golden"
+    loopvg.create(old, 96 * MIB, tmp_path / "pv.img")
+    with Storage.open(old) as storage:
+        TOOLS["Proxmox VE 9 with absolute paths"].create(old, VOLUME)
+        TOOLS["Proxmox VE 9 with absolute paths"].snapshot(old, VOLUME, "theirs")
+        _run("qemu-io", "-f", "qcow2", "-c", f"write -P 17 0 {SIZE_BYTES}", f"/dev/{old}/{VOLUME}")
+        storage.volume(VOLUME.text).snapshot("ours")
+        renamed = storage.volume(VOLUME.text).rename(ELSEWHERE.text)
+        renamed.deactivate()
+    _run("vgrename", old, new)
+    with Storage.open(new) as storage:
+        volume = storage.volume(ELSEWHERE.text)
+        volume.activate()
+        assert storage.check() == ()
+        assert list(snapshot_info(new, ELSEWHERE.text)) == ["current", "ours", "theirs"]
+        Content(SIZE_BYTES).written(GUEST["be_fore"]).save(golden)
+        _run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", str(golden), f"/dev/{new}/{ELSEWHERE}")
+        volume.deactivate()
+    loopvg.destroy(new)
 
 
 def _run(*argv: str | Path) -> None:
