@@ -24,6 +24,7 @@ from typing import Final, Protocol, cast
 
 from lvmqcow.errors import CommandFailed, UnfitMachine, VolumeGroupNotFound
 from lvmqcow.interrupts import deferred
+from lvmqcow.locks import child_environment
 from lvmqcow.model import LogicalVolume, VolumeGroup
 
 __all__ = ["Lvm", "LvmProcesses", "LvmShell", "Report", "Trace", "read_volume_group"]
@@ -330,7 +331,7 @@ def _line(argv: Sequence[str]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "LC_ALL": "C", "LVM_SUPPRESS_FD_WARNINGS": "1"}
+    return {**child_environment(), "LVM_SUPPRESS_FD_WARNINGS": "1"}
 
 
 def _lvm_binary() -> str:

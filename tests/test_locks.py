@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.errors import Locked
-from lvmqcow.locks import FlockLocks, NoLocks
+from lvmqcow.locks import FlockLocks, NoLocks, child_environment
 
 HOLD = """
 import subprocess, sys
 from pathlib import Path
-from lvmqcow.locks import FlockLocks
+from lvmqcow.locks import FlockLocks, child_environment
 
 with FlockLocks(Path(sys.argv[1])).hold("vg", "v"):
     {do}
@@ -21,6 +21,9 @@ with FlockLocks(Path(sys.argv[1])).hold("vg", "v"):
 UNTIL_STDIN_ENDS = "print('held', flush=True); sys.stdin.read()"
 # as lvmqcow starts qemu-img: the child inherits the lock; it lives until our end of its stdin closes
 LEAVE_A_CHILD = "subprocess.Popen(['sh', '-c', 'echo held; cat'], close_fds=False); import os; os._exit(0)"
+
+# as lvmqcow starts lvm, which closes every descriptor that it does not know
+LEAVE_LVM = """subprocess.Popen(['sh', '-c', 'echo held; cat'], env=child_environment()); import os; os._exit(0)"""
 
 Start = Callable[[str], "subprocess.Popen[str]"]
 
@@ -78,6 +81,28 @@ def test_a_child_that_outlives_its_parent_keeps_the_lock(directory: Path, start:
     parent.communicate()  # closes the child's stdin, and waits until its stdout is closed too
     with FlockLocks(directory).hold("vg", "v"):
         pass
+
+
+def test_what_a_killed_process_left_running_is_waited_for_though_it_holds_no_lock(
+    directory: Path, start: Start
+) -> None:
+    parent = start(LEAVE_LVM)
+    parent.wait()
+    with pytest.raises(Locked, match=f"process {parent.pid} "), FlockLocks(directory).hold("vg", "v"):
+        pytest.fail("the child may still commit")
+    with FlockLocks(directory).hold("vg", "w"):
+        pass
+    parent.communicate()  # closes the child's stdin, and waits until its stdout is closed too
+    with FlockLocks(directory, wait_seconds=600).hold("vg", "v"):
+        pass
+
+
+def test_what_a_process_left_running_that_let_go_of_its_lock_is_not_waited_for(directory: Path) -> None:
+    with FlockLocks(directory).hold("vg", "v"):
+        child = subprocess.Popen(("cat",), env=child_environment(), stdin=subprocess.PIPE)
+    with FlockLocks(directory).hold("vg", "v"):
+        pass
+    child.communicate()
 
 
 @pytest.mark.parametrize(("vg", "volume"), [("vg", "w"), ("vg2", "v")])
