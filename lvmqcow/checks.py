@@ -157,7 +157,7 @@ def _header(volume: Volume, layer: Layer) -> list[str]:
     lv, header = layer.lv, layer.lv.header
     if header is None:
         return [f"{lv.name} has no readable qcow2 header"] if lv.active else []
-    found = []
+    found = [f"{lv.name} must not be opened: {reason}" for reason in header.layer_reasons(volume.vg)]
     named = header.parent_lv(volume.vg)
     if named != layer.parent:
         found.append(f"the header of {lv.name} names {named} as backing, its tags {layer.parent}")
@@ -166,10 +166,6 @@ def _header(volume: Volume, layer: Layer) -> list[str]:
         found.append(f"the header of {lv.name} says {says}")
     if header.options != layer.options:
         found.append(f"the header of {lv.name} says {header.options}, its tags {layer.options}")
-    if header.corrupt:
-        found.append(f"{lv.name} is marked corrupt")
-    if header.external_data:
-        found.append(f"the header of {lv.name} says that its data is in another file")
     return found
 
 
@@ -223,7 +219,7 @@ def _broken(vg: VolumeGroup, volume: Volume) -> list[Finding]:
     ]
     if not all(layer.known for layer in volume.layers):
         return found  # written by Proxmox VE, and not active: the chain cannot be seen
-    look = f"look with `qemu-img info -U --backing-chain -f qcow2 /dev/{volume.target}`"
+    look = _look(volume, volume.name.text)
     reached: set[str] = set()
     name: str | None = volume.name.text
     while name is not None and name not in reached:
@@ -341,8 +337,9 @@ def _advice(volume: Volume, layer: Layer) -> str:
     path = device_path(volume.vg, lv.name)
     if header is None:
         return f"keep a copy before anything else: dd if={path} of=FILE bs=1M; restore it, or the snapshot below"
-    if header.corrupt or header.external_data:
-        return f"keep a copy before anything else: dd if={path} of=FILE bs=1M; then qemu-img check -f qcow2 {path}"
+    if reasons := header.layer_reasons(volume.vg):
+        check = f"then qemu-img check -f qcow2 {path}" if reasons == header.damage else "let no tool follow it"
+        return f"keep a copy before anything else: dd if={path} of=FILE bs=1M; {check}"
     right = index_tags(header.virtual_size_bytes, header.parent_lv(volume.vg), header.options)
     wrong = [tag for tag in lv.index_tags if tag not in right]
     missing = [tag for tag in right if lv.index_tags and tag not in lv.index_tags]
@@ -350,7 +347,15 @@ def _advice(volume: Volume, layer: Layer) -> str:
     others = [each.volume_tag for each in _tagged(lv) if each != volume.name]
     if wrong or missing or others:
         return f"if the header is right: {_lvchange(volume.vg, lv, missing, [*wrong, *others])}"
-    return f"look with `qemu-img info -U --backing-chain -f qcow2 {path}`"
+    return _look(volume, lv.name)
+
+
+def _look(volume: Volume, lv_name: str) -> str:
+    """How to see what the headers say; where one leads out of the volume group, only the first."""
+    headers = [layer.lv.header for layer in volume.layers if layer.lv.header]
+    leads_out = any(header.layer_reasons(volume.vg) for header in headers)
+    chain = "" if leads_out else "--backing-chain "
+    return f"look with `qemu-img info -U {chain}-f qcow2 {device_path(volume.vg, lv_name)}`"
 
 
 def _lvchange(

@@ -311,14 +311,14 @@ class Corrupt(LvmqcowError):
 
     exit_status = 14
 
-    def __init__(self, target: str, findings: Iterable[str]) -> None:
+    def __init__(self, target: str, findings: Iterable[str], advice: str = "") -> None:
         self.target = target
         self.findings = tuple(findings)
-        super().__init__(target, self.findings)
+        self.advice = advice or f"Change nothing; `lvmqcow check {target}` tells more"
+        super().__init__(target, self.findings, self.advice)
 
     def __str__(self) -> str:
-        found = "; ".join(self.findings)
-        return f"{self.target} is damaged: {found}. Change nothing; `lvmqcow check {self.target}` tells more"
+        return f"{self.target} is not sound: {'; '.join(self.findings)}. {self.advice}"
 
 
 class AlreadyExists(LvmqcowError):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from lvmqcow.chains import require_harmless
 from lvmqcow.errors import CommandFailed
 from lvmqcow.holders import holders
 from lvmqcow.lvm import Lvm, read_volume_group
@@ -36,6 +37,7 @@ from lvmqcow.steps import (
     LvZeroRange,
     RangeStep,
     Step,
+    opened,
 )
 
 __all__ = ["Host", "RealHost", "can_discard"]
@@ -58,16 +60,24 @@ class Host(Protocol):
         """Bytes that a fully allocated image of that virtual size and those options takes."""
 
     def merge_cost(self, child_lv: str) -> MergeCost:
-        """What merging an active child with the image below it would move, either way."""
+        """What merging an active child with the image below it would move, either way. Raises Corrupt."""
 
     def check(self, lv_name: str) -> ImageCheck:
-        """Check the image on an active LV."""
+        """Check the image on an active LV. Raises Corrupt: it leads out of the volume group."""
+
+    def check_file(self, path: str) -> ImageCheck:
+        """Check a qcow2 file from outside, within limits. Raises CommandFailed, NotPossible."""
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
         """What uses an LV, in words: processes by id and name, devices on top of it, mounts."""
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
-        """Run one step; when it returns, what it did survives a power cut. Raises CommandFailed."""
+        """Run one step; when it returns, what it did survives a power cut.
+
+        Raises:
+            CommandFailed: with what the command said.
+            Corrupt: it would open an image that leads out of the volume group; it was not run.
+        """
 
     def close(self) -> None:
         """End what was started."""
@@ -106,6 +116,7 @@ class RealHost:
         return self._qemu_img.measure(virtual_size_bytes, options)
 
     def merge_cost(self, child_lv: str) -> MergeCost:
+        require_harmless(self._vg, child_lv, self._header)
         return self._qemu_img.merge_cost(device_path(self._vg, child_lv))
 
     def check(self, lv_name: str) -> ImageCheck:
@@ -113,13 +124,19 @@ class RealHost:
         header = parse_header(self._start(lv_name))
         if header is None:
             raise CommandFailed(("read", path), 1, "it holds no qcow2 image")
+        require_harmless(self._vg, lv_name, self._header)
         return self._qemu_img.check(path, header.cluster_size_bytes)
+
+    def check_file(self, path: str) -> ImageCheck:
+        return self._qemu_img.check_file(path)
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
         return holders(device_path(self._vg, lv_name))
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         argv = step.argv(self._vg)
+        for lv_name in opened(step):
+            require_harmless(self._vg, lv_name, self._header)
         match step:
             case (
                 LvCreate()
@@ -147,6 +164,11 @@ class RealHost:
 
     def close(self) -> None:
         self._lvm.close()
+
+    def _header(self, lv_name: str) -> Header | None:
+        if not os.path.exists(device_path(self._vg, lv_name)):
+            raise FileNotFoundError(lv_name)
+        return parse_header(self._start(lv_name))
 
     def _clear(self, step: RangeStep, progress: Progress | None) -> None:
         path = device_path(self._vg, step.lv)

@@ -1,25 +1,30 @@
 """Files and streams from outside, inspected before qemu-img may open them.
 
 A qcow2 file can name any other file as its backing or data file, and qemu-img would read it, or write to it. So the
-header is read here, as bytes, and whatever reaches beyond the file itself is refused.
+header is read here, as bytes, and whatever reaches beyond the file itself is refused (`inspect`). Only then qemu-img
+checks the tables, and may use little for it (`require_whole`): it would read zeros where a file was cut short.
+
+Both look at the file before it is copied. Whoever can write to it meanwhile must be trusted.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from lvmqcow.errors import Corrupt, FormatMismatch, SourceNotFound
+from lvmqcow.errors import CommandFailed, Corrupt, FormatMismatch, SourceNotFound
 from lvmqcow.names import Format, VolumeName
 from lvmqcow.qcow2 import HEADER_BYTES, parse_header
+from lvmqcow.qemu_img import ImageCheck
 from lvmqcow.requests import Import
 from lvmqcow.sizing import whole_sectors
 
-__all__ = ["inspect", "read_size", "spooled"]
+__all__ = ["inspect", "read_size", "require_whole", "spooled"]
 
 _SIZE_BYTES: Final = 8  # of the announcement
 _CHUNK_BYTES: Final = 1024**2
@@ -35,7 +40,7 @@ def inspect(source: Path, volume: VolumeName, declared: Format | None) -> Import
         SourceNotFound: it cannot be read.
         FormatMismatch: it is not what it is declared to be.
         Corrupt: it may not be opened, with the reasons.
-        InvalidSize: it is empty.
+        InvalidSize: it is empty, or larger than any volume.
     """
     try:
         if source.exists() and not (source.is_file() or source.is_block_device()):
@@ -50,9 +55,30 @@ def inspect(source: Path, volume: VolumeName, declared: Format | None) -> Import
         return Import(volume, whole_sectors(size_bytes), str(source.resolve()), Format.RAW)
     if header is None or named is Format.RAW:
         raise FormatMismatch(str(source), named, "raw bytes" if header is None else "qcow2")
-    if header.foreign_reasons:
-        raise Corrupt(str(source), header.foreign_reasons)
-    return Import(volume, whole_sectors(header.virtual_size_bytes), str(source.resolve()), Format.QCOW2)
+    request = Import(volume, whole_sectors(header.virtual_size_bytes), str(source.resolve()), Format.QCOW2)
+    reasons = (*header.foreign_reasons, *header.beyond(size_bytes))
+    if reasons:
+        raise Corrupt(request.source, reasons, _advice(request.source))
+    return request
+
+
+def require_whole(request: Import, check: Callable[[str], ImageCheck]) -> None:
+    """Refuse a qcow2 file whose tables are broken; ``check`` looks at it, within limits.
+
+    Raises:
+        Corrupt: what it finds.
+        NotPossible: it needs more than the limits.
+    """
+    if request.source_format is not Format.QCOW2:
+        return
+    try:
+        found = check(request.source)
+    except CommandFailed as unreadable:
+        reason = f"qemu-img cannot read it: {unreadable.stderr or f'status {unreadable.status}'}"
+        raise Corrupt(request.source, [reason], _advice(request.source)) from unreadable
+    if not found.sound:
+        reason = f"qemu-img check finds {found.corruptions} corruptions"
+        raise Corrupt(request.source, [reason], _advice(request.source))
 
 
 def read_size(stream: int) -> int:
@@ -90,3 +116,8 @@ def spooled(stream: int, directory: Path) -> Iterator[Path]:
         except OSError as error:
             raise SourceNotFound("the stream", f"{directory} cannot hold it: {error.strerror or error}") from error
         yield Path(file.name)
+
+
+def _advice(source: str) -> str:
+    copy = f"qemu-img convert -f qcow2 -O qcow2 {shlex.quote(source)} COPY"
+    return f"Import a whole and plain copy of it, made by whoever has, and trusts, all that it needs: {copy}"

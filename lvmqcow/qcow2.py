@@ -1,16 +1,19 @@
 """The qcow2 header, read without opening the image.
 
 qemu-img follows what a header says: a backing file, a data file, a ``json:`` reference. This reads only the bytes,
-so it is safe on bytes that a guest or a stranger wrote. Source: QEMU's ``docs/interop/qcow2.txt``.
+so it is safe on bytes that a guest or a stranger wrote. Source: QEMU's ``docs/interop/qcow2.txt``, and for what QEMU
+takes at most, its ``block/qcow2.h``.
 """
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["HEADER_BYTES", "IMAGE_OPTIONS", "OURS", "Header", "ImageOptions", "Measure", "parse_header"]
+__all__ = ["HEADER_BYTES", "IMAGE_OPTIONS", "OURS", "Header", "ImageOptions", "Measure", "Table", "parse_header"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,31 @@ HEADER_BYTES = 4096
 _MAGIC = b"QFI\xfb"
 _FIXED = struct.Struct(">4sIQIIQIIQQIIQ")
 _V3 = struct.Struct(">QQQII")
+_V3_BYTES = _FIXED.size + _V3.size
 _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = 1, 2, 4, 8, 16
-_EXTENSION_DATA_FILE = 0x44415441
+_EXTENSION_DATA_FILE, _EXTENSION_CRYPTO, _EXTENSION_BACKING_FORMAT = 0x44415441, 0x0537BE77, 0xE2792ACA
+_MOST_L1_BYTES, _MOST_REFCOUNT_TABLE_BYTES, _MOST_NAME_BYTES = 32 * 1024**2, 8 * 1024**2, 1023
+_ZLIB, _ZSTD = 0, 1
+# The one kind of backing name that stays among the qcow2 images of the volume group: no path, no protocol, no raw LV.
+_SIBLING = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]*\.qcow2")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where in the image one of the tables lies that the header points to."""
+
+    name: str
+    offset_bytes: int
+    size_bytes: int
+
+    @property
+    def end_bytes(self) -> int:
+        return self.offset_bytes + self.size_bytes
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a qcow2 header says of its image."""
+    """What a qcow2 header says of its image. ``faults`` is what no header can say."""
 
     version: int
     virtual_size_bytes: int
@@ -65,6 +86,9 @@ class Header:
     external_data: bool
     internal_snapshots: int
     unknown_features: int
+    backing_format: str | None = None
+    tables: tuple[Table, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @property
     def options(self) -> ImageOptions:
@@ -77,17 +101,53 @@ class Header:
     @property
     def foreign_reasons(self) -> tuple[str, ...]:
         """Why an image from outside must not be opened; empty when it may be."""
+        reaches = self.backing is not None
+        return (
+            *((f"it reads through to another file, {self.backing!r}",) if reaches else ()),
+            *(("it was in use, or its writer died: its dirty bit is set",) if self.dirty else ()),
+            *self._own_reasons,
+        )
+
+    def layer_reasons(self, vg: str) -> tuple[str, ...]:
+        """Why an image must not be opened as a layer of a volume of ``vg``; empty when it may be.
+
+        A layer may read through a sibling, and have its dirty bit set while a guest runs.
+        """
+        if self.backing is None:
+            return self._own_reasons
+        outside = _SIBLING.fullmatch(self.parent_lv(vg) or "") is None
+        strange = self.backing_format not in (None, "qcow2")
+        return (
+            *((f"it reads through {self.backing!r}, which is no image of this volume group",) if outside else ()),
+            *((f"it reads through {self.backing!r} as {self.backing_format}, not as qcow2",) if strange else ()),
+            *self._own_reasons,
+        )
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """Those of the reasons that QEMU itself found, and may repair."""
+        return ("it is marked corrupt",) if self.corrupt else ()
+
+    def beyond(self, size_bytes: int) -> tuple[str, ...]:
+        """Why an image that is so large cannot be whole: tables that lie behind its end."""
+        return tuple(
+            f"its {table.name} ends at {table.end_bytes}, and it has {size_bytes} bytes: is it cut short?"
+            for table in self.tables
+            if table.end_bytes > size_bytes
+        )
+
+    @property
+    def _own_reasons(self) -> tuple[str, ...]:
+        """Those that are the same wherever the image is from."""
         return tuple(
             reason
             for wrong, reason in (
-                (self.version not in (2, 3), f"version {self.version} is unknown"),
-                (not 512 <= self.cluster_size_bytes <= 2 * 1024**2, "impossible cluster size"),
-                (self.backing is not None, f"it reads through to another file, {self.backing!r}"),
                 (self.external_data, "its data is in another file"),
                 (self.encrypted, "it is encrypted"),
                 (self.internal_snapshots > 0, "it has internal snapshots"),
                 (self.unknown_features > 0, f"unknown incompatible features {self.unknown_features:#x}"),
-                (self.corrupt, "it is marked corrupt"),
+                *((True, damage) for damage in self.damage),
+                *((True, fault) for fault in self.faults),
             )
             if wrong
         )
@@ -98,43 +158,137 @@ def parse_header(start: bytes) -> Header | None:
 
     A name or extension that reaches beyond ``start`` is treated as there but unreadable, never as absent.
     """
-    if len(start) < _FIXED.size + _V3.size or start[:4] != _MAGIC:
+    if len(start) < _V3_BYTES or start[:4] != _MAGIC:
         return None
-    (_, version, backing_offset, backing_length, cluster_bits, size, crypt, *_rest, snapshots, _) = _FIXED.unpack_from(
-        start
-    )
-    incompatible, _, _, _, header_length = _V3.unpack_from(start, _FIXED.size) if version >= 3 else (0, 0, 0, 0, 72)
+    numbers: tuple[int, ...] = (*_FIXED.unpack_from(start)[1:], *_third(start))
+    fields = _Fields(*numbers)
+    extensions = _extensions(start, fields)
+    incompatible = fields.incompatible
     return Header(
-        version=version,
-        virtual_size_bytes=size,
-        cluster_size_bytes=1 << min(cluster_bits, 63),
-        backing=_backing(start, backing_offset, backing_length),
+        version=fields.version,
+        virtual_size_bytes=fields.size,
+        cluster_size_bytes=fields.cluster_bytes,
+        backing=_backing(start, fields.backing_offset, fields.backing_length),
         extended_l2=bool(incompatible & _EXTENDED_L2),
         dirty=bool(incompatible & _DIRTY),
         corrupt=bool(incompatible & _CORRUPT),
-        encrypted=crypt != 0,
-        external_data=bool(incompatible & _DATA_FILE)
-        or _has_data_file(start, header_length, backing_offset or 1 << min(cluster_bits, 63)),
-        internal_snapshots=snapshots,
+        encrypted=fields.crypt != 0 or _EXTENSION_CRYPTO in (extensions or ()),
+        external_data=bool(incompatible & _DATA_FILE) or extensions is None or _EXTENSION_DATA_FILE in extensions,
+        internal_snapshots=fields.snapshots,
         unknown_features=incompatible & ~(_DIRTY | _CORRUPT | _DATA_FILE | _COMPRESSION | _EXTENDED_L2),
+        backing_format=_text((extensions or {}).get(_EXTENSION_BACKING_FORMAT)),
+        tables=fields.tables,
+        faults=tuple(_faults(fields)),
     )
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """The header's numbers, as they stand there."""
+
+    version: int
+    backing_offset: int
+    backing_length: int
+    cluster_bits: int
+    size: int
+    crypt: int
+    l1_entries: int
+    l1_offset: int
+    refcount_table_offset: int
+    refcount_table_clusters: int
+    snapshots: int
+    snapshots_offset: int
+    incompatible: int
+    refcount_order: int
+    length: int
+    compression: int
+
+    @property
+    def cluster_bytes(self) -> int:
+        return 1 << min(self.cluster_bits, 63)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The header itself first."""
+        return (
+            Table("header", 0, self.cluster_bytes),
+            Table("L1 table", self.l1_offset, 8 * self.l1_entries),
+            Table("refcount table", self.refcount_table_offset, self.refcount_table_clusters * self.cluster_bytes),
+        )
+
+
+def _third(start: bytes) -> tuple[int, int, int, int]:
+    """Incompatible features, refcount order, header length, compression: what version 3 added."""
+    if struct.unpack_from(">I", start, 4)[0] < 3:
+        return 0, 4, _FIXED.size, _ZLIB
+    incompatible, _, _, order, length = _V3.unpack_from(start, _FIXED.size)
+    compression = start[_V3_BYTES] if length > _V3_BYTES and len(start) > _V3_BYTES else _ZLIB
+    return incompatible, order, length, compression
+
+
+def _faults(fields: _Fields) -> Iterator[str]:
+    if fields.version not in (2, 3):
+        yield f"version {fields.version} is unknown"
+    if not 9 <= fields.cluster_bits <= 21:
+        yield "impossible cluster size"
+        return  # the rest is counted in clusters
+    if fields.version >= 3:
+        if not _V3_BYTES <= fields.length <= fields.cluster_bytes or fields.length % 8:
+            yield f"impossible header length {fields.length}"
+        if (fields.compression != _ZLIB) != bool(fields.incompatible & _COMPRESSION):
+            yield "its compression type contradicts its features"
+        if fields.compression > _ZSTD:
+            yield f"compression type {fields.compression} is unknown"
+    if fields.refcount_order > 6:
+        yield f"impossible refcount order {fields.refcount_order}"
+    if fields.backing_length > _MOST_NAME_BYTES and fields.backing_offset:
+        yield f"impossible backing name of {fields.backing_length} bytes"
+    if fields.incompatible & _EXTENDED_L2 and fields.cluster_bits < 14:
+        yield "clusters too small for extended L2 entries"
+    yield from _table_faults(fields)
+
+
+def _table_faults(fields: _Fields) -> Iterator[str]:
+    header, l1, refcounts = fields.tables
+    l2_bytes = fields.cluster_bytes // (16 if fields.incompatible & _EXTENDED_L2 else 8) * fields.cluster_bytes
+    if l1.size_bytes > _MOST_L1_BYTES:
+        yield f"impossible L1 table of {fields.l1_entries} entries"
+    if fields.l1_entries * l2_bytes < fields.size:
+        yield "an L1 table too small for its virtual size"
+    if not 0 < refcounts.size_bytes <= _MOST_REFCOUNT_TABLE_BYTES:
+        yield f"impossible refcount table of {fields.refcount_table_clusters} clusters"
+    used = [table for table in (l1, refcounts) if table.size_bytes]
+    for table in used:
+        if table.offset_bytes % fields.cluster_bytes:
+            yield f"a {table.name} that begins inside a cluster"
+        if table.offset_bytes < header.end_bytes:
+            yield f"a {table.name} inside the header"
+        if table.end_bytes >= 1 << 56:
+            yield f"a {table.name} behind all that can be addressed"
+    if len(used) == 2 and l1.offset_bytes < refcounts.end_bytes and refcounts.offset_bytes < l1.end_bytes:
+        yield "an L1 table inside its refcount table"
 
 
 def _backing(start: bytes, offset: int, length: int) -> str | None:
     if offset == 0:
         return None
-    return start[offset : offset + length].decode("utf-8", "surrogateescape")
+    return _text(start[offset : offset + min(length, _MOST_NAME_BYTES)])
 
 
-def _has_data_file(start: bytes, position: int, end: int) -> bool:
-    """Whether one of the header extensions names a data file, or lies where it was not read and might."""
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else data.decode("utf-8", "surrogateescape")
+
+
+def _extensions(start: bytes, fields: _Fields) -> Mapping[int, bytes] | None:
+    """The header extensions by their kind; None where some were not read."""
+    found: dict[int, bytes] = {}
+    position, end = fields.length, fields.backing_offset or fields.cluster_bytes
     while position + 8 <= end:
         if position + 8 > len(start):
-            return True
+            return None
         kind, length = struct.unpack_from(">II", start, position)
-        if kind == _EXTENSION_DATA_FILE:
-            return True
         if kind == 0:
-            return False
+            break
+        found[kind] = start[position + 8 : position + 8 + length]
         position += 8 + -(-length // 8) * 8
-    return False
+    return found

@@ -5,18 +5,21 @@ The format of every image is given, never probed; the environment is C; there is
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from lvmqcow.errors import CommandFailed, UnfitMachine
+from lvmqcow.errors import CommandFailed, NotPossible, UnfitMachine
 from lvmqcow.interrupts import deferred
+from lvmqcow.limits import READING, Limits
 from lvmqcow.lvm import Trace
 from lvmqcow.qcow2 import OURS, ImageOptions
 
@@ -26,7 +29,9 @@ Progress = Callable[[float], None]
 """Is told how much of a long step is done, in percent."""
 
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
-_CHECK_LEAKS = 3  # qemu-img(1): 0 clean, 2 corrupt, 3 leaked clusters, 63 not supported
+_CHECKED = (0, 2, 3)  # qemu-img(1): clean, corrupt, leaked clusters; 1 could not be checked, 63 not supported
+# as Popen tells it: the time was over, or memory could not be had and glib gave up
+_LIMIT_HIT = tuple(-number for number in (signal.SIGXCPU, signal.SIGKILL, signal.SIGABRT, signal.SIGTRAP))
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,14 @@ class MergeCost:
 class QemuImg:
     """Runs qemu-img. Raises UnfitMachine when there is none."""
 
-    def __init__(self, trace: Trace | None = None) -> None:
+    def __init__(self, trace: Trace | None = None, reading: Limits = READING) -> None:
+        """``reading`` limits what it may use to look at a file from outside."""
         if shutil.which("qemu-img") is None:
             raise UnfitMachine("qemu-img is missing", "install qemu-utils (`apt-get install qemu-utils`)")
         self._trace = trace
-        self._environment = {**os.environ, "LC_ALL": "C"}
+        self._reading = reading
+        # each thread's arena reserves 64 MiB of address space, which the limits count
+        self._environment = {**os.environ, "LC_ALL": "C", "MALLOC_ARENA_MAX": "2"}
         self._measured: dict[tuple[int, ImageOptions], int] = {}
 
     def run(self, argv: Sequence[str], progress: Progress | None = None) -> None:
@@ -112,12 +120,24 @@ class QemuImg:
             CommandFailed: it could not be read as a qcow2 image at all.
         """
         argv = ("qemu-img", "check", "-U", "-f", "qcow2", "--output=json", path)
-        clusters = cast(Mapping[str, int], self._json(argv, accepted=(0, 2, _CHECK_LEAKS)))
-        return ImageCheck(
-            corruptions=clusters.get("corruptions", 0) + clusters.get("check-errors", 0),
-            leaked_clusters=clusters.get("leaks", 0),
-            allocated_bytes=clusters.get("allocated-clusters", 0) * cluster_size_bytes,
-        )
+        return self._checked(argv, cluster_size_bytes)
+
+    def check_file(self, path: str) -> ImageCheck:
+        """Check a qcow2 file from outside whose header is known to be harmless, within limits.
+
+        Raises:
+            CommandFailed: it could not be read as a qcow2 image at all.
+            NotPossible: it needs more than the limits.
+        """
+        argv = (*self._reading.argv, "qemu-img", "check", "-f", "qcow2", "--output=json", path)
+        try:
+            return self._checked(argv, 0)
+        except CommandFailed as failed:
+            if failed.status in _LIMIT_HIT or os.strerror(errno.ENOMEM) in failed.stderr:
+                reason = f"to look at it, qemu-img needs more than {self._reading}"
+                advice = "where you trust it, make it simpler: qemu-img convert -f qcow2 -O qcow2, and import that"
+                raise NotPossible(path, reason, advice) from failed
+            raise
 
     def merge_cost(self, child_path: str) -> MergeCost:
         """What merging a child with the image below it would move, from ``qemu-img map`` of the child.
@@ -144,6 +164,14 @@ class QemuImg:
             if process.returncode:
                 raise CommandFailed(argv, process.returncode, stderr.read().decode(errors="replace"))
         return MergeCost(pull_bytes=pull, push_bytes=push)
+
+    def _checked(self, argv: Sequence[str], cluster_size_bytes: int) -> ImageCheck:
+        clusters = cast(Mapping[str, int], self._json(argv, accepted=_CHECKED))
+        return ImageCheck(
+            corruptions=clusters.get("corruptions", 0) + clusters.get("check-errors", 0),
+            leaked_clusters=clusters.get("leaks", 0),
+            allocated_bytes=clusters.get("allocated-clusters", 0) * cluster_size_bytes,
+        )
 
     def _json(self, argv: Sequence[str], accepted: Sequence[int] = (0,)) -> Mapping[str, object]:
         if self._trace:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lvmqcow.limits import COPYING
 from lvmqcow.names import Format, device_path
 from lvmqcow.qcow2 import IMAGE_OPTIONS
 
@@ -41,6 +42,7 @@ __all__ = [
     "QcowResize",
     "RangeStep",
     "Step",
+    "opened",
 ]
 
 Argv = tuple[str, ...]
@@ -271,7 +273,10 @@ class QcowResize:
 
 @dataclass(frozen=True)
 class ImageWrite:
-    """Copy an image file into an LV that reads as zeros: data is written, holes are left."""
+    """Copy an image file into an LV that reads as zeros: data is written, holes are left.
+
+    The file is from outside: where its tables lead qemu-img, its use of memory is limited.
+    """
 
     source: str
     source_format: Format
@@ -279,10 +284,8 @@ class ImageWrite:
     format: Format
 
     def argv(self, vg: str) -> Argv:
-        return (
-            *("qemu-img", "convert", "-p", "-n", "--target-is-zero", "-f", self.source_format.value),
-            *("-O", self.format.value, self.source, device_path(vg, self.lv)),
-        )
+        limits = COPYING.argv if self.source_format is Format.QCOW2 else ()
+        return (*limits, *_convert(self.source, self.source_format, device_path(vg, self.lv), self.format))
 
 
 @dataclass(frozen=True)
@@ -295,7 +298,7 @@ class ImageCopy:
     format: Format
 
     def argv(self, vg: str) -> Argv:
-        return ImageWrite(device_path(vg, self.source_lv), self.source_format, self.lv, self.format).argv(vg)
+        return _convert(device_path(vg, self.source_lv), self.source_format, device_path(vg, self.lv), self.format)
 
 
 @dataclass(frozen=True)
@@ -365,3 +368,28 @@ ImageStep = (
     | ImageSend
 )
 Step = LvmStep | ImageStep
+
+
+def _convert(source: str, source_format: Format, target: str, target_format: Format) -> Argv:
+    return (
+        *("qemu-img", "convert", "-p", "-n", "--target-is-zero", "-f", source_format.value),
+        *("-O", target_format.value, source, target),
+    )
+
+
+def opened(step: Step) -> tuple[str, ...]:
+    """The LVs whose qcow2 images a step opens, and through them what they read through.
+
+    `QcowCreate` writes over what is there without looking; the target of `ImageWrite` was just made.
+    """
+    match step:
+        case QcowRebase():
+            return (step.lv, *((step.backing,) if step.backing else ()))
+        case QcowCommit() | QcowRelink() | QcowRepairLeaks() | QcowResize():
+            return (step.lv,)
+        case ImageCopy() if step.source_format is Format.QCOW2:
+            return (step.source_lv,)
+        case ImageExport() | ImageSend() if step.format is Format.QCOW2:
+            return (step.lv,)
+        case _:
+            return ()

@@ -20,6 +20,7 @@ from typing import Final, Literal, Self
 from lvmqcow.checks import Finding, Severity, beside
 from lvmqcow.errors import (
     CommandFailed,
+    Corrupt,
     Interrupted,
     InUse,
     Locked,
@@ -31,7 +32,7 @@ from lvmqcow.errors import (
 from lvmqcow.exports import whole_file
 from lvmqcow.health import examine
 from lvmqcow.host import Host, RealHost
-from lvmqcow.imports import inspect
+from lvmqcow.imports import inspect, require_whole
 from lvmqcow.locks import FlockLocks, Locks
 from lvmqcow.lvm import Lvm, LvmProcesses, LvmShell, Trace
 from lvmqcow.model import Layer, VolumeGroup
@@ -76,7 +77,7 @@ from lvmqcow.requests import (
     Wipe,
 )
 from lvmqcow.sizing import whole_sectors
-from lvmqcow.steps import LvActivate, LvDeactivate, Step
+from lvmqcow.steps import LvActivate, LvDeactivate, Step, opened
 
 __all__ = ["Events", "LayerInfo", "Storage", "Volume", "VolumeInfo", "raise_together"]
 
@@ -245,7 +246,7 @@ class Storage:
                     continue
                 if number == free_disk_number(vmid, self._taken() | busy):
                     name = disk_name(vmid, number, format)
-                    return self._apply(Create(name, size_bytes), (name,))
+                    return self._apply(Create(name, size_bytes), frozenset(both))
 
     def free_name(self, vmid: int, format: Format = Format.QCOW2) -> VolumeName:
         """The name that `create_disk` would try now. Raises InvalidName."""
@@ -295,9 +296,7 @@ class Storage:
         Raises:
             LvmqcowError: a refusal (nothing was touched), or OperationCut (a step failed; recovery knows the state).
         """
-        names = _names(request)
-        with self._locked(names):
-            return self._apply(request, names)
+        return self._holding(_names(request), lambda held: self._apply(request, held))
 
     def plan_recovery(self, name: str) -> Plan:
         """What `recover` would run; no steps on a healthy volume."""
@@ -346,16 +345,20 @@ class Storage:
         others = (layer for layer in volume.layers if layer not in volume.chain)
         return tuple(self._layer_info(volume, layer) for layer in (*volume.chain, *others))
 
-    def _apply(self, request: Request, names: tuple[VolumeName, ...]) -> Plan:
-        """`apply`, with all of its names locked."""
+    def _apply(self, request: Request, held: frozenset[VolumeName]) -> Plan:
+        """`apply`, with all of its names locked, and maybe more."""
+        names = _names(request)
         recovery, picture = self._look(*names)
         for _ in names:
             if recovery.steps:
                 if not self._recover_first:
                     raise RecoveryNeeded(recovery.target, recovery.operation)
-                self._run_recovery(recovery, names)
+                self._run_recovery(recovery, held)
                 recovery, picture = self._look(*names)
         planned = self._plan(request, picture)
+        unseen = _unseen(planned, picture)
+        if unseen:
+            planned = self._plan(request, picture.with_headers(self._activated_headers(unseen)))
         try:
             self._run(planned)
         except OperationCut:
@@ -385,6 +388,19 @@ class Storage:
         plans = [plan_recovery(picture, name, self._host.measure) for name in names]
         return next((recovery for recovery in plans if recovery.steps), plans[0]), picture
 
+    def _holding(self, names: Iterable[VolumeName], work: Callable[[frozenset[VolumeName]], Plan]) -> Plan:
+        """Do it with these names locked; and where a recovery is about more, with all of them.
+
+        First the locks are let go: two that each hold what the other waits for would wait for ever.
+        """
+        held = frozenset(names)
+        while True:
+            try:
+                with self._locked(held):
+                    return work(held)
+            except _MoreNames as more:
+                held |= more.names
+
     @contextmanager
     def _locked(self, names: Iterable[VolumeName]) -> Iterator[None]:
         """All of these locks, in the same order for everybody."""
@@ -395,6 +411,8 @@ class Storage:
 
     def _plan(self, request: Request, picture: VolumeGroup) -> Plan:
         """Under the volume's lock, if there is anything to activate."""
+        if isinstance(request, Import):
+            require_whole(request, self._host.check_file)
         unread = _unread(request, picture)
         if unread:
             picture = picture.with_headers(self._activated_headers(unread))
@@ -438,9 +456,13 @@ class Storage:
         return Merge.PULL if cost.pull_bytes <= cost.push_bytes else Merge.PUSH
 
     def _recover(self, name: VolumeName) -> Plan:
-        with self._locked([name]):
+        def recover(held: frozenset[VolumeName]) -> Plan:
             recovery, _ = self._look(name)
-            return self._run_recovery(recovery, [name]) if recovery.steps else recovery
+            if recovery.steps:
+                self._run_recovery(recovery, held)
+            return recovery
+
+        return self._holding([name], recover)
 
     def _recover_all(self) -> list[Plan]:
         ran, errors = [], []
@@ -452,24 +474,20 @@ class Storage:
         raise_together(errors)
         return ran
 
-    def _run_recovery(self, recovery: Plan, locked: Iterable[VolumeName]) -> Plan:
-        """Run it with all of its names locked, ``locked`` among them; returns what ran."""
-        more = recovery.names.difference(locked)
-        with self._locked(more):
-            if more:  # whoever had that lock may have done it by now
-                recovery, _ = self._look(recovery.volume)
-            if recovery.steps:
-                self._require_unused(recovery, self._observe())
-                self._events.recovered(recovery)
-                self._run(recovery)
-            return recovery
+    def _run_recovery(self, recovery: Plan, held: frozenset[VolumeName]) -> None:
+        """Run it, if all of its names are among those locked. Raises _MoreNames."""
+        if not recovery.names <= held:
+            raise _MoreNames(recovery.names)
+        self._require_unused(recovery, self._observe())
+        self._events.recovered(recovery)
+        self._run(recovery)
 
     def _run(self, planned: Plan) -> None:
         for done, step in enumerate(planned.steps):
             try:
                 self._events.begun(step)
                 self._host.run(step, self._events.progress)
-            except CommandFailed as error:
+            except (CommandFailed, Corrupt) as error:
                 raise _cut(planned, done, error) from error
             except KeyboardInterrupt as error:
                 raise _cut(planned, done, Interrupted(step.argv(self.vg)[0])) from error
@@ -507,6 +525,14 @@ class Storage:
             lv_size_bytes=layer.lv.size_bytes,
             allocated_bytes=self._host.check(layer.lv.name).allocated_bytes if image else None,
         )
+
+
+class _MoreNames(Exception):
+    """A recovery is about these names, and not all of them are locked. Nothing was touched."""
+
+    def __init__(self, names: frozenset[VolumeName]) -> None:
+        self.names = names
+        super().__init__(names)
 
 
 class Volume:
@@ -669,6 +695,14 @@ def _unread(request: Request, picture: VolumeGroup) -> tuple[str, ...]:
     if volume is None or isinstance(request, Create | Import | ImportStream | Remove | Activate | Deactivate):
         return ()
     return tuple(layer.lv.name for layer in volume.layers if not layer.known and not layer.lv.active)
+
+
+def _unseen(planned: Plan, picture: VolumeGroup) -> tuple[str, ...]:
+    """The LVs whose header is to be read before the plan opens any image: qemu-img follows it, not our tags."""
+    volume = picture.find(planned.volume)
+    if volume is None or not any(opened(step) for step in planned.steps):
+        return ()
+    return tuple(layer.lv.name for layer in volume.layers if layer.lv.header is None and not layer.lv.active)
 
 
 def _cut(planned: Plan, done: int, error: LvmqcowError) -> OperationCut:

@@ -110,7 +110,7 @@ DAMAGES: dict[str, Damage] = {
     "the header names another": Damage(
         [QcowRelink(DISK.text, S1)], DISK.text, D, f"names {S1}", f"--deltag {_parent(S2)} --addtag {_parent(S1)}"
     ),
-    "the header names a file": Damage([QcowRelink(DISK.text, "/etc/shadow")], DISK.text, D, "/etc/shadow", "lvchange"),
+    "the header names a file": Damage([QcowRelink(DISK.text, "/etc/shadow")], DISK.text, D, "/etc/shadow", "no tool"),
     "the tags have another size": Damage(
         [LvTag((DISK.text,), add=("lvmqcow.size=9",), drop=(SIZE,))], DISK.text, D, "its tags 9", f"--addtag {SIZE}"
     ),

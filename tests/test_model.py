@@ -10,8 +10,8 @@ from lvmqcow.model import LogicalVolume, Volume, VolumeGroup, index_tags
 from lvmqcow.names import Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.qcow2 import parse_header
 from lvmqcow.steps import LvCreate, LvRemove, LvTag
+from lvmqcow.testing.hostile import header_bytes
 from lvmqcow.testing.sim import SimHost
-from tests.headers import header_bytes
 from tests.volumes import DISK, MIB, NEIGHBOUR, RAW, beside, chain, foreign, inactive, raw_volume, run, storage
 
 S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lvmqcow.errors import Corrupt
 from lvmqcow.qcow2 import HEADER_BYTES, IMAGE_OPTIONS, Header, parse_header
-from tests.headers import CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, HOSTILE, header_bytes
+from lvmqcow.testing.hostile import CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Notice, Specimen, header_bytes, specimens
 
 OPTIONS = {
     "ours": IMAGE_OPTIONS,
@@ -55,6 +56,8 @@ def test_a_header_says_what_qemu_img_says(tmp_path: Path, options: str, size_byt
     assert header.corrupt == data.get("corrupt", False)
     assert header.backing is None
     assert header.foreign_reasons == ()
+    assert header.layer_reasons("vg0") == ()
+    assert header.beyond(path.stat().st_size) == ()
 
 
 @pytest.mark.parametrize("options", [IMAGE_OPTIONS, "compat=0.10", "cluster_size=512"])
@@ -64,7 +67,38 @@ def test_a_header_names_its_backing_image_as_qemu_img_does(tmp_path: Path, optio
     header = created(path, 1024**2, options, "-u", "-b", backing, "-F", "qcow2")
     info = json.loads(qemu_img("info", "-f", "qcow2", "--output=json", str(path)))
     assert header.backing == info["backing-filename"] == backing
+    assert header.backing_format == "qcow2"
     assert any("reads through" in reason for reason in header.foreign_reasons)
+    assert bool(header.layer_reasons("vg0")) == (not backing.endswith(".qcow2"))
+
+
+@pytest.mark.parametrize(
+    ("backing", "backing_format", "harmless"),
+    [
+        ("snap-s1-vm-100-disk-0.qcow2", "qcow2", True),
+        ("/dev/vg0/snap_vm-100-disk-0_s1.qcow2", "qcow2", True),
+        ("snap-s1-vm-100-disk-0.qcow2", "raw", False),
+        ("vm-100-disk-0", "qcow2", False),
+        ("/dev/vg1/vm-100-disk-0.qcow2", "qcow2", False),
+        ("/dev/vg0/../x.qcow2", "qcow2", False),
+        ("../x.qcow2", "qcow2", False),
+        ("-x.qcow2", "qcow2", False),
+        ("nbd:x.qcow2", "qcow2", False),
+        ('json:{"driver":"null-co"}.qcow2', "qcow2", False),
+        ("/etc/x.qcow2", "qcow2", False),
+    ],
+)
+def test_a_layer_may_read_through_a_qcow2_sibling_and_nothing_else(
+    tmp_path: Path, backing: str, backing_format: str, harmless: bool
+) -> None:
+    header = created(tmp_path / "image.qcow2", 1024**2, IMAGE_OPTIONS, "-u", "-b", backing, "-F", backing_format)
+    assert (header.layer_reasons("vg0") == ()) == harmless
+
+
+def test_a_backing_name_that_was_not_read_is_no_missing_one() -> None:
+    header = parse_header(header_bytes(backing=b"/etc/shadow", backing_offset=2 * HEADER_BYTES))
+    assert header is not None
+    assert header.layer_reasons("vg0") != ()
 
 
 def test_a_data_file_made_by_qemu_img_is_seen(tmp_path: Path) -> None:
@@ -94,12 +128,19 @@ def test_an_encrypted_image_made_by_qemu_img_is_seen(tmp_path: Path) -> None:
     assert "it is encrypted" in header.foreign_reasons
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_header_gives_its_reason(kind: str) -> None:
-    start, reason = HOSTILE[kind]
-    header = parse_header(start)
+HOSTILE = [
+    specimen
+    for specimen in specimens(Path("/etc/shadow"))
+    if specimen.notice is Notice.HEADER and specimen.refusal is Corrupt
+]
+
+
+@pytest.mark.parametrize("specimen", HOSTILE, ids=lambda specimen: specimen.name)
+def test_a_hostile_header_gives_its_reason(specimen: Specimen) -> None:
+    header = parse_header(specimen.image.start)
     assert header is not None
-    assert any(reason in found for found in header.foreign_reasons), header.foreign_reasons
+    reasons = (*header.foreign_reasons, *header.beyond(specimen.image.size_bytes))
+    assert specimen.says in "; ".join(reasons)
 
 
 def test_the_header_that_the_hostile_ones_are_made_from_is_harmless() -> None:

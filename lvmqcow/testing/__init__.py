@@ -5,6 +5,8 @@ sim          `SimHost`, a volume group in memory
 worlds       the simulated and the real world, behind one interface
 strategies   what Hypothesis draws
 machine      the state machine that runs in either world
+hostile      images that lead out of themselves, ask for too much, or are not what they look like
+canary       a file that nobody may open, and who did
 profiles     how much to try
 plugin       the pytest plugin: ``--require-lab``, fixtures, markers
 """

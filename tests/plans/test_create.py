@@ -51,7 +51,7 @@ CONVERT = "qemu-img convert -p -n --target-is-zero"
         ),
         (
             Import(RAW, 4 * MIB, QCOW2_FILE, Format.QCOW2),
-            [*CREATE_RAW, f"{CONVERT} -f qcow2 -O raw /srv/disk.qcow2 /dev/sim/vm-100-disk-2"],
+            [*CREATE_RAW, f"prlimit --as=1073741824 {CONVERT} -f qcow2 -O raw /srv/disk.qcow2 /dev/sim/vm-100-disk-2"],
             "import",
         ),
     ],

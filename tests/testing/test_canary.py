@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.testing.canary import canary
+
+
+def test_nothing_is_seen_where_nothing_happens(tmp_path: Path) -> None:
+    with canary(tmp_path / "canary.txt") as watched:
+        (tmp_path / "another.txt").write_text("sings too")
+        assert (tmp_path / "canary.txt").stat().st_size > 65536  # to ask after a file is not to open it
+        assert watched.touches() == ()
+
+
+@pytest.mark.parametrize(
+    ("argv", "touch"),
+    [
+        (("head", "-c", "1", "{}"), "opened"),
+        (("sh", "-c", "exec 3< {}"), "opened"),
+        (("sh", "-c", "echo >> {}"), "written"),
+        (("truncate", "-s", "0", "{}"), "written"),
+        (("rm", "{}"), "removed"),
+    ],
+    ids=["read", "opened only", "written", "cut", "removed"],
+)
+def test_what_another_process_does_to_it_is_seen_and_fails_the_test(
+    tmp_path: Path, argv: tuple[str, ...], touch: str
+) -> None:
+    path = tmp_path / "canary.txt"
+    with pytest.raises(AssertionError, match=touch), canary(path):
+        subprocess.run([word.format(path) for word in argv], check=True, capture_output=True)
+
+
+def test_what_happened_is_told_once(tmp_path: Path) -> None:
+    with canary(tmp_path / "canary.txt") as watched:
+        watched.path.read_bytes()
+        assert "opened" in watched.touches()
+        assert watched.touches() == ()
