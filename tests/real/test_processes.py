@@ -1,0 +1,338 @@
+"""Several processes on one volume group, killed in between: as if one had done it all, one thing after the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from lvmqcow.errors import Locked, LvmqcowError
+from lvmqcow.locks import FlockLocks, NoLocks
+from lvmqcow.lvm import LvmProcesses, LvmShell, read_volume_group
+from lvmqcow.names import Format, Layout, parse_volume_name, snapshot_lv_name
+from lvmqcow.storage import Storage
+from lvmqcow.testing.content import Content, Write
+from lvmqcow.testing.worlds import RealWorld
+from tests.real.worker import MIB, STUCK_SECONDS, Operation
+
+pytestmark = pytest.mark.real
+
+WORKERS: Final = 4
+OPERATIONS: Final = int(os.environ.get("LVMQCOW_EXAMPLES", "8")) * 5
+DISK: Final = "vm-100-disk-0.qcow2"
+
+
+@pytest.fixture
+def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+    made = real_world()
+    yield made
+    made.close()
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What a volume holds, as far as the log tells; snapshots oldest first."""
+
+    content: Content
+    snapshots: tuple[tuple[str, Content], ...] = ()
+
+
+Disks = frozenset[tuple[str, Disk]]
+"""All volumes, by name: one way in which things may stand."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the log."""
+
+    worker: int
+    event: str
+    operation: Operation
+    error: str
+
+
+def after(disks: Disks, wanted: Operation) -> tuple[Disks | None, frozenset[str]]:
+    """How things stand once an operation is done; or, in its place, the refusals that are right."""
+    there = dict(disks)
+    verb, name, *rest = wanted
+    disk = there.get(name)
+    raw = parse_volume_name(name).format is Format.RAW
+    if verb == "create":
+        if disk:
+            return None, frozenset({"AlreadyExists"})
+        return frozenset({**there, name: Disk(Content(int(rest[0])))}.items()), frozenset()
+    if disk is None:
+        return None, frozenset({"VolumeNotFound", *(["AlreadyExists"] if rest and rest[0] in there else [])})
+    snapshots = dict(disk.snapshots)
+    match verb, *rest:
+        case "write", block, count, byte:
+            disk = replace(disk, content=disk.content.written([Write(int(block), int(count), int(byte))]))
+        case "snapshot", snapshot:
+            if raw or snapshot in snapshots:
+                return None, frozenset({"NotPossible" if raw else "AlreadyExists"})
+            disk = replace(disk, snapshots=(*disk.snapshots, (snapshot, disk.content)))
+        case "rollback", snapshot:
+            if raw or snapshot not in snapshots:
+                return None, frozenset({"NotPossible" if raw else "SnapshotNotFound"})
+            if disk.snapshots[-1][0] != snapshot:
+                return None, frozenset({"NewerSnapshots"})
+            disk = replace(disk, content=snapshots[snapshot])
+        case "delete", snapshot, _:
+            if raw or snapshot not in snapshots:
+                return None, frozenset({"NotPossible" if raw else "SnapshotNotFound"})
+            disk = replace(disk, snapshots=tuple(pair for pair in disk.snapshots if pair[0] != snapshot))
+        case "resize", size:
+            if int(size) < disk.content.size_bytes:
+                return None, frozenset({"NotPossible"})
+            disk = replace(disk, content=replace(disk.content, size_bytes=int(size)))
+        case "rename", new:
+            if new in there:
+                return None, frozenset({"AlreadyExists"})
+            del there[name]
+            name = new
+        case "remove", *_:
+            return frozenset((other, held) for other, held in disks if other != name), frozenset()
+    return frozenset({**there, name: disk}.items()), frozenset()
+
+
+def possible(log: list[Entry]) -> frozenset[Disks]:
+    """Every way in which things may stand at the end of the log. A killed operation was done, or was not."""
+    ways: frozenset[Disks] = frozenset({frozenset()})
+    for position, entry in enumerate(log):
+        if entry.event == "begin" and not any(_ends(entry, later) for later in log[position + 1 :]):
+            ways |= {done for way in ways if (done := after(way, entry.operation)[0]) is not None}
+        elif entry.event == "done" and entry.operation[0] != "allocate":
+            ways = frozenset(done for way in ways if (done := after(way, entry.operation)[0]) is not None)
+        elif entry.event == "failed" and entry.error not in ("_MoreNames", "LvmqcowError"):
+            ways = frozenset(way for way in ways if entry.error in after(way, entry.operation)[1])
+        assert ways, f"{entry} cannot be, after {log[max(0, position - 30) : position]}"
+    return ways
+
+
+def _ends(begin: Entry, later: Entry) -> bool:
+    return later.worker == begin.worker and later.event in ("done", "failed", "end", "begin")
+
+
+@dataclass
+class Crowd:
+    """The processes of one test."""
+
+    vg: str
+    directory: Path
+    lvm: str
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def log_path(self) -> Path:
+        return self.directory / "log"
+
+    @property
+    def locks(self) -> Path:
+        return self.directory / "locks"
+
+    def start(self, seed: int) -> None:
+        errors = (self.directory / f"stderr-{len(self.started)}").open("w")
+        arguments = (self.vg, str(self.locks), str(self.log_path), str(seed), str(OPERATIONS), self.lvm)
+        argv = (sys.executable, "-m", "tests.real.worker", *arguments)
+        self.started.append(subprocess.Popen(argv, stderr=errors, text=True))
+
+    def living(self) -> list[subprocess.Popen[str]]:
+        return [process for process in self.started if process.poll() is None]
+
+    def log(self) -> list[Entry]:
+        lines = self.log_path.read_text().splitlines() if self.log_path.exists() else []
+        entries = [json.loads(line) for line in lines]
+        return [Entry(entry["worker"], entry["event"], tuple(entry["operation"]), entry["error"]) for entry in entries]
+
+    def complaints(self) -> str:
+        return "".join(path.read_text() for path in sorted(self.directory.glob("stderr-*")))
+
+    def wait(self) -> None:
+        """Until all are done. One that never ends is told by its own stacks."""
+        for process in self.started:
+            process.wait(timeout=STUCK_SECONDS + 200)
+
+
+@pytest.fixture
+def crowd(world: RealWorld, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Crowd]:
+    made = Crowd(world.host.vg, tmp_path, request.param)
+    yield made
+    for process in made.living():
+        process.kill()
+        process.wait()
+
+
+def require_as_the_log_says(world: RealWorld, crowd: Crowd, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of the ways in which things may stand is the one in which they do; and nothing is wrong or left over."""
+    log = crowd.log()
+    unexpected = [entry for entry in log if entry.event == "refused" and entry.error.startswith(WRONG)]
+    assert unexpected == []
+    storage = Storage(world.host, FlockLocks(crowd.locks, wait_seconds=200))
+    storage.recover()
+    infos = {info.name: info for info in storage.volumes()}
+    allocated = {entry.operation[1] for entry in log if entry.event == "done" and entry.operation[0] == "allocate"}
+    made = [entry for entry in log if entry.event == "done" and entry.operation[0] == "allocate"]
+    assert len(allocated) == len(made), "one name was given out twice"
+    assert allocated <= set(infos)
+    found = {name: info.snapshots for name, info in infos.items() if not name.startswith("vm-300-")}
+    ways = [
+        dict(way)
+        for way in possible(log)
+        if {name: tuple(snapshot for snapshot, _ in disk.snapshots) for name, disk in way} == found
+    ]
+    assert ways, f"{found} is none of the {len(possible(log))} ways in which things may stand"
+    differences = [_difference(world, way) for way in ways]
+    assert None in differences, differences
+    assert storage.check() == ()
+    assert world.leftovers() == ()
+    subprocess.run(("vgck", world.host.vg), check=True, capture_output=True)
+    with capsys.disabled():
+        done = [entry for entry in log if entry.event == "done"]
+        killed = sum(process.returncode == -signal.SIGKILL for process in crowd.started)
+        cut = [
+            entry.operation[0]
+            for position, entry in enumerate(log)
+            if entry.event == "begin" and not any(_ends(entry, later) for later in log[position + 1 :])
+        ]
+        refused = sum(entry.event == "refused" for entry in log)
+        print(
+            f"\n{len(crowd.started)} processes, {killed} of them killed (in {', '.join(cut) or 'no operation'}): "
+            f"{len(done)} operations done, {refused} refused, {len(ways)} ways it may have gone"
+        )
+
+
+WRONG: Final = ("OperationCut", "CommandFailed", "Corrupt", "Locked", "NoSpace", "InUse", "RecoveryNeeded", "NotFound")
+"""What nobody may be told when all goes well: the others are gone by the time the lock is had."""
+
+
+def _difference(world: RealWorld, disks: dict[str, Disk]) -> str | None:
+    for name, disk in disks.items():
+        volume = parse_volume_name(name)
+        for snapshot, content in (*disk.snapshots, ("", disk.content)):
+            lv = snapshot_lv_name(volume, snapshot, Layout.SEED) if snapshot else name
+            difference = world.difference(lv, volume.format, content)
+            if difference:
+                return difference
+    return None
+
+
+@pytest.mark.parametrize("crowd", ["shell", "process"], indirect=True)
+def test_many_processes_do_as_one_would(world: RealWorld, crowd: Crowd, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(WORKERS):
+        crowd.start(seed)
+    crowd.wait()
+    assert [process.returncode for process in crowd.started] == [0] * WORKERS, crowd.complaints()
+    require_as_the_log_says(world, crowd, capsys)
+
+
+@pytest.mark.parametrize("crowd", ["shell", "process"], indirect=True)
+def test_processes_that_are_killed_are_cleaned_up_after_by_the_others(
+    world: RealWorld, crowd: Crowd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw = random.Random(7)
+    for seed in range(10, 10 + WORKERS):
+        crowd.start(seed)
+    for seed in range(20, 20 + 2 * WORKERS):
+        seen = len(crowd.log())
+        while crowd.living() and len(crowd.log()) < seen + 12:
+            time.sleep(draw.random() / 20)
+        for victim in draw.sample(crowd.living(), min(1, len(crowd.living()))):
+            victim.kill()
+            victim.wait()
+        crowd.start(seed)
+    crowd.wait()
+    assert {process.returncode for process in crowd.started} <= {0, -signal.SIGKILL}, crowd.complaints()
+    require_as_the_log_says(world, crowd, capsys)
+
+
+STOPPED_AT_LVCREATE = """
+import os, signal, sys
+from pathlib import Path
+from lvmqcow.locks import FlockLocks
+from lvmqcow.storage import Storage
+
+def stop(argv):
+    if argv[0] == "lvcreate":
+        shell = int(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()[0])
+        os.kill(shell, signal.SIGSTOP)
+        print(shell, flush=True)
+
+with Storage.open(sys.argv[1], locks=FlockLocks(Path(sys.argv[2])), trace=stop) as storage:
+    storage.volumes()  # starts the shell
+    storage.create("vm-100-disk-0.qcow2", 4 * 1024**2)
+"""
+
+
+def test_a_volume_stays_locked_until_the_lvm_of_a_killed_process_is_done(world: RealWorld, tmp_path: Path) -> None:
+    """Else the next one would look while the old one's command has yet to be committed."""
+    argv = (sys.executable, "-c", STOPPED_AT_LVCREATE, world.host.vg, str(tmp_path))
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    shell = int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+    with pytest.raises(Locked, match=f"process {process.pid} "):
+        Storage(world.host, FlockLocks(tmp_path)).create(DISK, 4 * MIB)
+    other = Storage(world.host, FlockLocks(tmp_path)).create("vm-101-disk-0.qcow2", 4 * MIB)
+    assert other.info().virtual_size_bytes == 4 * MIB
+    os.kill(shell, signal.SIGCONT)
+    Storage(world.host, FlockLocks(tmp_path, wait_seconds=200)).create(DISK, 4 * MIB)
+    assert {lv.name for lv in world.host.observe().logical_volumes} == {DISK, "vm-101-disk-0.qcow2"}
+    assert world.storage.check() == ()
+
+
+def test_no_shell_writes_metadata_that_another_has_changed_since(world: RealWorld) -> None:
+    """Each adds tags of its own to one LV, all at once: a change made of what was read before would lose another's."""
+    vg = world.host.vg
+    world.storage.create(DISK, MIB)
+    each = 30
+    failures: list[str] = []
+
+    def tag(number: int) -> None:
+        lvm = LvmShell() if number % 2 else LvmProcesses()
+        try:
+            for count in range(each):
+                read_volume_group(lvm, vg)  # what it could keep, it has seen
+                lvm.change(("lvchange", "--addtag", f"by.{number}.{count}", f"{vg}/{DISK}"))
+        except LvmqcowError as error:
+            failures.append(str(error))
+        finally:
+            lvm.close()
+
+    threads = [threading.Thread(target=tag, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    (lv,) = world.host.observe().logical_volumes
+    assert {tag for tag in lv.tags if tag.startswith("by.")} == {
+        f"by.{number}.{count}" for number in range(4) for count in range(each)
+    }
+    subprocess.run(("vgck", vg), check=True, capture_output=True)
+
+
+def test_an_idle_shell_sees_what_another_did_and_works_on_that(world: RealWorld) -> None:
+    one, two = (Storage.open(world.host.vg, lvm="shell", locks=NoLocks()) for _ in range(2))
+    one.create(DISK, MIB)
+    assert [info.name for info in two.volumes()] == [DISK]
+    two.volume(DISK).snapshot("s1")
+    one.volume(DISK).snapshot("s2")
+    two.volume(DISK).rename("vm-200-disk-0.qcow2")
+    one.volume("vm-200-disk-0.qcow2").delete_snapshot("s1")
+    two.volume("vm-200-disk-0.qcow2").resize(8 * MIB)
+    assert one.volume("vm-200-disk-0.qcow2").info().virtual_size_bytes == 8 * MIB
+    assert one.check() == ()
+    for storage in (one, two):
+        storage.close()
