@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from lvmqcow.intents import RollingBack
 from lvmqcow.locks import NoLocks
 from lvmqcow.names import Format, VolumeName
 from lvmqcow.plans import Plan
+from lvmqcow.qcow2 import Header
 from lvmqcow.qemu_img import Progress
 from lvmqcow.requests import (
     Activate,
@@ -435,6 +436,26 @@ def test_recovery_waits_for_a_guest_too() -> None:
     host.hold(DISK.text, "process 7 (qemu-system-x86)")
     with pytest.raises(InUse):
         storage(host).recover(DISK.text)
+
+
+class LeadingOut(SimHost):
+    """A volume group where the disk's header says that its data is elsewhere, and its tags say nothing of it."""
+
+    def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
+        found = super().headers(lv_names)
+        return {name: replace(header, external_data=name == DISK.text) for name, header in found.items()}
+
+
+@pytest.mark.parametrize("start", [chain, lambda depth: inactive(chain(depth))], ids=["active", "inactive"])
+@pytest.mark.parametrize("request_", [DeleteSnapshot(DISK, "s2"), Resize(DISK, 64 * MIB), Rename(DISK, ELSEWHERE)])
+def test_an_image_that_leads_out_is_seen_before_anything_is_touched_though_it_is_not_active(
+    start: Callable[[int], SimHost], request_: Request
+) -> None:
+    host = LeadingOut()
+    host.__dict__.update(start(2).__dict__)
+    error = refused(host, request_)
+    assert isinstance(error, Corrupt)
+    assert "its data is in another file" in str(error)
 
 
 class OpenedLate(SimHost):
