@@ -12,7 +12,7 @@ snapshot            ``new-V`` and no V                            finish: rename
 rollback            the intent ``rollback/S`` on V                finish: format V again
 delete, pull        ``pull/C`` on S, C indexed as S's child       finish: link C back to S, which makes it whole; pull
 delete, pull        ``pull/C`` on S, C indexed otherwise          finish: remove S
-delete, push        ``push/S/C`` on S, C there                    finish: commit again
+delete, push        ``push/S/C`` on S, C there                    finish: free what is leaked in S, commit again
 delete, push        ``push/S/C`` on S, C doomed                   finish: rename S to C
 delete, push        ``push/S/C`` on C                             finish: drop the intent, remove ``del-C``
 resize              ``resize/OLD/NEW`` on V, V too small for it   undo: nothing has happened; drop the intent
@@ -228,7 +228,9 @@ def _push(
             raise Corrupt(volume.target, [f"{child.lv.name} was being pushed into {intent.snapshot}, not its parent"])
         below = volume.below(child)
         rest = deactivated(layer for layer in below if layer is not snapshot)
-        return operation, (*activated(below), *refreshed([snapshot]), *push(vg, snapshot, child, measure), *rest)
+        # a commit that was killed may have allocated clusters, and not linked them
+        again = (*refreshed([snapshot]), QcowRepairLeaks(snapshot.lv.name), *push(vg, snapshot, child, measure))
+        return operation, (*activated(below), *again, *rest)
     merged = next((lv for lv in volume.leaving if doomed_origin(lv.name) == intent.child), None)
     if merged is None or merged.recorded_size_bytes is None:
         raise Corrupt(volume.target, [f"{intent.child} was being pushed into {snapshot.lv.name}, and is not there"])

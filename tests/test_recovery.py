@@ -149,6 +149,7 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
             "finish delete-snapshot",
             [
                 f"lvchange --refresh sim/{S2}",
+                f"qemu-img check -q -f qcow2 -r leaks /dev/sim/{S2}",
                 f"qemu-img commit -p -d -f qcow2 /dev/sim/{S3}",
                 f"lvrename sim {S3} del-{S3}",
                 f"lvrename sim {S2} {S3}",

@@ -351,7 +351,7 @@ class SimHost:
         size_bytes = max(base.virtual_size_bytes, child.virtual_size_bytes)
         self._require_room(child.backing, base, size_bytes, argv)
         blocks = {**base.blocks, **child.blocks}
-        self._put(child.backing, _Qcow(size_bytes, base.backing, blocks, options=base.options))
+        self._put(child.backing, replace(base, virtual_size_bytes=size_bytes, blocks=blocks))
 
     def _rebase(self, step: QcowRebase, argv: tuple[str, ...]) -> None:
         child = self._qcow(step.lv, argv)

@@ -85,7 +85,9 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
         case QcowCommit():
             backing = host.headers([step.lv])[step.lv].backing
             assert backing is not None
-            yield _half_written(host, backing, step.lv)
+            merged = _half_written(host, backing, step.lv)
+            yield merged.copy()
+            yield _leaked(merged, backing)  # allocated, and not linked yet
         case QcowRebase():
             copied = _half_written(host, step.lv, step.lv)
             yield copied.copy()
