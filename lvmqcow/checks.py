@@ -62,7 +62,7 @@ from lvmqcow.qcow2 import Measure
 from lvmqcow.sizing import format_size
 from lvmqcow.wiping import Wiping
 
-__all__ = ["Finding", "Severity", "beside", "contradictions", "structure", "unseen"]
+__all__ = ["Finding", "Severity", "beside", "contradictions", "faults", "structure", "unseen"]
 
 _PART = re.compile(r"(?:snap-.*|snap_|new-)vm-[0-9]+-.+\.qcow2")
 
@@ -177,6 +177,29 @@ def _sizes(volume: Volume, layer: Layer) -> list[str]:
     return [f"{layer.lv.name} has {size_bytes} bytes, fewer than the {below_bytes} of {parent.lv.name} below it"]
 
 
+def faults(volume: Volume) -> tuple[tuple[str, str], ...]:
+    """What is wrong with the tree of a volume's layers, by LV name.
+
+    All lines of it end in one base. A layer that the current one does not read through is a branch, and no fault;
+    one that ends in a base of its own has lost what it reads through.
+    """
+    found: dict[tuple[str, str], None] = {}
+    bases = {}
+    for layer in volume.layers:
+        last = volume.below(layer)[-1]
+        if last.parent is None:
+            bases[layer.lv.name] = last.lv.name
+        elif volume.layer(last.parent) is None:
+            found[last.parent, "a layer reads through it and it is not there"] = None
+        else:
+            found[last.parent, "it reads through itself"] = None
+    base = bases.get(volume.name.text)
+    for other in bases.values() if base else ():
+        if other != base:
+            found[other, "the current layer has no layer in common with it"] = None
+    return tuple(found)
+
+
 def _unfinished(volume: Volume) -> list[Finding]:
     recover = f"lvmqcow recover {volume.target}"
     found = []
@@ -218,26 +241,11 @@ def _broken(vg: VolumeGroup, volume: Volume) -> list[Finding]:
         for text in contradictions(volume, layer)
     ]
     if not all(layer.known for layer in volume.layers):
-        return found  # written by Proxmox VE, and not active: the chain cannot be seen
+        return found  # written by Proxmox VE, and not active: the tree cannot be seen
     look = _look(volume, volume.name.text)
-    reached: set[str] = set()
-    name: str | None = volume.name.text
-    while name is not None and name not in reached:
-        reached.add(name)
-        layer = volume.layer(name)
-        if layer is None:
-            text = "a layer reads through it and it is not there"
-            found.append(Finding(name, Severity.DAMAGED, text, _search(vg, volume, name)))
-            break
-        name = layer.parent
-    else:
-        if name is not None:
-            found.append(Finding(name, Severity.DAMAGED, "it reads through itself", look))
-    found += [
-        Finding(layer.lv.name, Severity.DAMAGED, "the current layer does not read through this snapshot", look)
-        for layer in volume.layers
-        if layer.lv.name not in reached
-    ]
+    for lv, text in faults(volume):
+        advice = look if volume.layer(lv) else _search(vg, volume, lv)
+        found.append(Finding(lv, Severity.DAMAGED, text, advice))
     return found
 
 

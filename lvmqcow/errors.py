@@ -19,7 +19,7 @@ Each error stores its facts as attributes, formats them in ``__str__`` and ends 
     ├── NoSpace                         12
     ├── NotPossible                     13   the volume's state, or its format, does not allow it
     │   ├── InUse                            a process, a mount or a device on top holds it: they are listed
-    │   ├── NewerSnapshots                   a rollback would skip snapshots: they are listed
+    │   ├── NewerSnapshots                   a rollback would leave snapshots behind: they are listed
     │   ├── SnapshotHasChildren
     │   └── RecoveryNeeded
     ├── Corrupt                         14   what is on disk contradicts itself
@@ -269,31 +269,33 @@ class InUse(NotPossible):
 
 
 class NewerSnapshots(NotPossible):
-    """A rollback to an older snapshot: the newer ones are in the way."""
+    """A rollback to an older snapshot, and nothing was said of the newer ones."""
 
     def __init__(self, target: str, snapshot: str, blockers: Iterable[str]) -> None:
         self.snapshot = snapshot
         self.blockers = tuple(blockers)
         super().__init__(
             target,
-            f"{snapshot!r} is not the newest snapshot: {', '.join(self.blockers)} would be lost",
-            "delete the newer snapshots first",
+            f"{snapshot!r} is not the newest snapshot: {', '.join(self.blockers)} would be left behind",
+            "--discard-newer removes what is newer, --keep-newer leaves it as a branch",
         )
         self.args = (target, snapshot, self.blockers)
 
 
 class SnapshotHasChildren(NotPossible):
-    """More than one image reads through the snapshot: merging it away would break all but one."""
+    """Images read through the snapshot that its removal would break."""
 
-    def __init__(self, target: str, snapshot: str, children: Iterable[str]) -> None:
+    def __init__(
+        self, target: str, snapshot: str, children: Iterable[str], advice: str = "remove all but one of these first"
+    ) -> None:
         self.snapshot = snapshot
         self.children = tuple(children)
         super().__init__(
             target,
             f"snapshot {snapshot!r} is the backing of {', '.join(self.children)}",
-            "remove all but one of these first",
+            advice,
         )
-        self.args = (target, snapshot, self.children)
+        self.args = (target, snapshot, self.children, advice)
 
 
 class RecoveryNeeded(NotPossible):

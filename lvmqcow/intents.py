@@ -15,6 +15,7 @@ __all__ = [
     "INTENT_PREFIX",
     "Converting",
     "Creating",
+    "Discarding",
     "Intent",
     "Pulling",
     "Pushing",
@@ -47,6 +48,20 @@ class RollingBack:
     @property
     def tag(self) -> str:
         return f"{INTENT_PREFIX}rollback/{self.backing}"
+
+
+@dataclass(frozen=True)
+class Discarding:
+    """On snapshots that go, the data with them; ``backing`` is what the lowest of them reads through.
+
+    If on the current LV, this comes first: as `RollingBack`, and all between it and ``backing`` go.
+    """
+
+    backing: str
+
+    @property
+    def tag(self) -> str:
+        return f"{INTENT_PREFIX}discard/{self.backing}"
 
 
 @dataclass(frozen=True)
@@ -129,7 +144,7 @@ class Unknown:
     tag: str
 
 
-Intent = Creating | RollingBack | Pulling | Pushing | Removing | Renaming | Resizing | Converting | Unknown
+Intent = Creating | RollingBack | Discarding | Pulling | Pushing | Removing | Renaming | Resizing | Converting | Unknown
 
 
 def parse_intent(tag: str) -> Intent | None:
@@ -141,6 +156,8 @@ def parse_intent(tag: str) -> Intent | None:
             return Creating()
         case ["rollback", backing]:
             return RollingBack(backing)
+        case ["discard", backing]:
+            return Discarding(backing)
         case ["pull", child]:
             return Pulling(child)
         case ["push", snapshot, child]:

@@ -229,20 +229,28 @@ class Volume:
 
     @cached_property
     def chain(self) -> tuple[Layer, ...]:
-        """Current, newest snapshot, …, base.
+        """Current, newest snapshot, …, base. The layers of a volume are a tree; this is one line through it.
 
         Raises:
             Corrupt: no current LV, a parent that is not there, or a circle.
         """
-        chain = [self.current]
-        while (name := chain[-1].parent) is not None:
+        return self.line(self.current)
+
+    def line(self, layer: Layer) -> tuple[Layer, ...]:
+        """A layer and all it reads through, down to the base.
+
+        Raises:
+            Corrupt: a parent that is not there, or a circle.
+        """
+        line = [layer]
+        while (name := line[-1].parent) is not None:
             parent = self.layer(name)
             if parent is None:
-                raise Corrupt(self.target, [f"{chain[-1].lv.name} reads through {name}, which is not there"])
-            if parent in chain:
+                raise Corrupt(self.target, [f"{line[-1].lv.name} reads through {name}, which is not there"])
+            if parent in line:
                 raise Corrupt(self.target, [f"{name} reads through itself"])
-            chain.append(parent)
-        return tuple(chain)
+            line.append(parent)
+        return tuple(line)
 
     def below(self, layer: Layer) -> tuple[Layer, ...]:
         """A layer and those it reads through, as far as they are there."""
@@ -252,14 +260,23 @@ class Volume:
         return tuple(below)
 
     @property
+    def branches(self) -> tuple[Layer, ...]:
+        """The layers that the current one does not read through, branch by branch, each after its parent."""
+        beside = (layer for layer in self.layers if layer not in self._reached)
+        return tuple(sorted(beside, key=lambda layer: [below.lv.name for below in reversed(self.below(layer))]))
+
+    @property
     def snapshots(self) -> tuple[str, ...]:
-        """Names of the snapshots under the current layer, oldest first; then those the chain does not reach."""
+        """Names of the snapshots under the current layer, oldest first; then those of other branches."""
+        return tuple(layer.snapshot for layer in (*reversed(self._reached), *self.branches) if layer.snapshot)
+
+    @cached_property
+    def _reached(self) -> tuple[Layer, ...]:
+        """The chain; nothing where that is damaged."""
         try:
-            reached = [layer.snapshot for layer in reversed(self.chain) if layer.snapshot]
+            return self.chain
         except Corrupt:
-            reached = []
-        others = sorted(layer.snapshot for layer in self.layers if layer.snapshot and layer.snapshot not in reached)
-        return (*reached, *others)
+            return ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,10 @@ operation           what the picture shows                        recovery
 create, import      the intent ``create``                         undo: remove it
 snapshot            ``new-V`` and V                               undo: remove ``new-V``
 snapshot            ``new-V`` and no V                            finish: rename it to V
-rollback            the intent ``rollback/S`` on V                finish: format V again
+rollback            ``rollback/S`` on V, V too small for S        undo: nothing has happened; drop the intent
+rollback            ``rollback/S`` on V, V large enough           finish: format V again
+rollback, discard   ``discard/S`` on V                            as ``rollback``, then remove what V read above S
+delete, discard     ``discard/S`` on snapshots only               finish: remove them
 delete, pull        ``pull/C`` on S, C indexed as S's child       finish: link C back to S, which makes it whole; pull
 delete, pull        ``pull/C`` on S, C indexed otherwise          finish: remove S
 delete, push        ``push/S/C`` on S, C there                    finish: free what is leaked in S, commit again
@@ -42,6 +45,7 @@ from lvmqcow.errors import Corrupt
 from lvmqcow.intents import (
     Converting,
     Creating,
+    Discarding,
     Pulling,
     Pushing,
     Removing,
@@ -59,7 +63,8 @@ from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.removal import gone
 from lvmqcow.plans.rename import go_on
 from lvmqcow.plans.resize import finish_resize, lv_bytes
-from lvmqcow.plans.rollback import format_again
+from lvmqcow.plans.rollback import blockers, format_again
+from lvmqcow.plans.rollback import lv_bytes as rolled_back_bytes
 from lvmqcow.steps import LvRemove, LvRename, LvTag, QcowRelink, QcowRepairLeaks, Step
 from lvmqcow.wiping import WIPE_PREFIX, Wiping
 
@@ -111,7 +116,9 @@ def _unfinished(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str,
             case Creating():
                 return _create(volume, layer)
             case RollingBack() as intent:
-                return _rollback(volume, layer, intent)
+                return _rollback(vg, volume, layer, intent, measure)
+            case Discarding() as intent:
+                return _discard(vg, volume, intent, measure)
             case Resizing() as intent:
                 return _resize(volume, layer, intent, measure)
             case Renaming() as intent:
@@ -177,11 +184,35 @@ def _snapshot(volume: Volume, new: LogicalVolume) -> tuple[str, tuple[Step, ...]
     return "finish snapshot", (LvRename(new.name, volume.name.text),)
 
 
-def _rollback(volume: Volume, current: Layer, intent: RollingBack) -> tuple[str, tuple[Step, ...]]:
+def _discard(vg: VolumeGroup, volume: Volume, intent: Discarding, measure: Measure) -> tuple[str, tuple[Step, ...]]:
+    current = volume.layer(volume.name.text)
+    if current is not None and current.lv.intent == intent:
+        return _rollback(vg, volume, current, intent, measure)
+    given_up = [layer for layer in volume.layers if layer.lv.intent == intent]
+    left = [layer for layer in volume.layers if layer not in given_up]
+    needed = {name for layer in left for name in (layer.parent, _named(volume, layer))}
+    for layer in given_up:
+        if layer.lv.name in needed:
+            raise Corrupt(volume.target, [f"{layer.lv.name} may not be removed: others read through it"])
+    return "finish removal", gone(vg, [layer.lv for layer in given_up])
+
+
+def _rollback(
+    vg: VolumeGroup, volume: Volume, current: Layer, intent: RollingBack | Discarding, measure: Measure
+) -> tuple[str, tuple[Step, ...]]:
     target = volume.layer(intent.backing)
     if target is None or target.virtual_size_bytes is None:
         raise Corrupt(volume.target, [f"a rollback to {intent.backing} was cut, and that is not there"])
-    return "finish rollback", (*activated([current]), *format_again(current, target), *deactivated([current]))
+    wanted_bytes = rolled_back_bytes(current, target, measure)
+    if current.lv.size_bytes < wanted_bytes:
+        return "undo rollback", (LvTag((current.lv.name,), drop=(intent.tag, *_records([current.lv]))),)
+    left = blockers(volume, target) if isinstance(intent, Discarding) else ()
+    again: tuple[Step, ...] = (
+        *activated([current]),
+        *(refreshed([current]) if wanted_bytes else ()),
+        *format_again(vg, current, target, intent, left),
+    )
+    return "finish rollback", (*again, *deactivated([current]))
 
 
 def _resize(volume: Volume, current: Layer, intent: Resizing, measure: Measure) -> tuple[str, tuple[Step, ...]]:
@@ -265,4 +296,4 @@ def _leaving(volume: Volume) -> tuple[LogicalVolume, ...]:
 
 def _given_up(lv: LogicalVolume) -> bool:
     begun = isinstance(lv.wiping, Wiping) and lv.wiping.done_bytes > 0
-    return begun or isinstance(lv.intent, Removing | Pulling | Converting)
+    return begun or isinstance(lv.intent, Removing | Pulling | Converting | Discarding)

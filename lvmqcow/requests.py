@@ -20,6 +20,7 @@ __all__ = [
     "Import",
     "ImportStream",
     "Merge",
+    "Newer",
     "Remove",
     "Rename",
     "Request",
@@ -62,6 +63,17 @@ class Wipe(StrEnum):
     DISCARD = "discard"
     """The device is told that nobody needs it: quick, and what can be read afterwards is the device's own affair.
     A device that cannot discard is overwritten with zeros."""
+
+
+class Newer(StrEnum):
+    """What becomes of the snapshots that a rollback leaves behind: the volume read through them, and will not."""
+
+    REFUSE = "refuse"
+    """No rollback while there are any."""
+    DISCARD = "discard"
+    """They go, once the volume no longer needs them."""
+    KEEP = "keep"
+    """They stay, as a branch."""
 
 
 @dataclass(frozen=True)
@@ -121,15 +133,18 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Rollback:
-    """Return the volume to what it was at its newest snapshot."""
+    """Return the volume to what it was at a snapshot: the newest, or with ``newer`` any."""
 
     volume: VolumeName
     snapshot: str
+    newer: Newer = Newer.REFUSE
+    wipe: Wipe | None = None
+    """Of snapshots that are discarded. None: as the storage does by default."""
 
 
 @dataclass(frozen=True)
 class DeleteSnapshot:
-    """Forget a snapshot; what the volume and the other snapshots hold stays."""
+    """Forget a snapshot of any branch; what the volume and the other snapshots hold stays."""
 
     volume: VolumeName
     snapshot: str

@@ -67,6 +67,7 @@ from lvmqcow.requests import (
     Import,
     ImportStream,
     Merge,
+    Newer,
     Remove,
     Rename,
     Request,
@@ -338,12 +339,11 @@ class Storage:
         return picture.with_headers(self._host.headers(_active(picture.volumes)))
 
     def layers(self, name: VolumeName) -> tuple[LayerInfo, ...]:
-        """The layers of a volume, current first, then newest to oldest; then those the chain does not reach."""
+        """The layers of a volume, current first, then newest to oldest; then those of its other branches."""
         picture = self._observe()
         picture = picture.with_headers(self._host.headers(_active([picture.volume(name)])))
         volume = picture.volume(name)
-        others = (layer for layer in volume.layers if layer not in volume.chain)
-        return tuple(self._layer_info(volume, layer) for layer in (*volume.chain, *others))
+        return tuple(self._layer_info(volume, layer) for layer in (*volume.chain, *volume.branches))
 
     def _apply(self, request: Request, held: frozenset[VolumeName]) -> Plan:
         """`apply`, with all of its names locked, and maybe more."""
@@ -418,7 +418,7 @@ class Storage:
             picture = picture.with_headers(self._activated_headers(unread))
         if isinstance(request, DeleteSnapshot) and request.merge is Merge.AUTO:
             request = replace(request, merge=self._cheaper(request, picture))
-        if isinstance(request, Convert | DeleteSnapshot | Remove) and request.wipe is None:
+        if isinstance(request, Convert | DeleteSnapshot | Remove | Rollback) and request.wipe is None:
             request = replace(request, wipe=self._wipe)
         planned = plan(picture, request, self._host.measure)
         self._require_unused(planned, picture)
@@ -450,7 +450,7 @@ class Storage:
     def _cheaper(self, request: DeleteSnapshot, picture: VolumeGroup) -> Merge:
         """Asked of the images where they are active; otherwise the seed's rule has to do."""
         child = only_child(picture, request)
-        if not all(layer.lv.active for layer in picture.volume(request.volume).layers):
+        if child is None or not all(layer.lv.active for layer in picture.volume(request.volume).line(child)):
             return Merge.SEED
         cost = self._host.merge_cost(child.lv.name)
         return Merge.PULL if cost.pull_bytes <= cost.push_bytes else Merge.PUSH
@@ -552,7 +552,7 @@ class Volume:
         return _volume_info(picture.volume(self._name))
 
     def layers(self) -> tuple[LayerInfo, ...]:
-        """Its layers, current first, then newest to oldest. Raises VolumeNotFound or Corrupt."""
+        """Its layers, current first, then newest to oldest, then other branches. Raises VolumeNotFound or Corrupt."""
         return self._storage.layers(self._name)
 
     def path(self, snapshot: str | None = None) -> Path:
@@ -565,9 +565,17 @@ class Volume:
         """Freeze the content under a name. Raises InvalidName, AlreadyExists, NoSpace, NotPossible (raw)."""
         return self._storage.apply(Snapshot(self._name, snapshot))
 
-    def rollback(self, snapshot: str) -> Plan:
-        """Return to the newest snapshot. Raises SnapshotNotFound, NewerSnapshots."""
-        return self._storage.apply(Rollback(self._name, snapshot))
+    def rollback(self, snapshot: str, newer: Newer = Newer.REFUSE, wipe: Wipe | None = None) -> Plan:
+        """Return to a snapshot; ``newer`` says what becomes of those that are left behind.
+
+        ``wipe``, of those that are discarded, is as the storage does where it is None.
+
+        Raises:
+            NewerSnapshots: with them, where nothing was said.
+            SnapshotHasChildren: one that is to be discarded has a branch.
+            SnapshotNotFound, NotPossible, NoSpace.
+        """
+        return self._storage.apply(Rollback(self._name, snapshot, newer, wipe))
 
     def delete_snapshot(self, snapshot: str, merge: Merge = Merge.AUTO, wipe: Wipe | None = None) -> Plan:
         """Forget a snapshot. ``wipe`` None is as the storage does.

@@ -20,7 +20,7 @@ from tests.volumes import (
     MIB,
     NEIGHBOUR,
     VARIANTS,
-    beside,
+    branched,
     chain,
     foreign,
     grown,
@@ -62,7 +62,7 @@ def test_an_inactive_volume_that_proxmox_ve_wrote_is_not_called_damaged() -> Non
         (LvRemove((DISK.text,)), DISK.text, "no current logical volume"),
         (LvRemove((S1,)), S1, "it is not there"),
         (LvTag((S1,), add=(f"lvmqcow.parent={S2}",)), S2, "reads through itself"),
-        (LvTag((S2,), drop=(f"lvmqcow.parent={S1}",)), S1, "does not read through this snapshot"),
+        (LvTag((S2,), drop=(f"lvmqcow.parent={S1}",)), S2, f"names {S1} as backing, its tags None"),
         (QcowRelink(DISK.text, S1), DISK.text, f"names {S1} as backing, its tags {S2}"),
         (LvTag((DISK.text,), add=("lvmqcow.size=9",), drop=(f"lvmqcow.size={4 * MIB}",)), DISK.text, "its tags 9"),
         (LvZero(DISK.text), DISK.text, "no readable qcow2 header"),
@@ -79,9 +79,26 @@ def test_damage_is_found_and_placed(damage: Step, lv: str, text: str) -> None:
     assert all(finding.advice for finding in found)
 
 
-def test_a_snapshot_that_the_current_layer_does_not_read_through_is_found() -> None:
-    found = storage(beside(chain(2), "branch", S1)).check()
-    assert [(finding.lv, finding.severity) for finding in found] == [(f"snap-branch-{DISK}", Severity.DAMAGED)]
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_branch_is_healthy(variant: str) -> None:
+    found = storage(VARIANTS[variant](branched((3, 2)))).check()
+    assert {finding.severity for finding in found} <= {Severity.UNSEEN}
+
+
+def test_a_branch_is_damaged_where_what_it_reads_through_is_missing() -> None:
+    b1, b2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("b1", "b2"))
+    found = storage(run(branched((2, 1)), LvRemove((b1,)))).check()
+    assert {(finding.lv, finding.severity) for finding in found} == {(b1, Severity.DAMAGED)}
+    found = storage(run(branched((2, 1)), LvTag((b1,), add=(f"lvmqcow.parent={b2}",), drop=()))).check()
+    assert b1 in {finding.lv for finding in found}
+
+
+def test_a_layer_that_lost_its_parent_is_found_though_nothing_is_active() -> None:
+    """Otherwise what it read through would look like the tip of a branch, which may be removed."""
+    found = storage(inactive(run(chain(2), LvTag((S2,), drop=(f"lvmqcow.parent={S1}",))))).check()
+    (damage,) = (finding for finding in found if finding.severity is not Severity.UNSEEN)
+    assert (damage.lv, damage.severity) == (S1, Severity.DAMAGED)
+    assert "no layer in common" in damage.text
 
 
 @pytest.mark.parametrize(

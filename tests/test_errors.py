@@ -52,7 +52,7 @@ EXAMPLES: list[tuple[LvmqcowError, list[str]]] = [
     (NoSpace("vg", 100, 50), ["vg", "100", "50", "vgextend vg"]),
     (NotPossible("vg/v", "it is raw", "convert it"), ["vg/v", "it is raw", "convert it"]),
     (InUse("vg/v", ["a by process 7 (cat)", "b by process 8 (dd)"]), ["vg/v", "a by process 7 (cat), b by", "stop"]),
-    (NewerSnapshots("vg/v", "s1", ["s2", "s3"]), ["vg/v", "'s1'", "s2, s3", "delete the newer"]),
+    (NewerSnapshots("vg/v", "s1", ["s2", "s3"]), ["vg/v", "'s1'", "s2, s3", "--discard-newer", "--keep-newer"]),
     (SnapshotHasChildren("vg/v", "s1", ["a", "b"]), ["vg/v", "'s1'", "a, b", "all but one"]),
     (RecoveryNeeded("vg/v", "undo snapshot"), ["vg/v", "undo snapshot", "lvmqcow recover vg/v"]),
     (Corrupt("vg/v", ["one", "two"]), ["vg/v", "one; two", "lvmqcow check vg/v"]),

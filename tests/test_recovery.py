@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from lvmqcow.errors import Corrupt, NoSpace
-from lvmqcow.intents import INTENT_PREFIX, Creating, Pulling, Pushing, Removing, Renaming, Resizing, RollingBack
+from lvmqcow.intents import (
+    INTENT_PREFIX,
+    Creating,
+    Discarding,
+    Pulling,
+    Pushing,
+    Removing,
+    Renaming,
+    Resizing,
+    RollingBack,
+)
 from lvmqcow.names import Layout, snapshot_lv_name
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import DeleteSnapshot, Merge
@@ -105,6 +115,35 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
                 f"/dev/sim/{DISK} 4194304",
                 f"lvchange --deltag lvmqcow.intent=rollback/{S3} sim/{DISK}",
             ],
+        ),
+        (
+            [LvTag((DISK.text, S3), add=(Discarding(S1).tag,))],
+            "finish rollback",
+            [
+                f"qemu-img create -q -f qcow2 -o cluster_size=128k,extended_l2=on -u -b {S1} -F qcow2 "
+                f"/dev/sim/{DISK} 4194304",
+                f"lvchange --addtag lvmqcow.intent=discard/{S1} sim/{S3} sim/{S2}",
+                f"lvchange --deltag lvmqcow.intent=discard/{S1} --deltag lvmqcow.parent={S3} "
+                f"--addtag lvmqcow.parent={S1} sim/{DISK}",
+                f"lvremove --yes sim/{S3} sim/{S2}",
+            ],
+        ),
+        (
+            [
+                LvTag((S2, S3), add=(Discarding(S1).tag,)),
+                LvTag((DISK.text,), drop=(f"lvmqcow.parent={S3}",), add=(f"lvmqcow.parent={S1}",)),
+                QcowRelink(DISK.text, S1),
+            ],
+            "finish removal",
+            [f"lvremove --yes sim/{S2} sim/{S3}"],
+        ),
+        (
+            [
+                LvTag((S3,), add=(f"lvmqcow.size={64 * MIB}",), drop=(f"lvmqcow.size={4 * MIB}",)),
+                LvTag((DISK.text,), add=(RollingBack(S3).tag,)),
+            ],
+            "undo rollback",
+            [f"lvchange --deltag lvmqcow.intent=rollback/{S3} sim/{DISK}"],
         ),
         ([LvTag((DISK.text,), add=(TO_64_MIB.tag,))], "undo resize", [f"lvchange --deltag {TO_64_MIB.tag} sim/{DISK}"]),
         (
@@ -273,6 +312,7 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
     ],
     ids=[
         *("create", "snapshot before its commit point", "snapshot after it", "rollback"),
+        *("rollback, discarding", "rollback, discarded", "rollback, LV too small"),
         *("resize, LV too small", "resize", "resize to the same size", "pull", "pull, indexed"),
         *(
             "push",
@@ -309,6 +349,12 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
         [LvTag((S2,), add=(Pulling(S3).tag,)), LvRemove((S3,))],
         [LvTag((S2,), add=(Pushing(S2, S3).tag,)), LvRemove((S3,))],
         [LvTag((DISK.text,), add=(RollingBack(S3).tag,)), LvRemove((S3,))],
+        [LvTag((DISK.text,), add=(Discarding(S1).tag,)), LvRemove((S1,))],
+        [LvTag((S2,), add=(Discarding(S1).tag,))],
+        [
+            LvTag((S3,), add=(Discarding(S2).tag,)),
+            LvTag((DISK.text,), drop=(f"lvmqcow.parent={S3}",), add=(f"lvmqcow.parent={S1}",)),
+        ],
         [LvCreate(f"new-{DISK}", MIB, DISK.tags), LvRemove((DISK.text,))],
         [LvCreate(f"new-{DISK}", MIB, (*DISK.tags, "lvmqcow.parent=x")), LvRemove((DISK.text,))],
         [LvCreate(f"new-{DISK}", MIB, DISK.tags)],
@@ -349,7 +395,9 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
             "renamed before all intend",
         ),
         *("pull, the child is gone", "push, the child is gone"),
-        *("rollback, the snapshot is gone", "snapshot, no parent is said", "snapshot, the parent is gone"),
+        *("rollback, the snapshot is gone", "discard, the snapshot is gone"),
+        *("discard, one reads through it", "discard, a header says that one reads through it"),
+        *("snapshot, no parent is said", "snapshot, the parent is gone"),
         *("a new LV that is not ours", "a new LV beside what it was to replace, and its parent"),
         *("a new volume with snapshots", "two intents on one LV", "two intents", "an intent and a new LV"),
         *("pull, the child reads through nothing", "pull, the header says it is not done"),

@@ -18,7 +18,7 @@ from lvmqcow.model import VolumeGroup, index_tags
 from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name, snapshot_lv_name
 from lvmqcow.plans import Plan
 from lvmqcow.qcow2 import ImageOptions
-from lvmqcow.requests import Request
+from lvmqcow.requests import Newer, Request
 from lvmqcow.sizing import whole_extents
 from lvmqcow.steps import (
     LvActivate,
@@ -55,14 +55,49 @@ def chain(depth: int, host: SimHost | None = None, name: VolumeName = DISK) -> S
 
     In every layer: a block that only it wrote, one that all overwrite, and one that only the layer below had.
     """
+    names = [f"s{number}" for number in range(1, depth + 1)]
+    return tree(dict(zip(names, [None, *names], strict=False)), names[-1] if names else None, host, name)
+
+
+def tree(
+    parents: Mapping[str, str | None], under: str | None, host: SimHost | None = None, name: VolumeName = DISK
+) -> SimHost:
+    """A volume with snapshots made in the order given, each over its parent, and the current layer over ``under``.
+
+    What the layers hold is as in a `chain`.
+    """
     host = host or SimHost(files=FILES)
-    volume = storage(host).create(name.text, 4 * MIB)
-    for number in range(depth + 1):
+    volume, over = storage(host).create(name.text, 4 * MIB), None
+    for number, (snapshot, parent) in enumerate([*parents.items(), (None, under)]):
+        if parent and parent != over:
+            volume.rollback(parent, Newer.KEEP)
         host.guest_write(name.text, [Write(0, 1, number + 1), Write(40 + number, 1, 0x60 + number)])
         if number:
             host.guest_write(name.text, [Write(40 + number - 1, 1, 0)])
-        if number < depth:
-            volume.snapshot(f"s{number + 1}")
+        if snapshot:
+            volume.snapshot(snapshot)
+            over = snapshot
+    return host
+
+
+def branched(place: tuple[int, int]) -> SimHost:
+    """A chain of (depth) snapshots, and a branch b1, b2 off that with the number (at)."""
+    depth, at = place
+    names = [f"s{number}" for number in range(1, depth + 1)]
+    parents = list(zip(names, [None, *names], strict=False))
+    return tree(dict([*parents[:at], ("b1", names[at - 1]), ("b2", "b1"), *parents[at:]]), names[-1])
+
+
+def uneven() -> SimHost:
+    """A disk of 4 MiB with a branch ``big``, of 64 MiB, that its current LV has no room for."""
+    host = chain(1)
+    volume = storage(host).volume(DISK.text)
+    volume.resize(64 * MIB)
+    host.guest_write(DISK.text, [Write(0, 1, 0x77), Write(5000, 1, 0x78)])
+    volume.snapshot("big")
+    volume.rollback("s1", Newer.KEEP)
+    volume.snapshot("s2")
+    host.guest_write(DISK.text, [Write(0, 1, 0x79)])
     return host
 
 

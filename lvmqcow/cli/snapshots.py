@@ -6,7 +6,7 @@ import argparse
 
 from lvmqcow.cli.common import add_plan_options, add_wipe_option, perform, target
 from lvmqcow.cli.output import Output
-from lvmqcow.requests import DeleteSnapshot, Merge, Rollback, Snapshot
+from lvmqcow.requests import DeleteSnapshot, Merge, Newer, Rollback, Snapshot
 
 __all__ = ["add_verbs"]
 
@@ -14,14 +14,21 @@ __all__ = ["add_verbs"]
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs of this module."""
     snapshot = verbs.add_parser("snapshot", help="freeze a volume's content under a name")
-    rollback = verbs.add_parser("rollback", help="return a volume to its newest snapshot")
+    rollback = verbs.add_parser("rollback", help="return a volume to a snapshot")
     delete = verbs.add_parser("delete-snapshot", help="forget a snapshot; everything else stays")
     for parser, run in ((snapshot, _snapshot), (rollback, _rollback), (delete, _delete)):
         parser.add_argument("volume", metavar="VG/VOLUME")
         parser.add_argument("snapshot", metavar="SNAPSHOT")
         add_plan_options(parser)
         parser.set_defaults(run=run)
-    add_wipe_option(delete)
+    for removing in (rollback, delete):
+        add_wipe_option(removing)
+    newer = rollback.add_mutually_exclusive_group()
+    for option, chosen, text in (
+        ("--discard-newer", Newer.DISCARD, "remove the newer snapshots, once the volume does not need them any more"),
+        ("--keep-newer", Newer.KEEP, "leave the newer snapshots as a branch, to which one can return"),
+    ):
+        newer.add_argument(option, dest="newer", action="store_const", const=chosen, default=Newer.REFUSE, help=text)
     delete.add_argument(
         "--merge",
         choices=[*Merge],
@@ -38,7 +45,7 @@ def _snapshot(arguments: argparse.Namespace, output: Output) -> int:
 
 def _rollback(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(arguments.volume)
-    return perform(arguments, vg, Rollback(volume, arguments.snapshot), output)
+    return perform(arguments, vg, Rollback(volume, arguments.snapshot, arguments.newer, arguments.wipe), output)
 
 
 def _delete(arguments: argparse.Namespace, output: Output) -> int:

@@ -64,7 +64,7 @@ def plan(vg: VolumeGroup, request: Request, measure: Measure) -> Plan:
         case Snapshot():
             return plan_snapshot(vg, request, measure)
         case Rollback():
-            return plan_rollback(vg, request)
+            return plan_rollback(vg, request, measure)
         case DeleteSnapshot():
             return plan_delete(vg, request, measure)
         case Resize():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lvmqcow.checks import contradictions
+from lvmqcow.checks import contradictions, faults
 from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, NoSpace, NotPossible
 from lvmqcow.model import Layer, Volume, VolumeGroup, index_tags
 from lvmqcow.names import Format, VolumeName, snapshot_of
@@ -25,6 +25,7 @@ __all__ = [
     "require_whole",
     "sound_below",
     "sound_chain",
+    "sound_tree",
 ]
 
 
@@ -107,6 +108,16 @@ def sound_below(volume: Volume, layer: Layer) -> tuple[Layer, ...]:
     if wrong:
         raise Corrupt(volume.target, wrong)
     return below
+
+
+def sound_tree(volume: Volume) -> tuple[Layer, ...]:
+    """All layers, chain first, once it is certain what reads through what: as `sound_chain`, for every branch."""
+    chain = sound_chain(volume)
+    wrong = [text for layer in volume.layers for text in contradictions(volume, layer)]
+    wrong += [f"{lv}: {text}" for lv, text in faults(volume)]
+    if wrong:
+        raise Corrupt(volume.target, wrong)
+    return (*chain, *volume.branches)
 
 
 def grown(vg: VolumeGroup, layer: Layer, size_bytes: int) -> tuple[LvExtend, ...]:

@@ -1,5 +1,8 @@
 """Delete a snapshot: S, between its parent P (or nothing) and its child C. The data of S and C become one image.
 
+C is the current layer or a snapshot, of the chain or of another branch. With several of them S stays: it would have to
+be merged into each.
+
 Pull, C takes from S what it reads through it (moves S minus C):
 
 1. the intent ``pull`` on S, with the record that it is to be wiped
@@ -23,17 +26,22 @@ Push, S takes all of C's data, then C's place (moves C):
 
 Until 3 is done C reads right, whatever S holds, so recovery may always commit again; it goes on from the first step
 not done, which the names tell.
+
+Without a C, at the tip of a branch, nothing needs the data of S:
+
+1. the intent ``discard`` on S: from here on it is no snapshot
+2. remove it
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from lvmqcow.errors import NotPossible, SnapshotHasChildren
-from lvmqcow.intents import Pulling, Pushing
+from lvmqcow.errors import SnapshotHasChildren
+from lvmqcow.intents import Discarding, Pulling, Pushing
 from lvmqcow.model import Layer, VolumeGroup, index_tags
 from lvmqcow.names import doomed_lv_name
-from lvmqcow.plans.common import activated, deactivated, grown, indexed, require_qcow2, sound_chain
+from lvmqcow.plans.common import activated, deactivated, grown, indexed, require_qcow2, sound_tree
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.removal import gone, marked
 from lvmqcow.requests import DeleteSnapshot, Merge
@@ -51,35 +59,34 @@ def plan_delete(vg: VolumeGroup, request: DeleteSnapshot, measure: Measure) -> P
     child = only_child(vg, request)
     volume = vg.volume(request.volume)
     snapshot = volume.snapshot(request.snapshot)
-    chain = sound_chain(volume)
-    below = chain[chain.index(child) :]
+    tree = sound_tree(volume)
+    if child is None:
+        return _plan_tip(vg, request, tree, snapshot)
+    below = volume.line(child)
     pulling = request.merge is Merge.PULL or (request.merge is Merge.SEED and snapshot.parent is not None)
     intent = Pulling(child.lv.name) if pulling else Pushing(snapshot.lv.name, child.lv.name)
     record = (intent.tag, *wipe_tags(request.wipe))
-    before: tuple[Step, ...] = (*indexed(chain), *activated(below), LvTag((snapshot.lv.name,), add=record))
+    before: tuple[Step, ...] = (*indexed(tree), *activated(below), LvTag((snapshot.lv.name,), add=record))
     given_up = replace(snapshot, lv=marked(snapshot.lv, request.wipe))
     merge = pull(vg, given_up, child, measure) if pulling else push(vg, given_up, child, measure)
     after = deactivated(layer for layer in below if layer is not snapshot)
     return Plan("delete-snapshot", vg.name, request.volume, (*before, *merge, *after), commit_point=len(before))
 
 
-def only_child(vg: VolumeGroup, request: DeleteSnapshot) -> Layer:
-    """The one layer that reads through the snapshot.
+def only_child(vg: VolumeGroup, request: DeleteSnapshot) -> Layer | None:
+    """The one layer that reads through the snapshot; None at the tip of a branch.
 
     Raises:
         SnapshotHasChildren: there are several.
-        NotPossible: the volume is raw, or the chain does not reach the snapshot.
-        VolumeNotFound, SnapshotNotFound, Corrupt.
+        NotPossible: the volume is raw.
+        VolumeNotFound, SnapshotNotFound.
     """
     volume = vg.volume(request.volume)
     require_qcow2(volume, "snapshots")
     children = volume.children(volume.snapshot(request.snapshot))
     if len(children) > 1:
         raise SnapshotHasChildren(volume.target, request.snapshot, [child.lv.name for child in children])
-    if not children or children[0] not in volume.chain:
-        reason = f"the current layer does not read through snapshot {request.snapshot!r}"
-        raise NotPossible(volume.target, reason, f"`lvmqcow check {volume.target}` tells more")
-    return children[0]
+    return children[0] if children else None
 
 
 def pull(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tuple[Step, ...]:
@@ -114,6 +121,18 @@ def push(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tu
     )
 
 
+def _plan_tip(vg: VolumeGroup, request: DeleteSnapshot, tree: tuple[Layer, ...], snapshot: Layer) -> Plan:
+    before = indexed(tree)
+    lvs = (snapshot.lv.name,)
+    assert snapshot.parent is not None  # sound_tree: the lowest layer of all is below the current one
+    steps: tuple[Step, ...] = (
+        *before,
+        LvTag(lvs, add=(Discarding(snapshot.parent).tag, *wipe_tags(request.wipe))),
+        *gone(vg, [marked(snapshot.lv, request.wipe)]),
+    )
+    return Plan("delete-snapshot", vg.name, request.volume, steps, commit_point=len(before) + 1)
+
+
 def push_renames(snapshot: Layer, intent: Pushing, size_bytes: int) -> tuple[Step, ...]:
     """S, merged and not renamed yet, takes the child's name, and its size."""
     return (LvRename(intent.snapshot, intent.child), drop_pushed(snapshot, intent, size_bytes))
@@ -132,5 +151,5 @@ def drop_pushed(snapshot: Layer, intent: Pushing, size_bytes: int) -> LvTag:
 
 
 def _size(layer: Layer) -> int:
-    assert layer.virtual_size_bytes is not None  # sound_chain
+    assert layer.virtual_size_bytes is not None  # sound_tree
     return layer.virtual_size_bytes

@@ -18,8 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lvmqcow.checks import contradictions
-from lvmqcow.errors import AlreadyExists, Corrupt, FormatMismatch
+from lvmqcow.errors import AlreadyExists, FormatMismatch
 from lvmqcow.intents import Renaming
 from lvmqcow.model import Layer, Volume, VolumeGroup, parent_tags
 from lvmqcow.names import (
@@ -36,7 +35,7 @@ from lvmqcow.plans.common import (
     require_free_name,
     require_one_reading,
     require_unclaimed,
-    sound_chain,
+    sound_tree,
 )
 from lvmqcow.plans.plan import Plan
 from lvmqcow.requests import Rename
@@ -63,7 +62,7 @@ def plan_rename(vg: VolumeGroup, request: Rename) -> Plan:
         require_free_name(vg, "logical volume", lv_name, lv_name)
         require_one_reading(vg, "volume", new.text, new, lv_name)
     require_unclaimed(vg, new)
-    _require_sound(volume)
+    sound_tree(volume)
     lvs = tuple(layer.lv.name for layer in volume.layers)
     before: tuple[Step, ...] = (
         *indexed(volume.layers if old.format is Format.QCOW2 else ()),
@@ -105,16 +104,3 @@ def _tagged(layer: Layer, old: VolumeName, new: VolumeName) -> LvTag:
         add=tuple(tag for tag in fresh if tag not in stale),
         drop=(Renaming(old.text, new.text).tag, *(tag for tag in stale if tag not in fresh)),
     )
-
-
-def _require_sound(volume: Volume) -> None:
-    """As `sound_chain`, and for the layers beside the chain too: their headers are rewritten as well."""
-    sound_chain(volume)
-    wrong = [text for layer in volume.layers for text in contradictions(volume, layer)]
-    wrong += [
-        f"{layer.lv.name} reads through {layer.parent}, which is not there"
-        for layer in volume.layers
-        if layer.parent and volume.layer(layer.parent) is None
-    ]
-    if wrong:
-        raise Corrupt(volume.target, wrong)

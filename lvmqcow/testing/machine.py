@@ -18,9 +18,17 @@ from hypothesis import event, target
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lvmqcow.errors import AlreadyExists, FormatMismatch, LvmqcowError, NewerSnapshots, NotPossible, VolumeNotFound
+from lvmqcow.errors import (
+    AlreadyExists,
+    FormatMismatch,
+    LvmqcowError,
+    NewerSnapshots,
+    NotPossible,
+    SnapshotHasChildren,
+    VolumeNotFound,
+)
 from lvmqcow.names import Format, Layout, parse_volume_name, snapshot_lv_name
-from lvmqcow.requests import Merge, Wipe
+from lvmqcow.requests import Merge, Newer, Wipe
 from lvmqcow.sizing import whole_extents
 from lvmqcow.testing.content import BLOCK_BYTES, Content
 from lvmqcow.testing.strategies import growths, snapshot_names, volume_names, volume_sizes, writes
@@ -32,15 +40,51 @@ _MOST_SNAPSHOTS: Final = 5
 _LARGEST_BYTES: Final = 48 * 1024**2
 
 
+@dataclass(frozen=True)
+class _Snapshot:
+    """What one snapshot should hold, and the one it reads through."""
+
+    content: Content
+    parent: str | None
+
+
 @dataclass
 class _Disk:
-    """What one volume should hold."""
+    """What one volume should hold: snapshots that are a tree, and the current layer over one of them."""
 
     image_format: Format
     current: Content
-    snapshots: dict[str, Content] = field(default_factory=dict)
-    """Oldest first."""
+    snapshots: dict[str, _Snapshot] = field(default_factory=dict)
+    under: str | None = None
+    """The snapshot that the current layer reads through."""
     active: bool = True
+
+    def line(self, snapshot: str | None) -> list[str]:
+        """A snapshot and those it reads through, oldest first."""
+        return [*self.line(self.snapshots[snapshot].parent), snapshot] if snapshot else []
+
+    def readers(self, snapshot: str) -> list[str | None]:
+        """The snapshots that read through one, and None if the current layer does."""
+        above = [name for name, other in self.snapshots.items() if other.parent == snapshot]
+        return [*above, None] if self.under == snapshot else [*above]
+
+    def newer(self, snapshot: str) -> list[str]:
+        """The snapshots that the current layer no longer reads through after a rollback, oldest first."""
+        return [name for name in self.line(self.under) if name not in self.line(snapshot)]
+
+    def listed(self) -> tuple[str, ...]:
+        """Its snapshots in the order of a listing: chain first, then branch by branch."""
+        chain = self.line(self.under)
+        return (*chain, *sorted(self.snapshots.keys() - set(chain), key=self.line))
+
+    def forget(self, snapshot: str) -> None:
+        """Delete a snapshot that at most one layer reads through."""
+        parent = self.snapshots.pop(snapshot).parent
+        if self.under == snapshot:
+            self.under = parent
+        for name, other in self.snapshots.items():
+            if other.parent == snapshot:
+                self.snapshots[name] = replace(other, parent=parent)
 
 
 class StorageMachine(RuleBasedStateMachine):
@@ -91,35 +135,66 @@ class StorageMachine(RuleBasedStateMachine):
             return
         if len(disk.snapshots) < _MOST_SNAPSHOTS:
             volume.snapshot(snapshot)
-            disk.snapshots[snapshot] = disk.current
+            disk.snapshots[snapshot] = _Snapshot(disk.current, disk.under)
+            disk.under = snapshot
             self.deepest = max(self.deepest, len(disk.snapshots))
 
     @precondition(lambda self: self._with_snapshots())
     @rule(data=st.data())
     def rollback(self, data: st.DataObject) -> None:
         name, disk = self._pick_with_snapshots(data)
-        newest = list(disk.snapshots)[-1]
+        newest = disk.line(disk.under)[-1]
         self.world.storage.volume(name).rollback(newest)
-        disk.current = disk.snapshots[newest]
+        disk.current = disk.snapshots[newest].content
 
-    @precondition(lambda self: any(len(disk.snapshots) > 1 for disk in self.disks.values()))
+    @precondition(lambda self: self._with_older_snapshots())
     @rule(data=st.data())
     def rollback_to_an_older_one_is_refused(self, data: st.DataObject) -> None:
-        names = sorted(name for name, disk in self.disks.items() if len(disk.snapshots) > 1)
-        name = data.draw(st.sampled_from(names), label="volume")
-        *older, newest = self.disks[name].snapshots
+        name, disk, older = self._pick_an_older_snapshot(data)
         with pytest.raises(NewerSnapshots) as refused:
-            self.world.storage.volume(name).rollback(data.draw(st.sampled_from(older), label="snapshot"))
-        assert refused.value.blockers[-1] == newest
+            self.world.storage.volume(name).rollback(older)
+        assert list(refused.value.blockers) == disk.newer(older)
+
+    @precondition(lambda self: self._with_snapshots())
+    @rule(data=st.data())
+    def rollback_to_any_keeping_the_newer(self, data: st.DataObject) -> None:
+        name, disk = self._pick_with_snapshots(data)
+        snapshot = data.draw(st.sampled_from(list(disk.snapshots)), label="snapshot")
+        event(f"rollback that leaves {len(disk.newer(snapshot))} snapshots as a branch")
+        self.world.storage.volume(name).rollback(snapshot, Newer.KEEP)
+        disk.current, disk.under = disk.snapshots[snapshot].content, snapshot
+
+    @precondition(lambda self: self._with_older_snapshots())
+    @rule(data=st.data())
+    def rollback_to_an_older_one_discarding_the_newer(self, data: st.DataObject) -> None:
+        name, disk, older = self._pick_an_older_snapshot(data)
+        newer, volume = disk.newer(older), self.world.storage.volume(name)
+        if older not in disk.line(disk.under):
+            with pytest.raises(NotPossible):
+                volume.rollback(older, Newer.DISCARD)
+        elif any(reader and reader not in newer for snapshot in newer for reader in disk.readers(snapshot)):
+            with pytest.raises(SnapshotHasChildren):
+                volume.rollback(older, Newer.DISCARD)
+        else:
+            volume.rollback(older, Newer.DISCARD)
+            disk.current, disk.under = disk.snapshots[older].content, older
+            for snapshot in newer:
+                del disk.snapshots[snapshot]
+            event(f"rollback that discards {len(newer)} snapshots")
 
     @precondition(lambda self: self._with_snapshots())
     @rule(data=st.data(), merge=st.sampled_from(Merge), wipe=st.none() | st.sampled_from(Wipe))
     def delete_snapshot(self, data: st.DataObject, merge: Merge, wipe: Wipe | None) -> None:
         name, disk = self._pick_with_snapshots(data)
         snapshot = data.draw(st.sampled_from(list(disk.snapshots)), label="snapshot")
+        if len(disk.readers(snapshot)) > 1:
+            with pytest.raises(SnapshotHasChildren):
+                self.world.storage.volume(name).delete_snapshot(snapshot, merge, wipe)
+            return
         ran = self.world.storage.volume(name).delete_snapshot(snapshot, merge, wipe)
-        event(f"delete by {'rebase' if any('rebase' in argv for argv in ran.commands) else 'commit'}")
-        del disk.snapshots[snapshot]
+        used = {argv[1] for argv in ran.commands if argv[0] == "qemu-img"}
+        event(f"delete by {' '.join(used & {'rebase', 'commit'}) or 'removing a tip'}")
+        disk.forget(snapshot)
 
     @precondition(lambda self: self.disks)
     @rule(data=st.data(), more_bytes=growths)
@@ -183,7 +258,7 @@ class StorageMachine(RuleBasedStateMachine):
                 volume.copy(new, snapshot)
             return
         volume.copy(new, snapshot)
-        self._copied(new, disk.snapshots[snapshot] if snapshot else disk.current, disk.active)
+        self._copied(new, disk.snapshots[snapshot].content if snapshot else disk.current, disk.active)
         event(f"copy of {'a snapshot' if snapshot else 'a volume'}, {disk.image_format}, as {new.rpartition('.')[2]}")
 
     @precondition(lambda self: self.disks)
@@ -234,8 +309,7 @@ class StorageMachine(RuleBasedStateMachine):
             info.name: (info.format, info.virtual_size_bytes, info.snapshots) for info in self.world.storage.volumes()
         }
         expected = {
-            name: (disk.image_format, disk.current.size_bytes, tuple(disk.snapshots))
-            for name, disk in self.disks.items()
+            name: (disk.image_format, disk.current.size_bytes, disk.listed()) for name, disk in self.disks.items()
         }
         assert listed == expected
 
@@ -246,6 +320,14 @@ class StorageMachine(RuleBasedStateMachine):
         known = {lv: disk.active for name, disk in self.disks.items() for lv in _lvs(name, disk, self.world.layout)}
         assert {lv.name: lv.active for lv in picture.logical_volumes} == known
         assert [lv.intent or lv.wiping for lv in picture.logical_volumes if lv.intent or lv.wiping] == []
+
+    @invariant()
+    def a_guest_can_write_all_of_its_disk(self) -> None:
+        sizes = {lv.name: lv.size_bytes for lv in self.world.host.observe().logical_volumes}
+        for name, disk in self.disks.items():
+            size_bytes = disk.current.size_bytes
+            needed_bytes = self.world.host.measure(size_bytes) if disk.image_format is Format.QCOW2 else size_bytes
+            assert sizes.get(name, 0) >= needed_bytes, f"{name} has no room for {size_bytes} bytes"
 
     def _create(self, name: str, size_bytes: int) -> None:
         self.world.storage.create(name, size_bytes)
@@ -268,6 +350,18 @@ class StorageMachine(RuleBasedStateMachine):
 
     def _with_snapshots(self) -> list[str]:
         return sorted(name for name, disk in self.disks.items() if disk.snapshots)
+
+    def _with_older_snapshots(self) -> dict[str, list[str]]:
+        """By volume, the snapshots to which no rollback leads without leaving others behind."""
+        older = {
+            name: [snapshot for snapshot in disk.snapshots if disk.newer(snapshot)] for name, disk in self.disks.items()
+        }
+        return {name: snapshots for name, snapshots in older.items() if snapshots}
+
+    def _pick_an_older_snapshot(self, data: st.DataObject) -> tuple[str, _Disk, str]:
+        older = self._with_older_snapshots()
+        name = data.draw(st.sampled_from(sorted(older)), label="volume")
+        return name, self.disks[name], data.draw(st.sampled_from(older[name]), label="snapshot")
 
     def _pick(self, data: st.DataObject) -> tuple[str, _Disk]:
         name = data.draw(st.sampled_from(sorted(self.disks)), label="volume")
@@ -293,7 +387,7 @@ class StorageMachine(RuleBasedStateMachine):
 def _lvs(name: str, disk: _Disk, layout: Layout) -> dict[str, Content]:
     """What each logical volume of a volume should hold."""
     volume = parse_volume_name(name)
-    frozen = {snapshot_lv_name(volume, snapshot, layout): content for snapshot, content in disk.snapshots.items()}
+    frozen = {snapshot_lv_name(volume, name, layout): snapshot.content for name, snapshot in disk.snapshots.items()}
     return {name: disk.current, **frozen}
 
 

@@ -13,7 +13,7 @@ from lvmqcow.errors import (
 )
 from lvmqcow.names import VolumeName
 from lvmqcow.requests import DeleteSnapshot, Merge
-from lvmqcow.steps import LvCreate, LvRemove, QcowRelink
+from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowRelink
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import (
     DISK,
@@ -21,8 +21,10 @@ from tests.volumes import (
     NEIGHBOUR,
     RAW,
     beside,
+    branched,
     chain,
     commands,
+    contents,
     foreign,
     grown,
     inactive,
@@ -30,11 +32,12 @@ from tests.volumes import (
     raw_volume,
     refused,
     run,
+    storage,
     tight,
 )
 
 CURRENT = DISK.text
-S1, S2, S3 = (f"snap-s{number}-{CURRENT}" for number in (1, 2, 3))
+S1, S2, S3, B1, B2 = (f"snap-{snapshot}-{CURRENT}" for snapshot in ("s1", "s2", "s3", "b1", "b2"))
 PULL = [
     f"lvchange --addtag lvmqcow.intent=pull/{S3} sim/{S2}",
     f"qemu-img rebase -p -t directsync -f qcow2 -b {S1} -F qcow2 /dev/sim/{S3}",
@@ -130,6 +133,45 @@ def test_a_doomed_name_that_is_taken_gets_a_number() -> None:
     assert commands(planned(host, DeleteSnapshot(DISK, "s2", Merge.PUSH)))[-1] == f"lvremove --yes sim/del-3-{S3}"
 
 
+@ALL
+def test_the_tip_of_a_branch_is_no_snapshot_any_more_and_then_removed(merge: Merge) -> None:
+    plan = planned(inactive(branched((2, 1))), DeleteSnapshot(DISK, "b2", merge))
+    intent = f"lvmqcow.intent=discard/{B1}"
+    assert commands(plan) == [f"lvchange --addtag {intent} sim/{B2}", f"lvremove --yes sim/{B2}"]
+    assert (plan.operation, plan.commit_point) == ("delete-snapshot", 1)
+
+
+def test_the_tip_of_a_branch_that_proxmox_ve_wrote_is_indexed_first() -> None:
+    size = "--addtag lvmqcow.size=4194304"
+    assert commands(planned(foreign(beside(chain(1), "b", S1)), DeleteSnapshot(DISK, "b"))) == [
+        f"lvchange {size} --addtag lvmqcow.parent={S1} sim/{CURRENT}",
+        f"lvchange {size} sim/{S1}",
+        f"lvchange {size} --addtag lvmqcow.parent={S1} sim/snap-b-{CURRENT}",
+        f"lvchange --addtag lvmqcow.intent=discard/{S1} sim/snap-b-{CURRENT}",
+        f"lvremove --yes sim/snap-b-{CURRENT}",
+    ]
+
+
+def test_on_a_branch_what_is_merged_is_active_and_the_chain_is_let_be() -> None:
+    assert commands(planned(inactive(branched((3, 1))), DeleteSnapshot(DISK, "b1", Merge.PULL))) == [
+        f"lvchange --activate ey sim/{B2} sim/{B1} sim/{S1}",
+        f"lvchange --addtag lvmqcow.intent=pull/{B2} sim/{B1}",
+        f"qemu-img rebase -p -t directsync -f qcow2 -b {S1} -F qcow2 /dev/sim/{B2}",
+        f"lvchange --deltag lvmqcow.parent={B1} --addtag lvmqcow.parent={S1} sim/{B2}",
+        f"lvremove --yes sim/{B1}",
+        f"lvchange --activate n sim/{B2} sim/{S1}",
+    ]
+
+
+def test_a_child_with_several_children_of_its_own_can_be_merged() -> None:
+    """Who reads through it reads through the same name."""
+    host = branched((3, 2))
+    before = contents(host)
+    storage(host).volume(DISK.text).delete_snapshot("s1", Merge.PUSH)
+    del before["s1"]
+    assert contents(host) == before
+
+
 @BOTH
 def test_a_snapshot_that_several_images_read_through_is_refused_and_names_them(merge: Merge) -> None:
     error = refused(beside(chain(2), "branch", S1), DeleteSnapshot(DISK, "s1", merge))
@@ -153,16 +195,16 @@ def test_a_push_that_cannot_grow_the_snapshot_is_refused() -> None:
         (raw_volume(), RAW, "s1", NotPossible),
         (chain(1), DISK, "s2", SnapshotNotFound),
         (chain(1), DISK, "current", SnapshotNotFound),
-        (beside(chain(1), "branch", S1), DISK, "branch", NotPossible),
         (run(chain(2), LvRemove((S1,))), DISK, "s2", Corrupt),
         (run(chain(2), QcowRelink(CURRENT, S1)), DISK, "s2", Corrupt),
         (run(chain(2), LvRemove((CURRENT,))), DISK, "s1", Corrupt),
-        # the chain does not reach the snapshot's only child
-        (beside(beside(chain(1), "a", S1), "b", f"snap-a-{CURRENT}"), DISK, "a", NotPossible),
+        # what the tags say was lost: s1 looks like the tip of a branch, and s2 reads through it
+        (inactive(run(chain(2), LvTag((S2,), drop=(f"lvmqcow.parent={S1}",)))), DISK, "s1", Corrupt),
+        (run(beside(chain(2), "b", S1), QcowRelink(f"snap-b-{CURRENT}", S2)), DISK, "s2", Corrupt),
     ],
     ids=[
-        *("no volume", "raw", "no such snapshot", "current is none", "nothing reads through it", "a layer is missing"),
-        *("header and tags differ", "no current LV", "its child is out of the chain"),
+        *("no volume", "raw", "no such snapshot", "current is none", "a layer is missing"),
+        *("header and tags differ", "no current LV", "a parent was lost", "a header on a branch differs"),
     ],
 )
 def test_what_cannot_be_deleted_is_refused_before_anything_is_touched(

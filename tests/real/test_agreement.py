@@ -21,6 +21,7 @@ from lvmqcow.requests import (
     DeleteSnapshot,
     Grow,
     Merge,
+    Newer,
     Remove,
     Rename,
     Request,
@@ -43,7 +44,7 @@ wipes = st.none() | st.sampled_from(Wipe)
 requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(Create, names, volume_sizes),
     st.builds(Snapshot, names, snapshot_names),
-    st.builds(Rollback, names, snapshot_names),
+    st.builds(Rollback, names, snapshot_names, st.sampled_from(Newer), wipes),
     st.builds(DeleteSnapshot, names, snapshot_names, st.sampled_from([Merge.PULL, Merge.PUSH, Merge.SEED]), wipes),
     st.builds(Resize, names, volume_sizes),
     st.builds(Grow, names, volume_sizes),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from lvmqcow.model import LogicalVolume
 from lvmqcow.names import Format, Layout, VolumeName, in_other_format, parse_volume_name, snapshot_lv_name
@@ -21,6 +22,7 @@ from lvmqcow.requests import (
     Import,
     ImportStream,
     Merge,
+    Newer,
     Remove,
     Rename,
     Request,
@@ -40,6 +42,7 @@ from tests.volumes import (
     RAW,
     STREAM,
     VARIANTS,
+    branched,
     chain,
     grown,
     half_active,
@@ -47,9 +50,11 @@ from tests.volumes import (
     raw_volume,
     source,
     tight,
+    uneven,
 )
 
 Contents = Mapping[str | None, Content]
+_Place = TypeVar("_Place")
 
 DEEPEST = 4
 WIPES = (Wipe.ZERO, Wipe.DISCARD)
@@ -69,6 +74,12 @@ _ON_A_CHAIN: dict[str, tuple[int, Request]] = {
     **{f"snapshot over {depth}": (depth, Snapshot(DISK, "new")) for depth in range(DEEPEST)},
     **{f"rollback of {depth}": (depth, Rollback(DISK, f"s{depth}")) for depth in range(1, DEEPEST + 1)},
     **{
+        f"rollback to {number} of {depth}, {newer} newer": (depth, Rollback(DISK, f"s{number}", newer))
+        for depth in range(2, DEEPEST + 1)
+        for number in range(1, depth)
+        for newer in (Newer.DISCARD, Newer.KEEP)
+    },
+    **{
         f"delete {number} of {depth} by {merge}": (depth, DeleteSnapshot(DISK, f"s{number}", merge))
         for depth in range(1, DEEPEST + 1)
         for number in range(1, depth + 1)
@@ -87,6 +98,10 @@ _WIPING: dict[str, tuple[int, Request]] = {
         f"delete {number} of {depth} by {merge}, to {wipe}": (depth, DeleteSnapshot(DISK, f"s{number}", merge, wipe))
         for depth, number in ((1, 1), (3, 1), (3, 2), (3, 3))
         for merge in (Merge.PULL, Merge.PUSH)
+        for wipe in WIPES
+    },
+    **{
+        f"rollback to s1 of 3, discard newer, to {wipe}": (3, Rollback(DISK, "s1", Newer.DISCARD, wipe))
         for wipe in WIPES
     },
 }
@@ -134,6 +149,42 @@ _ON_RAW: dict[str, Request] = {
     "convert to qcow2, to discard": Convert(RAW, in_other_format(RAW), Wipe.DISCARD),
 }
 
+
+def _on_a_tree(depth: int, at: int) -> Mapping[str, Request]:
+    """What can be asked of a chain with a branch of two snapshots off one of it."""
+    merged = [*(f"s{number}" for number in range(1, depth + 1) if number != at), "b1"]
+    return {
+        **{
+            f"delete {snapshot} by {merge}": DeleteSnapshot(DISK, snapshot, merge)
+            for snapshot in merged
+            for merge in (Merge.PULL, Merge.PUSH)
+        },
+        "delete b2": DeleteSnapshot(DISK, "b2"),
+        "delete b2, to zero": DeleteSnapshot(DISK, "b2", wipe=Wipe.ZERO),
+        **{
+            f"rollback to {snapshot}, keep newer": Rollback(DISK, snapshot, Newer.KEEP)
+            for snapshot in (*(f"s{number}" for number in range(1, depth)), "b1", "b2")
+        },
+        **{
+            f"rollback to s{number}, discard newer": Rollback(DISK, f"s{number}", Newer.DISCARD)
+            for number in range(at, depth)
+        },
+        "rollback to the newest": Rollback(DISK, f"s{depth}"),
+        "snapshot": Snapshot(DISK, "new"),
+        # their cuts are as many as there are sets of layers
+        **({"remove": Remove(DISK), "rename": Rename(DISK, ELSEWHERE)} if depth == 1 else {}),
+    }
+
+
+def _trees(depths: Iterable[int]) -> Mapping[str, tuple[tuple[int, int], Request]]:
+    return {
+        f"{name}, {depth} with a branch off {at}": ((depth, at), request)
+        for depth in depths
+        for at in range(1, depth + 1)
+        for name, request in _on_a_tree(depth, at).items()
+    }
+
+
 _Table = Mapping[str, tuple[Callable[[], SimHost], Request]]
 
 
@@ -150,8 +201,26 @@ def _on(starts: Mapping[str, tuple[int, Request]], start: Callable[[int], SimHos
     }
 
 
-def _met(start: Callable[[int], SimHost], depth: int, meet: Callable[[SimHost], SimHost]) -> SimHost:
-    return meet(chain(1, start(depth), NEIGHBOUR))
+def _in_every_way(starts: Mapping[str, tuple[_Place, Request]], start: Callable[[_Place], SimHost]) -> _Table:
+    return {
+        f"{name}, {variant}": (partial(_met, start, place, meet), request)
+        for name, (place, request) in starts.items()
+        for variant, meet in VARIANTS.items()
+    }
+
+
+def _in_turn(starts: Mapping[str, tuple[_Place, Request]], start: Callable[[_Place], SimHost]) -> _Table:
+    """Each met in one of the ways."""
+    ways = list(VARIANTS.items())
+    return {
+        f"{name}, {variant}": (partial(_met, start, place, meet), request)
+        for number, (name, (place, request)) in enumerate(starts.items())
+        for variant, meet in (ways[number % len(ways)],)
+    }
+
+
+def _met(start: Callable[[_Place], SimHost], place: _Place, meet: Callable[[SimHost], SimHost]) -> SimHost:
+    return meet(chain(1, start(place), NEIGHBOUR))
 
 
 def _met_raw(meet: Callable[[SimHost], SimHost]) -> SimHost:
@@ -191,6 +260,9 @@ OPERATIONS: _Table = {
     **_on(_WIPING, chain, ""),
     **_on(_ON_A_GROWN_ONE, grown, ", grown"),
     **_on(_IN_TIGHT_LVS, lambda depth: tight(), ", in tight LVs"),
+    **_in_every_way(_trees(range(1, 3)), branched),
+    **_in_turn(_trees(range(3, DEEPEST + 1)), branched),
+    **_on({"rollback to a larger snapshot": (0, Rollback(DISK, "big", Newer.KEEP))}, lambda depth: uneven(), ""),
 }
 """By name: the volume group as the operation meets it, another volume beside, and what is asked."""
 
@@ -205,7 +277,10 @@ def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> C
         case Snapshot():
             return {**before, request.snapshot: before[None]}
         case Rollback():
-            return {**before, None: before[request.snapshot]}
+            newer = {name for name in before if name and request.newer is Newer.DISCARD and _is_newer(name, request)}
+            return {name: content for name, content in before.items() if name not in newer} | {
+                None: before[request.snapshot]
+            }
         case DeleteSnapshot():
             return {snapshot: content for snapshot, content in before.items() if snapshot != request.snapshot}
         case Resize():
@@ -222,6 +297,11 @@ def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> C
             return {}
 
 
+def _is_newer(snapshot: str, request: Rollback) -> bool:
+    """Those of the chain have numbers."""
+    return snapshot.startswith("s") and int(snapshot[1:]) > int(request.snapshot[1:])
+
+
 def changed(request: Request) -> VolumeName:
     """The volume that an operation makes or changes, as it is called before."""
     return request.new if isinstance(request, Copy) else request.volume
@@ -229,7 +309,7 @@ def changed(request: Request) -> VolumeName:
 
 def wipes(request: Request) -> bool:
     """Whether an operation must not let the extents of anything it removes be free with what they held."""
-    return isinstance(request, Convert | DeleteSnapshot | Remove) and request.wipe in WIPES
+    return isinstance(request, Convert | DeleteSnapshot | Remove | Rollback) and request.wipe in WIPES
 
 
 def called(request: Request) -> VolumeName:

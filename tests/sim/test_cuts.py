@@ -55,6 +55,8 @@ def require_whole(
         where
     )
     assert intents(host) == [], where
+    short = [name for name, lv in host._lvs.items() if lv.active and lv.device_bytes < lv.size_bytes]
+    assert short == [], f"{where}: the devices of {short} are smaller than their LVs"
     for lv in host.observe().logical_volumes:
         indexed = [tag.partition("=")[0] for tag in lv.index_tags]
         assert len(indexed) == len(set(indexed)), f"{where}: {lv.name} has {lv.index_tags}"
