@@ -23,6 +23,7 @@ from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name
 from lvmqcow.plans import Plan
 from lvmqcow.requests import (
     Activate,
+    Clone,
     Convert,
     Copy,
     Create,
@@ -30,6 +31,7 @@ from lvmqcow.requests import (
     DeleteSnapshot,
     Export,
     ExportStream,
+    Flatten,
     Grow,
     Import,
     ImportStream,
@@ -41,6 +43,7 @@ from lvmqcow.requests import (
     Rollback,
     Snapshot,
     StreamFormat,
+    Template,
     Wipe,
 )
 from lvmqcow.sizing import parse_size
@@ -48,6 +51,7 @@ from lvmqcow.storage import Events, LayerInfo, Storage, Volume, VolumeInfo
 
 __all__ = [
     "Activate",
+    "Clone",
     "Convert",
     "Copy",
     "Create",
@@ -57,6 +61,7 @@ __all__ = [
     "Export",
     "ExportStream",
     "Finding",
+    "Flatten",
     "Format",
     "Grow",
     "Import",
@@ -75,6 +80,7 @@ __all__ = [
     "Snapshot",
     "Storage",
     "StreamFormat",
+    "Template",
     "Volume",
     "VolumeInfo",
     "VolumeName",

@@ -180,22 +180,26 @@ def _sizes(volume: Volume, layer: Layer) -> list[str]:
 def faults(volume: Volume) -> tuple[tuple[str, str], ...]:
     """What is wrong with the tree of a volume's layers, by LV name.
 
-    All lines of it end in one base. A layer that the current one does not read through is a branch, and no fault;
-    one that ends in a base of its own has lost what it reads through.
+    All lines of it end in one oldest layer. One that the current layer does not read through is a branch, and no fault;
+    a line with an oldest layer of its own has lost what it reads through. What a clone's bases read through must be
+    there as well.
     """
     found: dict[tuple[str, str], None] = {}
-    bases = {}
+    oldest = {}
     for layer in volume.layers:
         last = volume.below(layer)[-1]
-        if last.parent is None:
-            bases[layer.lv.name] = last.lv.name
+        if last.parent is None or volume.is_base(last.parent):
+            oldest[layer.lv.name] = last.lv.name
         elif volume.layer(last.parent) is None:
             found[last.parent, "a layer reads through it and it is not there"] = None
         else:
             found[last.parent, "it reads through itself"] = None
-    base = bases.get(volume.name.text)
-    for other in bases.values() if base else ():
-        if other != base:
+    if volume.bases and (missing := volume.bases[-1].parent):
+        there = missing in {base.lv.name for base in volume.bases}
+        found[missing, "it reads through itself" if there else "a layer reads through it and it is not there"] = None
+    expected = oldest.get(volume.name.text)
+    for other in oldest.values() if expected else ():
+        if other != expected:
             found[other, "the current layer has no layer in common with it"] = None
     return tuple(found)
 
@@ -213,6 +217,11 @@ def _unfinished(volume: Volume) -> list[Finding]:
             found += [Finding(lv.name, Severity.UNFINISHED, text + intent.tag, recover) for intent in intents]
     if volume.new is not None:
         found.append(Finding(volume.new.name, Severity.UNFINISHED, "a snapshot was cut", recover))
+    found += [
+        Finding(layer.lv.name, Severity.UNFINISHED, "it became a template and can still be written to", recover)
+        for layer in volume.layers
+        if layer.lv.template and layer.lv.writable
+    ]
     found += [Finding(lv.name, Severity.UNFINISHED, _cut_removal(lv), recover) for lv in volume.leaving]
     return found
 
@@ -240,7 +249,7 @@ def _broken(vg: VolumeGroup, volume: Volume) -> list[Finding]:
         for layer in volume.layers
         for text in contradictions(volume, layer)
     ]
-    if not all(layer.known for layer in volume.layers):
+    if not all(layer.known for layer in (*volume.layers, *volume.bases)):
         return found  # written by Proxmox VE, and not active: the tree cannot be seen
     look = _look(volume, volume.name.text)
     for lv, text in faults(volume):

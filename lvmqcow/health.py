@@ -43,7 +43,7 @@ def _examine(host: Host, picture: VolumeGroup, volume: Volume, unreadable: list[
     wrong = {Severity.DAMAGED, Severity.UNFINISHED} & {finding.severity for finding in found}
     if not wrong:  # else qemu-img would follow a chain that is not one
         for layer in _images(volume):
-            if all(below.lv.active for below in volume.below(layer)):
+            if all(read.lv.active for read in volume.reads(layer)):
                 found += _image(host, layer)
     return [*found, *unseen(volume)]
 

@@ -30,6 +30,7 @@ from lvmqcow.steps import (
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
+    LvPermission,
     LvRefresh,
     LvRemove,
     LvRename,
@@ -144,6 +145,7 @@ class RealHost:
                 | LvRemove()
                 | LvExtend()
                 | LvTag()
+                | LvPermission()
                 | LvActivate()
                 | LvDeactivate()
                 | LvRefresh()

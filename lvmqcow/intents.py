@@ -16,6 +16,7 @@ __all__ = [
     "Converting",
     "Creating",
     "Discarding",
+    "Flattening",
     "Intent",
     "Pulling",
     "Pushing",
@@ -62,6 +63,17 @@ class Discarding:
     @property
     def tag(self) -> str:
         return f"{INTENT_PREFIX}discard/{self.backing}"
+
+
+@dataclass(frozen=True)
+class Flattening:
+    """On the lowest layer of a clone: it takes what it reads through ``base``, a layer of another volume."""
+
+    base: str
+
+    @property
+    def tag(self) -> str:
+        return f"{INTENT_PREFIX}flatten/{self.base}"
 
 
 @dataclass(frozen=True)
@@ -144,7 +156,19 @@ class Unknown:
     tag: str
 
 
-Intent = Creating | RollingBack | Discarding | Pulling | Pushing | Removing | Renaming | Resizing | Converting | Unknown
+Intent = (
+    Creating
+    | RollingBack
+    | Discarding
+    | Flattening
+    | Pulling
+    | Pushing
+    | Removing
+    | Renaming
+    | Resizing
+    | Converting
+    | Unknown
+)
 
 
 def parse_intent(tag: str) -> Intent | None:
@@ -158,6 +182,8 @@ def parse_intent(tag: str) -> Intent | None:
             return RollingBack(backing)
         case ["discard", backing]:
             return Discarding(backing)
+        case ["flatten", base]:
+            return Flattening(base)
         case ["pull", child]:
             return Pulling(child)
         case ["push", snapshot, child]:

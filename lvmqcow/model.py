@@ -28,11 +28,14 @@ from lvmqcow.names import (
 from lvmqcow.qcow2 import OURS, Header, ImageOptions
 from lvmqcow.wiping import Wiping, parse_wiping
 
-__all__ = ["Layer", "LogicalVolume", "Volume", "VolumeGroup", "index_tags", "parent_tags"]
+__all__ = ["TEMPLATE", "Layer", "LogicalVolume", "Volume", "VolumeGroup", "index_tags", "parent_tags"]
 
 _PARENT_PREFIX = "lvmqcow.parent="
 _SIZE_PREFIX = "lvmqcow.size="
 _OPTIONS_PREFIX = "lvmqcow.image="
+
+TEMPLATE = "lvmqcow.template"
+"""The tag of a current LV that never changes again."""
 
 
 def index_tags(virtual_size_bytes: int, parent: str | None, options: ImageOptions = OURS) -> tuple[str, ...]:
@@ -65,6 +68,11 @@ class LogicalVolume:
     active: bool
     header: Header | None = None
     partial: bool = False
+    writable: bool = True
+
+    @property
+    def template(self) -> bool:
+        return TEMPLATE in self.tags
 
     @property
     def intent(self) -> Intent | None:
@@ -122,9 +130,15 @@ class Layer:
     """An LV that is part of a volume: the current one (``snapshot`` is None) or a snapshot."""
 
     lv: LogicalVolume
+    volume: VolumeName
     snapshot: str | None
     parent: str | None
     virtual_size_bytes: int | None
+
+    @property
+    def source(self) -> str:
+        """How a clone of it names it: ``VOLUME@SNAPSHOT``, or a template's ``VOLUME``."""
+        return f"{self.volume}@{self.snapshot}" if self.snapshot else self.volume.text
 
     @property
     def indexed(self) -> bool:
@@ -147,6 +161,10 @@ class Volume:
 
     ``layout`` says what the LVs of its snapshots are called. ``becoming`` is what it will be called when the rename
     that was begun on it is done. Until then its layers may have names and tags of either.
+
+    A volume may be a linked clone: its lowest layer reads through ``bases``, layers of other volumes, the nearest
+    first. ``clones`` are the layers of other volumes that read through its own, directly. What a clone reads through
+    does not change: so an operation on a clone needs no lock but its own.
     """
 
     vg: str
@@ -156,6 +174,8 @@ class Volume:
     doomed: tuple[LogicalVolume, ...]
     layout: Layout
     becoming: VolumeName | None = None
+    bases: tuple[Layer, ...] = ()
+    clones: tuple[Layer, ...] = ()
 
     @property
     def target(self) -> str:
@@ -224,12 +244,25 @@ class Volume:
         return snapshot_lv_name(self.name, snapshot, self.layout)
 
     def children(self, layer: Layer) -> tuple[Layer, ...]:
-        """The layers that read through ``layer``."""
+        """Its own layers that read through ``layer``."""
         return tuple(child for child in self.layers if child.parent == layer.lv.name)
+
+    def clones_of(self, *layers: Layer) -> tuple[str, ...]:
+        """The names of the clones that read through any of its ``layers``, be it through others."""
+        found = {
+            clone.volume.text
+            for clone in self.clones
+            if (read := self.layer(clone.parent or "")) and not set(layers).isdisjoint(self.below(read))
+        }
+        return tuple(sorted(found))
+
+    def reads(self, layer: Layer) -> tuple[Layer, ...]:
+        """All that has to be active for a layer to be read, as far as it is there: itself, its own, its bases."""
+        return (*self.below(layer), *self.bases)
 
     @cached_property
     def chain(self) -> tuple[Layer, ...]:
-        """Current, newest snapshot, …, base. The layers of a volume are a tree; this is one line through it.
+        """Current, newest snapshot, …, oldest. The layers of a volume are a tree; this is one line through it.
 
         Raises:
             Corrupt: no current LV, a parent that is not there, or a circle.
@@ -237,23 +270,29 @@ class Volume:
         return self.line(self.current)
 
     def line(self, layer: Layer) -> tuple[Layer, ...]:
-        """A layer and all it reads through, down to the base.
+        """A layer and all of the volume that it reads through, down to the oldest.
 
         Raises:
             Corrupt: a parent that is not there, or a circle.
         """
         line = [layer]
-        while (name := line[-1].parent) is not None:
+        while (name := line[-1].parent) is not None and not self.is_base(name):
             parent = self.layer(name)
             if parent is None:
                 raise Corrupt(self.target, [f"{line[-1].lv.name} reads through {name}, which is not there"])
             if parent in line:
                 raise Corrupt(self.target, [f"{name} reads through itself"])
             line.append(parent)
+        if name is not None and (missing := self.bases[-1].parent):
+            raise Corrupt(self.target, [f"{self.bases[-1].lv.name} reads through {missing}, which is not there"])
         return tuple(line)
 
+    def is_base(self, lv_name: str) -> bool:
+        """Whether that is the layer of another volume that its lowest one reads through."""
+        return bool(self.bases) and self.bases[0].lv.name == lv_name
+
     def below(self, layer: Layer) -> tuple[Layer, ...]:
-        """A layer and those it reads through, as far as they are there."""
+        """A layer and those of the volume that it reads through, as far as they are there."""
         below = [layer]
         while (parent := self.layer(below[-1].parent or "")) is not None and parent not in below:
             below.append(parent)
@@ -324,8 +363,13 @@ class VolumeGroup:
     def volumes(self) -> tuple[Volume, ...]:
         """All volumes, by name; those of which only leftovers exist included. Foreign LVs are not among them."""
         names = {name for lv in self.logical_volumes if (name := self._owner(lv))}
-        volumes = (self._assemble(name) for name in sorted(names))
-        return tuple(volume for volume in volumes if volume.logical_volumes)
+        alone = [volume for name in sorted(names) if (volume := self._assemble(name)).logical_volumes]
+        layers = {layer.lv.name: layer for volume in alone for layer in volume.layers}
+        readers: dict[str, list[Layer]] = {}
+        for layer in layers.values():
+            if layer.parent:
+                readers.setdefault(layer.parent, []).append(layer)
+        return tuple(_linked(volume, layers, readers) for volume in alone)
 
     def volume(self, name: VolumeName) -> Volume:
         """One volume.
@@ -374,13 +418,26 @@ class VolumeGroup:
 
     def _layer(self, name: VolumeName, lv: LogicalVolume, snapshot: str | None) -> Layer:
         if name.format is Format.RAW:
-            return Layer(lv, snapshot, None, lv.size_bytes)
+            return Layer(lv, name, snapshot, None, lv.size_bytes)
         if lv.recorded_size_bytes is not None:
-            return Layer(lv, snapshot, lv.recorded_parent, lv.recorded_size_bytes)
+            return Layer(lv, name, snapshot, lv.recorded_parent, lv.recorded_size_bytes)
         if lv.header is not None:
             parent = lv.header.parent_lv(self.name)
-            return Layer(lv, snapshot, parent, lv.header.virtual_size_bytes)
-        return Layer(lv, snapshot, None, None)
+            return Layer(lv, name, snapshot, parent, lv.header.virtual_size_bytes)
+        return Layer(lv, name, snapshot, None, None)
+
+
+def _linked(volume: Volume, layers: Mapping[str, Layer], readers: Mapping[str, list[Layer]]) -> Volume:
+    """The volume with what it reads through, and what reads through it: all layers by name, and by parent."""
+    own = {layer.lv.name for layer in volume.layers}
+    outside = sorted(layer.parent for layer in volume.layers if layer.parent and layer.parent not in own)
+    bases: list[Layer] = []
+    base = next((layers[name] for name in outside if name in layers), None)
+    while base is not None and base not in bases:
+        bases.append(base)
+        base = layers.get(base.parent or "")
+    above = (reader for name in sorted(own) for reader in readers.get(name, ()))
+    return replace(volume, bases=tuple(bases), clones=tuple(layer for layer in above if layer.lv.name not in own))
 
 
 def _owner(lv: LogicalVolume) -> VolumeName | None:

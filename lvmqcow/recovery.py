@@ -18,6 +18,9 @@ delete, pull        ``pull/C`` on S, C indexed otherwise          finish: remove
 delete, push        ``push/S/C`` on S, C there                    finish: free what is leaked in S, commit again
 delete, push        ``push/S/C`` on S, C doomed                   finish: rename S to C
 delete, push        ``push/S/C`` on C                             finish: drop the intent, remove ``del-C``
+template            V a template that can be written to           finish: make it read-only
+clone               the intent ``create``                         undo: remove it
+flatten             ``flatten/P`` on L                            finish: link L back to P, which makes it whole; rebase
 resize              ``resize/OLD/NEW`` on V, V too small for it   undo: nothing has happened; drop the intent
 resize              ``resize/OLD/NEW`` on V, V large enough       finish: grow the image (raw: zero what is new) again
 rename              ``rename/O/N`` on some layers with O's tags   undo: nothing was renamed yet; drop the intents
@@ -46,6 +49,7 @@ from lvmqcow.intents import (
     Converting,
     Creating,
     Discarding,
+    Flattening,
     Pulling,
     Pushing,
     Removing,
@@ -59,12 +63,14 @@ from lvmqcow.names import Format, VolumeName, doomed_origin, renamed_lv_name
 from lvmqcow.plans.common import activated, deactivated, refreshed, require_whole
 from lvmqcow.plans.create import existing
 from lvmqcow.plans.delete import drop_pushed, pull, push, push_renames
+from lvmqcow.plans.flatten import cut_loose
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.removal import gone
 from lvmqcow.plans.rename import go_on
 from lvmqcow.plans.resize import finish_resize, lv_bytes
 from lvmqcow.plans.rollback import blockers, format_again
 from lvmqcow.plans.rollback import lv_bytes as rolled_back_bytes
+from lvmqcow.plans.template import frozen
 from lvmqcow.steps import LvRemove, LvRename, LvTag, QcowRelink, QcowRepairLeaks, Step
 from lvmqcow.wiping import WIPE_PREFIX, Wiping
 
@@ -121,17 +127,21 @@ def _unfinished(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str,
                 return _discard(vg, volume, intent, measure)
             case Resizing() as intent:
                 return _resize(volume, layer, intent, measure)
+            case Flattening() as intent:
+                return _flatten(vg, volume, layer, intent, measure)
             case Renaming() as intent:
                 raise Corrupt(volume.target, [f"{layer.lv.name} carries {intent.tag}, which is no rename of it"])
             case Pulling() as intent:
                 return _pull(vg, volume, layer, intent, measure)
             case Pushing() as intent:
                 return _push(vg, volume, layer, intent, measure)
-    return "finish removal", ()
+    writable = frozen([layer for layer in volume.layers if layer.lv.template])
+    return ("finish template", writable) if writable else ("finish removal", ())
 
 
 def _create(volume: Volume, layer: Layer) -> tuple[str, tuple[Step, ...]]:
-    if len(volume.layers) > 1 or layer.parent is not None or layer.lv.name != volume.name.text:
+    own_parent = layer.parent is not None and not volume.is_base(layer.parent)
+    if len(volume.layers) > 1 or volume.clones or own_parent or layer.lv.name != volume.name.text:
         raise Corrupt(volume.target, [f"{layer.lv.name} is said to be new and empty, and is part of a chain"])
     return "undo create", (LvRemove((layer.lv.name,)),)
 
@@ -192,7 +202,7 @@ def _discard(vg: VolumeGroup, volume: Volume, intent: Discarding, measure: Measu
     left = [layer for layer in volume.layers if layer not in given_up]
     needed = {name for layer in left for name in (layer.parent, _named(volume, layer))}
     for layer in given_up:
-        if layer.lv.name in needed:
+        if layer.lv.name in needed or volume.clones_of(layer):
             raise Corrupt(volume.target, [f"{layer.lv.name} may not be removed: others read through it"])
     return "finish removal", gone(vg, [layer.lv for layer in given_up])
 
@@ -220,11 +230,28 @@ def _resize(volume: Volume, current: Layer, intent: Resizing, measure: Measure) 
         return "undo resize", (LvTag((current.lv.name,), drop=(intent.tag,)),)
     if intent.new_bytes == intent.old_bytes:
         return "finish resize", (*refreshed([current]), *finish_resize(volume, current, intent))
-    below = volume.below(current)
+    read = volume.reads(current)
     # a resize that was killed may have allocated a table for more clusters, and not linked it
     repair = (QcowRepairLeaks(current.lv.name),) if volume.name.format is Format.QCOW2 else ()
     again = (*repair, *finish_resize(volume, current, intent))
-    return "finish resize", (*activated(below), *refreshed([current]), *again, *deactivated(below))
+    return "finish resize", (
+        *(*activated(read), *refreshed([current]), *again),
+        *deactivated(volume.below(current)),
+    )
+
+
+def _flatten(
+    vg: VolumeGroup, volume: Volume, lowest: Layer, intent: Flattening, measure: Measure
+) -> tuple[str, tuple[Step, ...]]:
+    if lowest.parent != intent.base or not volume.is_base(intent.base) or lowest.virtual_size_bytes is None:
+        raise Corrupt(volume.target, [f"{lowest.lv.name} was being cut loose from {intent.base}, which is not there"])
+    again: tuple[Step, ...] = (
+        *refreshed([lowest]),
+        QcowRelink(lowest.lv.name, intent.base),
+        QcowRepairLeaks(lowest.lv.name),
+        *cut_loose(vg, lowest, intent, measure),
+    )
+    return "finish flatten", (*activated(volume.reads(lowest)), *again, *deactivated([lowest]))
 
 
 def _pull(
@@ -246,7 +273,12 @@ def _pull(
         QcowRepairLeaks(child.lv.name),
     )
     rest = deactivated(layer for layer in below if layer is not snapshot)
-    return "finish delete-snapshot", (*activated(below), *again, *pull(vg, snapshot, child, measure), *rest)
+    return "finish delete-snapshot", (
+        *activated(volume.reads(child)),
+        *again,
+        *pull(vg, snapshot, child, measure),
+        *rest,
+    )
 
 
 def _push(
@@ -261,7 +293,7 @@ def _push(
         rest = deactivated(layer for layer in below if layer is not snapshot)
         # a commit that was killed may have allocated clusters, and not linked them
         again = (*refreshed([snapshot]), QcowRepairLeaks(snapshot.lv.name), *push(vg, snapshot, child, measure))
-        return operation, (*activated(below), *again, *rest)
+        return operation, (*activated(volume.reads(child)), *again, *rest)
     merged = next((lv for lv in volume.leaving if doomed_origin(lv.name) == intent.child), None)
     if merged is None or merged.recorded_size_bytes is None:
         raise Corrupt(volume.target, [f"{intent.child} was being pushed into {snapshot.lv.name}, and is not there"])

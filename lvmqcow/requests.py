@@ -9,6 +9,7 @@ from lvmqcow.names import Format, VolumeName
 
 __all__ = [
     "Activate",
+    "Clone",
     "Convert",
     "Copy",
     "Create",
@@ -16,6 +17,7 @@ __all__ = [
     "DeleteSnapshot",
     "Export",
     "ExportStream",
+    "Flatten",
     "Grow",
     "Import",
     "ImportStream",
@@ -28,6 +30,7 @@ __all__ = [
     "Rollback",
     "Snapshot",
     "StreamFormat",
+    "Template",
     "Wipe",
 ]
 
@@ -154,6 +157,29 @@ class DeleteSnapshot:
 
 
 @dataclass(frozen=True)
+class Template:
+    """Freeze a volume for good, so that it can be cloned."""
+
+    volume: VolumeName
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A new volume that reads through a template, or through a snapshot of ``source``."""
+
+    volume: VolumeName
+    source: VolumeName
+    snapshot: str | None = None
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """Give a clone all that it reads through other volumes, so that it needs them no more."""
+
+    volume: VolumeName
+
+
+@dataclass(frozen=True)
 class Resize:
     """Grow the volume, as its guest sees it, to ``size_bytes``."""
 
@@ -228,6 +254,9 @@ Request = (
     | Snapshot
     | Rollback
     | DeleteSnapshot
+    | Template
+    | Clone
+    | Flatten
     | Resize
     | Grow
     | Remove

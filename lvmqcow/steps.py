@@ -10,6 +10,7 @@ every image it opens, and every cache mode is the one whose crash behaviour was 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from lvmqcow.limits import COPYING
 from lvmqcow.names import Format, device_path
@@ -27,6 +28,7 @@ __all__ = [
     "LvDeactivate",
     "LvDiscardRange",
     "LvExtend",
+    "LvPermission",
     "LvRefresh",
     "LvRemove",
     "LvRename",
@@ -34,6 +36,7 @@ __all__ = [
     "LvZero",
     "LvZeroRange",
     "LvmStep",
+    "Permission",
     "QcowCommit",
     "QcowCreate",
     "QcowRebase",
@@ -111,6 +114,24 @@ class LvTag:
         changes = [word for tag in self.drop for word in ("--deltag", tag)]
         changes += [word for tag in self.add for word in ("--addtag", tag)]
         return ("lvchange", *changes, *(f"{vg}/{lv}" for lv in self.lvs))
+
+
+class Permission(StrEnum):
+    """What may be done with the device of an LV."""
+
+    READ = "r"
+    WRITE = "rw"
+
+
+@dataclass(frozen=True)
+class LvPermission:
+    """Whether the LV can be written to. Planned only where it changes: to the same is an error."""
+
+    lv: str
+    permission: Permission
+
+    def argv(self, vg: str) -> Argv:
+        return ("lvchange", "--permission", self.permission.value, f"{vg}/{self.lv}")
 
 
 @dataclass(frozen=True)
@@ -350,7 +371,7 @@ class ImageSend:
         return ("qemu-nbd", "--read-only", "--format", self.format.value, device_path(vg, self.lv))
 
 
-LvmStep = LvCreate | LvRename | LvRemove | LvExtend | LvTag | LvActivate | LvDeactivate | LvRefresh
+LvmStep = LvCreate | LvRename | LvRemove | LvExtend | LvTag | LvPermission | LvActivate | LvDeactivate | LvRefresh
 RangeStep = LvZeroRange | LvDiscardRange
 ImageStep = (
     LvZero

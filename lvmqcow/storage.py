@@ -56,6 +56,7 @@ from lvmqcow.qemu_nbd import QemuNbd
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import (
     Activate,
+    Clone,
     Convert,
     Copy,
     Create,
@@ -63,6 +64,7 @@ from lvmqcow.requests import (
     DeleteSnapshot,
     Export,
     ExportStream,
+    Flatten,
     Grow,
     Import,
     ImportStream,
@@ -75,6 +77,7 @@ from lvmqcow.requests import (
     Rollback,
     Snapshot,
     StreamFormat,
+    Template,
     Wipe,
 )
 from lvmqcow.sizing import whole_sectors
@@ -111,6 +114,9 @@ class VolumeInfo:
     virtual_size_bytes: int | None
     lv_size_bytes: int
     snapshots: tuple[str, ...]
+    template: bool = False
+    base: str | None = None
+    """What a clone reads through: ``VOLUME@SNAPSHOT``, or a template's ``VOLUME``."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,8 @@ class LayerInfo:
     virtual_size_bytes: int | None
     lv_size_bytes: int
     allocated_bytes: int | None
+    clones: tuple[str, ...] = ()
+    """The volumes that read through it, directly."""
 
 
 class Storage:
@@ -450,7 +458,8 @@ class Storage:
     def _cheaper(self, request: DeleteSnapshot, picture: VolumeGroup) -> Merge:
         """Asked of the images where they are active; otherwise the seed's rule has to do."""
         child = only_child(picture, request)
-        if child is None or not all(layer.lv.active for layer in picture.volume(request.volume).line(child)):
+        volume = picture.volume(request.volume)
+        if child is None or not all(layer.lv.active for layer in (*volume.line(child), *volume.bases)):
             return Merge.SEED
         cost = self._host.merge_cost(child.lv.name)
         return Merge.PULL if cost.pull_bytes <= cost.push_bytes else Merge.PUSH
@@ -524,6 +533,7 @@ class Storage:
             virtual_size_bytes=layer.virtual_size_bytes,
             lv_size_bytes=layer.lv.size_bytes,
             allocated_bytes=self._host.check(layer.lv.name).allocated_bytes if image else None,
+            clones=tuple(sorted({clone.volume.text for clone in volume.clones if clone.parent == layer.lv.name})),
         )
 
 
@@ -584,6 +594,25 @@ class Volume:
             SnapshotNotFound, SnapshotHasChildren, NoSpace.
         """
         return self._storage.apply(DeleteSnapshot(self._name, snapshot, merge, wipe))
+
+    def template(self) -> Plan:
+        """Freeze it for good, so that it can be cloned. Raises InUse, NotPossible (raw)."""
+        return self._storage.apply(Template(self._name))
+
+    def clone(self, new: str, snapshot: str | None = None) -> Volume:
+        """A new volume that reads through this one, a template, or through a snapshot of it; returns the new volume.
+
+        Raises:
+            NotPossible: it is raw, or no template and no snapshot is named.
+            SnapshotNotFound, InvalidName, FormatMismatch, AlreadyExists, NoSpace.
+        """
+        name = parse_volume_name(new)
+        self._storage.apply(Clone(name, self._name, snapshot))
+        return Volume(self._storage, name)
+
+    def flatten(self) -> Plan:
+        """Make a clone a volume of its own. No clone: nothing to do, the plan is empty. Raises NoSpace, InUse."""
+        return self._storage.apply(Flatten(self._name))
 
     def resize(self, size_bytes: int) -> Plan:
         """Grow it, LV and image; what is new reads as zeros.
@@ -694,12 +723,18 @@ def raise_together(errors: Sequence[LvmqcowError]) -> None:
 
 def _names(request: Request) -> tuple[VolumeName, ...]:
     """Every volume name that a request is about."""
-    return (request.volume, request.new) if isinstance(request, Rename | Copy | Convert) else (request.volume,)
+    match request:
+        case Rename() | Copy() | Convert():
+            return (request.volume, request.new)
+        case Clone():
+            return (request.volume, request.source)
+        case _:
+            return (request.volume,)
 
 
 def _unread(request: Request, picture: VolumeGroup) -> tuple[str, ...]:
     """The LVs that only their header tells of, and that have to be activated for it to be read."""
-    volume = picture.find(request.volume)
+    volume = picture.find(request.source if isinstance(request, Clone) else request.volume)
     if volume is None or isinstance(request, Create | Import | ImportStream | Remove | Activate | Deactivate):
         return ()
     return tuple(layer.lv.name for layer in volume.layers if not layer.known and not layer.lv.active)
@@ -725,12 +760,14 @@ def _volume_info(volume: VolumePicture) -> VolumeInfo:
         virtual_size_bytes=current.virtual_size_bytes,
         lv_size_bytes=sum(lv.size_bytes for lv in volume.logical_volumes),
         snapshots=volume.snapshots,
+        template=current.lv.template,
+        base=volume.bases[0].source if volume.bases else None,
     )
 
 
 def _readable(volume: VolumePicture, layer: Layer) -> bool:
     """Whether an image can be opened, with all it reads through."""
-    return all(below.lv.active for below in volume.below(layer))
+    return all(read.lv.active for read in volume.reads(layer))
 
 
 def _active(volumes: tuple[VolumePicture, ...] | list[VolumePicture]) -> list[str]:
@@ -738,7 +775,7 @@ def _active(volumes: tuple[VolumePicture, ...] | list[VolumePicture]) -> list[st
         layer.lv.name
         for volume in volumes
         if volume.name.format is Format.QCOW2
-        for layer in volume.layers
+        for layer in (*volume.layers, *volume.bases)
         if layer.lv.active
     ]
 

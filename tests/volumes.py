@@ -67,7 +67,12 @@ def tree(
     What the layers hold is as in a `chain`.
     """
     host = host or SimHost(files=FILES)
-    volume, over = storage(host).create(name.text, 4 * MIB), None
+    storage(host).create(name.text, 4 * MIB)
+    return _filled(host, name, parents, under)
+
+
+def _filled(host: SimHost, name: VolumeName, parents: Mapping[str, str | None], under: str | None) -> SimHost:
+    volume, over = storage(host).volume(name.text), None
     for number, (snapshot, parent) in enumerate([*parents.items(), (None, under)]):
         if parent and parent != over:
             volume.rollback(parent, Newer.KEEP)
@@ -86,6 +91,44 @@ def branched(place: tuple[int, int]) -> SimHost:
     names = [f"s{number}" for number in range(1, depth + 1)]
     parents = list(zip(names, [None, *names], strict=False))
     return tree(dict([*parents[:at], ("b1", names[at - 1]), ("b2", "b1"), *parents[at:]]), names[-1])
+
+
+def clone_of_a_snapshot(depth: int) -> SimHost:
+    """The disk is a clone of its neighbour's s1, with as many snapshots of its own; from two on s1 has a branch b."""
+    return _clone(chain(1, None, NEIGHBOUR), "s1", depth)
+
+
+def clone_of_a_template(depth: int) -> SimHost:
+    """As `clone_of_a_snapshot`, of the neighbour itself, which is a template."""
+    return _clone(neighbour_template(), None, depth)
+
+
+def neighbour_template() -> SimHost:
+    """The neighbour, a chain of one snapshot, is a template; there is no disk."""
+    host = chain(1, None, NEIGHBOUR)
+    storage(host).volume(NEIGHBOUR.text).template()
+    return host
+
+
+def _clone(host: SimHost, snapshot: str | None, depth: int) -> SimHost:
+    storage(host).volume(NEIGHBOUR.text).clone(DISK.text, snapshot)
+    names = [f"s{number}" for number in range(1, depth + 1)]
+    parents = dict(zip(names, [None, *names], strict=False)) | ({"b": "s1"} if depth > 1 else {})
+    return _filled(host, DISK, parents, names[-1] if names else None)
+
+
+def with_a_clone(depth: int) -> SimHost:
+    """A chain with a clone of s1 beside it."""
+    host = chain(depth)
+    storage(host).volume(DISK.text).clone(NEIGHBOUR.text, "s1")
+    return _filled(host, NEIGHBOUR, {"s1": None}, "s1")
+
+
+def template(depth: int) -> SimHost:
+    """A chain that is a template."""
+    host = chain(depth)
+    storage(host).volume(DISK.text).template()
+    return host
 
 
 def uneven() -> SimHost:
@@ -153,6 +196,11 @@ def inactive(host: SimHost) -> SimHost:
 def half_active(host: SimHost) -> SimHost:
     """The same, the disk's current LV not active, the layers below it active."""
     return run(host, LvDeactivate((DISK.text,)))
+
+
+def neighbour_inactive(host: SimHost) -> SimHost:
+    """The same, the neighbour not active."""
+    return run(host, LvDeactivate(tuple(name for name in sorted(host.observe().lv_names) if NEIGHBOUR.text in name)))
 
 
 def active(host: SimHost) -> SimHost:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from lvmqcow.cli import activation, copies, health, loop, snapshots, transfer, volumes
+from lvmqcow.cli import activation, copies, health, loop, snapshots, templates, transfer, volumes
 from lvmqcow.cli.output import Output
 from lvmqcow.errors import Interrupted, InvalidRequest, LvmqcowError, OperationCut
 from lvmqcow.lab import cli as lab
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"lvmqcow {version('lvmqcow')}")
     verbs = top.add_subparsers(dest="group", metavar="VERB", required=True)
-    for group in (volumes, transfer, snapshots, copies, activation, health, loop):
+    for group in (volumes, transfer, snapshots, templates, copies, activation, health, loop):
         group.add_verbs(verbs)
     lab_parser = verbs.add_parser("lab", help="a root, device-mapper and loop devices for a command to run in")
     lab.add_parsers(lab_parser.add_subparsers(dest="verb", metavar="VERB", required=True))

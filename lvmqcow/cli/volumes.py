@@ -90,7 +90,9 @@ def layer_tree(info: VolumeInfo, layers: tuple[LayerInfo, ...]) -> Tree:
                 add_readers(node.add(_label(info, layer).replace("[", "\\[")), layer.lv)
 
     present = {layer.lv for layer in layers}
-    tree = Tree(f"{info.name}  {info.format}, {_size(info.virtual_size_bytes)}")
+    kind = ", template" if info.template else ""
+    kind += f", clone of {info.base}" if info.base else ""
+    tree = Tree(f"{info.name}  {info.format}, {_size(info.virtual_size_bytes)}{kind}")
     add_readers(tree, None)
     return tree
 
@@ -99,7 +101,8 @@ def _label(info: VolumeInfo, layer: LayerInfo) -> str:
     size = "" if layer.virtual_size_bytes == info.virtual_size_bytes else f"{_size(layer.virtual_size_bytes)}, "
     allocated = "not active" if layer.allocated_bytes is None else f"{format_size(layer.allocated_bytes)} allocated"
     of = "" if info.format is Format.RAW else f", {allocated}"
-    return f"{layer.snapshot or 'current'}  [{size}{format_size(layer.lv_size_bytes)} LV{of}]"
+    clones = f"  cloned by {', '.join(layer.clones)}" if layer.clones else ""
+    return f"{layer.snapshot or 'current'}  [{size}{format_size(layer.lv_size_bytes)} LV{of}]{clones}"
 
 
 def _size(size_bytes: int | None) -> str:
@@ -175,8 +178,9 @@ def _remove(arguments: argparse.Namespace, output: Output) -> int:
 def _table(volumes: tuple[VolumeInfo, ...]) -> Table:
     from rich.table import Table
 
-    table = Table("volume", "format", "size", "on LVM", "snapshots", box=None, pad_edge=False)
+    table = Table("volume", "format", "size", "on LVM", "snapshots", "clone of", box=None, pad_edge=False)
     for info in volumes:
         sizes = (_size(info.virtual_size_bytes), format_size(info.lv_size_bytes))
-        table.add_row(info.name, info.format.value, *sizes, ", ".join(info.snapshots) or "-")
+        kind = info.base or ("- (template)" if info.template else "-")
+        table.add_row(info.name, info.format.value, *sizes, ", ".join(info.snapshots) or "-", kind)
     return table

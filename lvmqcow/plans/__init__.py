@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from lvmqcow.model import VolumeGroup
 from lvmqcow.plans.activation import plan_activate, plan_deactivate
+from lvmqcow.plans.clone import plan_clone
 from lvmqcow.plans.common import require_whole
 from lvmqcow.plans.convert import plan_convert
 from lvmqcow.plans.copy import plan_copy
 from lvmqcow.plans.create import plan_create, plan_import, plan_import_stream
 from lvmqcow.plans.delete import plan_delete
 from lvmqcow.plans.export import plan_export, plan_export_stream
+from lvmqcow.plans.flatten import plan_flatten
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.remove import plan_remove
 from lvmqcow.plans.rename import plan_rename
 from lvmqcow.plans.resize import plan_grow, plan_resize
 from lvmqcow.plans.rollback import plan_rollback
 from lvmqcow.plans.snapshot import plan_snapshot
+from lvmqcow.plans.template import plan_template
 from lvmqcow.requests import (
     Activate,
+    Clone,
     Convert,
     Copy,
     Create,
@@ -29,6 +33,7 @@ from lvmqcow.requests import (
     DeleteSnapshot,
     Export,
     ExportStream,
+    Flatten,
     Grow,
     Import,
     ImportStream,
@@ -38,6 +43,7 @@ from lvmqcow.requests import (
     Resize,
     Rollback,
     Snapshot,
+    Template,
 )
 
 __all__ = ["Measure", "Plan", "plan"]
@@ -67,6 +73,12 @@ def plan(vg: VolumeGroup, request: Request, measure: Measure) -> Plan:
             return plan_rollback(vg, request, measure)
         case DeleteSnapshot():
             return plan_delete(vg, request, measure)
+        case Template():
+            return plan_template(vg, request)
+        case Clone():
+            return plan_clone(vg, request, measure)
+        case Flatten():
+            return plan_flatten(vg, request, measure)
         case Resize():
             return plan_resize(vg, request, measure)
         case Grow():

@@ -2,12 +2,12 @@
 
 Activate:
 
-1. activate the layers that are not active, in one command, for this host alone
+1. activate the layers that are not active, a clone's bases too, in one command, for this host alone
 2. refresh those that were: an active LV keeps the size it had when another host extended it
 
 Deactivate:
 
-1. deactivate the layers that are active, in one command
+1. deactivate the layers that are active, in one command; bases stay, for another clone may use them
 
 Every LV is named with its volume group, so a volume of the same name in another one stays as it is (a tag would reach
 both); ``new-`` and ``del-`` LVs are no layers. A cut leaves some layers active and others not, which harms nothing and
@@ -29,7 +29,7 @@ def plan_activate(vg: VolumeGroup, request: Activate) -> Plan:
     """Raises VolumeNotFound."""
     volume = vg.volume(request.volume)
     active = tuple(layer.lv.name for layer in volume.layers if layer.lv.active)
-    steps: tuple[Step, ...] = (*activated(volume.layers), *((LvRefresh(active),) if active else ()))
+    steps: tuple[Step, ...] = (*activated((*volume.layers, *volume.bases)), *((LvRefresh(active),) if active else ()))
     return Plan("activate", vg.name, request.volume, steps, commit_point=len(steps))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lvmqcow.checks import contradictions, faults
-from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, NoSpace, NotPossible
+from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, NoSpace, NotPossible, SnapshotHasChildren
 from lvmqcow.model import Layer, Volume, VolumeGroup, index_tags
 from lvmqcow.names import Format, VolumeName, snapshot_of
 from lvmqcow.sizing import extents
@@ -17,11 +17,14 @@ __all__ = [
     "grown",
     "indexed",
     "refreshed",
+    "require_changing",
     "require_free_name",
+    "require_no_clones",
     "require_one_reading",
     "require_qcow2",
     "require_space",
     "require_unclaimed",
+    "require_unread",
     "require_whole",
     "sound_below",
     "sound_chain",
@@ -76,6 +79,33 @@ def require_qcow2(volume: Volume, operation: str) -> None:
         )
 
 
+def require_changing(volume: Volume, operation: str) -> None:
+    """Raises NotPossible for a template, which does not change."""
+    if any(layer.lv.template for layer in volume.layers):
+        raise NotPossible(
+            volume.target, f"it is a template: there is no {operation} of it", "clone it, and use the clone"
+        )
+
+
+def require_no_clones(volume: Volume) -> None:
+    """Raises NotPossible for a volume that clones read through, with their names."""
+    clones = volume.clones_of(*volume.layers)
+    if clones:
+        raise NotPossible(volume.target, f"{', '.join(clones)} read through it", "flatten or remove these first")
+
+
+def require_unread(volume: Volume, *layers: Layer) -> None:
+    """What a clone reads through is not merged, removed or renamed.
+
+    Raises:
+        SnapshotHasChildren: for the first of the ``layers`` that clones read through, which are named.
+    """
+    for layer in layers:
+        clones = volume.clones_of(layer)
+        if clones:
+            raise SnapshotHasChildren(volume.target, str(layer.snapshot), clones, "flatten or remove these first")
+
+
 def sound_chain(volume: Volume) -> tuple[Layer, ...]:
     """The chain, once it is certain that tags and headers tell the same of it.
 
@@ -83,7 +113,8 @@ def sound_chain(volume: Volume) -> tuple[Layer, ...]:
         Corrupt: they contradict each other, or the chain is broken.
         NotPossible: a layer has no index tags, and its header was not read.
     """
-    unknown = [layer.lv.name for layer in volume.layers if not layer.known and not layer.lv.active]
+    seen = (*volume.layers, *volume.bases)
+    unknown = [layer.lv.name for layer in seen if not layer.known and not layer.lv.active]
     if unknown:
         names = " ".join(f"{volume.vg}/{name}" for name in unknown)
         reason = "it was written by another tool and is not active, so its chain was not seen"
@@ -101,10 +132,8 @@ def sound_below(volume: Volume, layer: Layer) -> tuple[Layer, ...]:
     Raises:
         Corrupt, NotPossible: as `sound_chain`, which holds too.
     """
-    chain, below = sound_chain(volume), volume.below(layer)
+    chain, below = sound_chain(volume), volume.line(layer)
     wrong = [text for other in below if other not in chain for text in contradictions(volume, other)]
-    if below[-1].parent is not None:
-        wrong.append(f"{below[-1].lv.name} reads through {below[-1].parent}, which is not there")
     if wrong:
         raise Corrupt(volume.target, wrong)
     return below

@@ -23,7 +23,7 @@ from lvmqcow.errors import FormatMismatch, NotPossible
 from lvmqcow.intents import Converting
 from lvmqcow.model import Volume, VolumeGroup
 from lvmqcow.names import VolumeName, doomed_lv_name, in_other_format
-from lvmqcow.plans.common import activated, deactivated, sound_below
+from lvmqcow.plans.common import activated, deactivated, require_changing, sound_below
 from lvmqcow.plans.create import existing, filled
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.removal import gone, marked
@@ -40,6 +40,7 @@ def plan_convert(vg: VolumeGroup, request: Convert, measure: Measure) -> Plan:
     volume = vg.volume(old)
     if new.format is old.format:
         raise FormatMismatch(new.text, new.format, in_other_format(old).format)
+    require_changing(volume, "conversion")
     _require_no_snapshots(volume, new)
     current = volume.current
     below = sound_below(volume, current)
@@ -48,7 +49,7 @@ def plan_convert(vg: VolumeGroup, request: Convert, measure: Measure) -> Plan:
     fill = ImageCopy(old.text, old.format, new.text, new.format)
     before: tuple[Step, ...] = (
         LvTag((old.text,), add=(Converting(new.text).tag, *wipe_tags(request.wipe))),
-        *activated(below),
+        *activated((*below, *volume.bases)),
         *filled(vg, new, current.virtual_size_bytes, measure, (fill,)),
         LvDeactivate((old.text,) if current.lv.active else (old.text, new.text)),
         *deactivated(below[1:]),

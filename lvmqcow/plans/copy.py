@@ -29,7 +29,7 @@ def plan_copy(vg: VolumeGroup, request: Copy, measure: Measure) -> Plan:
     assert layer.virtual_size_bytes is not None  # sound_below
     fill = ImageCopy(layer.lv.name, volume.name.format, new.text, new.format)
     done: tuple[Step, ...] = (
-        *activated(below),
+        *activated((*below, *volume.bases)),
         *filled(vg, new, layer.virtual_size_bytes, measure, (fill,)),
         existing(new),
     )

@@ -1,7 +1,7 @@
 """Delete a snapshot: S, between its parent P (or nothing) and its child C. The data of S and C become one image.
 
 C is the current layer or a snapshot, of the chain or of another branch. With several of them S stays: it would have to
-be merged into each.
+be merged into each; and it stays while a clone reads through it. P may be the layer of another volume.
 
 Pull, C takes from S what it reads through it (moves S minus C):
 
@@ -41,7 +41,16 @@ from lvmqcow.errors import SnapshotHasChildren
 from lvmqcow.intents import Discarding, Pulling, Pushing
 from lvmqcow.model import Layer, VolumeGroup, index_tags
 from lvmqcow.names import doomed_lv_name
-from lvmqcow.plans.common import activated, deactivated, grown, indexed, require_qcow2, sound_tree
+from lvmqcow.plans.common import (
+    activated,
+    deactivated,
+    grown,
+    indexed,
+    require_changing,
+    require_qcow2,
+    require_unread,
+    sound_tree,
+)
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.removal import gone, marked
 from lvmqcow.requests import DeleteSnapshot, Merge
@@ -66,7 +75,11 @@ def plan_delete(vg: VolumeGroup, request: DeleteSnapshot, measure: Measure) -> P
     pulling = request.merge is Merge.PULL or (request.merge is Merge.SEED and snapshot.parent is not None)
     intent = Pulling(child.lv.name) if pulling else Pushing(snapshot.lv.name, child.lv.name)
     record = (intent.tag, *wipe_tags(request.wipe))
-    before: tuple[Step, ...] = (*indexed(tree), *activated(below), LvTag((snapshot.lv.name,), add=record))
+    before: tuple[Step, ...] = (
+        *indexed(tree),
+        *activated(volume.reads(child)),
+        LvTag((snapshot.lv.name,), add=record),
+    )
     given_up = replace(snapshot, lv=marked(snapshot.lv, request.wipe))
     merge = pull(vg, given_up, child, measure) if pulling else push(vg, given_up, child, measure)
     after = deactivated(layer for layer in below if layer is not snapshot)
@@ -77,12 +90,14 @@ def only_child(vg: VolumeGroup, request: DeleteSnapshot) -> Layer | None:
     """The one layer that reads through the snapshot; None at the tip of a branch.
 
     Raises:
-        SnapshotHasChildren: there are several.
-        NotPossible: the volume is raw.
+        SnapshotHasChildren: there are several, or clones.
+        NotPossible: the volume is raw, or a template.
         VolumeNotFound, SnapshotNotFound.
     """
     volume = vg.volume(request.volume)
     require_qcow2(volume, "snapshots")
+    require_changing(volume, "deletion of a snapshot")
+    require_unread(volume, volume.snapshot(request.snapshot))
     children = volume.children(volume.snapshot(request.snapshot))
     if len(children) > 1:
         raise SnapshotHasChildren(volume.target, request.snapshot, [child.lv.name for child in children])

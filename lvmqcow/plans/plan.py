@@ -13,9 +13,11 @@ from lvmqcow.steps import (
     LvCreate,
     LvDeactivate,
     LvExtend,
+    LvPermission,
     LvRefresh,
     LvRemove,
     LvTag,
+    Permission,
     Step,
 )
 
@@ -69,5 +71,7 @@ def _disturbed(step: Step) -> tuple[str, ...]:
             return ()
         case LvRemove() | LvDeactivate():
             return step.lvs
+        case LvPermission() if step.permission is Permission.WRITE:
+            return ()
         case _:
             return (step.lv,)

@@ -4,7 +4,8 @@ Those that carry the record of a wipe (`lvmqcow.wiping`), put on them or on thei
 intent, go in four steps:
 
 1. rename each to ``del-…``: its old name is free, and what is done to the volume no longer reaches it
-2. activate them, in one command, and refresh those that were active: only then are the devices there, in full size
+2. activate them, in one command, and refresh those that were active: only then are the devices there, in full size;
+   what was a template may be written to again
 3. for each, segment by segment: overwrite or discard it, then record how far that is
 4. remove them all, in one command
 
@@ -22,7 +23,18 @@ from typing import Final
 from lvmqcow.model import LogicalVolume, VolumeGroup
 from lvmqcow.names import doomed_lv_name, doomed_origin
 from lvmqcow.requests import Wipe
-from lvmqcow.steps import LvActivate, LvDiscardRange, LvRefresh, LvRemove, LvRename, LvTag, LvZeroRange, Step
+from lvmqcow.steps import (
+    LvActivate,
+    LvDiscardRange,
+    LvPermission,
+    LvRefresh,
+    LvRemove,
+    LvRename,
+    LvTag,
+    LvZeroRange,
+    Permission,
+    Step,
+)
 from lvmqcow.wiping import Wiping, wipe_tags
 
 __all__ = ["SEGMENT_BYTES", "gone", "marked"]
@@ -58,6 +70,7 @@ def _wiped(lvs: Iterable[LogicalVolume], segment_bytes: int) -> tuple[Step, ...]
     idle = tuple(lv.name for lv, _ in rest if not lv.active)
     active = tuple(lv.name for lv, _ in rest if lv.active)
     return (
+        *(LvPermission(lv.name, Permission.WRITE) for lv, _ in rest if not lv.writable),
         *((LvActivate(idle),) if idle else ()),
         *((LvRefresh(active),) if active else ()),
         *(step for lv, wiping in rest for step in _segments(lv, wiping, segment_bytes)),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from lvmqcow.intents import Removing
 from lvmqcow.model import VolumeGroup
+from lvmqcow.plans.common import require_no_clones
 from lvmqcow.plans.plan import Plan
 from lvmqcow.plans.removal import SEGMENT_BYTES, gone, marked
 from lvmqcow.requests import Remove
@@ -22,8 +23,10 @@ __all__ = ["plan_remove"]
 
 
 def plan_remove(vg: VolumeGroup, request: Remove, segment_bytes: int = SEGMENT_BYTES) -> Plan:
-    """Raises VolumeNotFound. A damaged volume can be removed."""
-    lvs = vg.volume(request.volume).kept
+    """Raises VolumeNotFound, or NotPossible while there are clones of it. A damaged volume can be removed."""
+    volume = vg.volume(request.volume)
+    require_no_clones(volume)
+    lvs = volume.kept
     steps: tuple[Step, ...] = (
         LvTag(tuple(lv.name for lv in lvs), add=(Removing().tag, *wipe_tags(request.wipe))),
         *gone(vg, [marked(lv, request.wipe) for lv in lvs], segment_bytes),

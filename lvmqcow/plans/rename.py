@@ -2,7 +2,7 @@
 
 1. the intent ``rename/O/N`` on every layer, in one command
 2. rename each LV
-3. rewrite the backing name in each overlay's header
+3. rewrite the backing name in each overlay's header; a template can be written to for as long as that takes
 4. for each LV, in one metadata commit: N's tags instead of O's, the parent's new name, and no intent any more
 
 lvm2 works through the LVs of one command one by one, in an order of its own. A cut inside 1 leaves layers with O's tags
@@ -10,13 +10,15 @@ and no intent, which nothing after 1 does: nothing was renamed yet, and recovery
 it, recovery goes on: with 2 for an LV whose name is still of O, with 3 and 4 for one that has the intent. To do 3
 again changes nothing, and an LV without the intent has all of it behind it, because 3 is over before 4 begins.
 
+What clones read through keeps its name.
+
 Until the last LV has lost the intent, all of them, under either name and with either's tags, are the volume O, and
 there is no volume N: the intent names both. N's name was free before, so whatever has it is O's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lvmqcow.errors import AlreadyExists, FormatMismatch
 from lvmqcow.intents import Renaming
@@ -33,21 +35,26 @@ from lvmqcow.plans.common import (
     activated,
     indexed,
     require_free_name,
+    require_no_clones,
     require_one_reading,
     require_unclaimed,
     sound_tree,
 )
 from lvmqcow.plans.plan import Plan
 from lvmqcow.requests import Rename
-from lvmqcow.steps import LvDeactivate, LvRename, LvTag, QcowRelink, Step
+from lvmqcow.steps import LvDeactivate, LvPermission, LvRename, LvTag, Permission, QcowRelink, Step
 
 __all__ = ["go_on", "plan_rename"]
 
 
 def plan_rename(vg: VolumeGroup, request: Rename) -> Plan:
-    """Raises VolumeNotFound, FormatMismatch, InvalidName (too long, ambiguous), AlreadyExists or Corrupt."""
+    """Raises VolumeNotFound, FormatMismatch, InvalidName (too long, ambiguous), AlreadyExists or Corrupt.
+
+    While there are clones of it, NotPossible.
+    """
     old, new = request.volume, request.new
     volume = vg.volume(old)
+    require_no_clones(volume)
     if new.format is not old.format:
         raise FormatMismatch(new.text, new.format, old.format)
     there = vg.find(new)
@@ -80,16 +87,19 @@ def go_on(volume: Volume, new: VolumeName) -> tuple[Step, ...]:
     return (*activated(overlays), *_go_on(volume.layers, rest, volume.name, new))
 
 
-def _go_on(layers: Iterable[Layer], rest: Iterable[Layer], old: VolumeName, new: VolumeName) -> tuple[Step, ...]:
+def _go_on(layers: Iterable[Layer], rest: Sequence[Layer], old: VolumeName, new: VolumeName) -> tuple[Step, ...]:
     """``rest`` are those of ``layers`` that have the intent."""
 
     def to(lv_name: str) -> str:
         return renamed_lv_name(lv_name, old, new)
 
+    templates = [layer for layer in rest if layer.parent and layer.lv.template]
     idle = tuple(to(layer.lv.name) for layer in rest if layer.parent and not layer.lv.active)
     return (
         *(LvRename(layer.lv.name, to(layer.lv.name)) for layer in layers if to(layer.lv.name) != layer.lv.name),
+        *(LvPermission(to(layer.lv.name), Permission.WRITE) for layer in templates if not layer.lv.writable),
         *(QcowRelink(to(layer.lv.name), to(layer.parent)) for layer in rest if layer.parent),
+        *(LvPermission(to(layer.lv.name), Permission.READ) for layer in templates),
         *(_tagged(layer, old, new) for layer in rest),
         *((LvDeactivate(idle),) if idle else ()),
     )

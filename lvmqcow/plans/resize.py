@@ -20,7 +20,7 @@ from lvmqcow.errors import NotPossible
 from lvmqcow.intents import Resizing
 from lvmqcow.model import Layer, Volume, VolumeGroup, index_tags
 from lvmqcow.names import Format
-from lvmqcow.plans.common import activated, deactivated, grown, indexed, sound_chain
+from lvmqcow.plans.common import activated, deactivated, grown, indexed, require_changing, sound_chain
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.requests import Grow, Resize
 from lvmqcow.sizing import whole_extents, whole_sectors
@@ -32,12 +32,14 @@ __all__ = ["finish_resize", "lv_bytes", "plan_grow", "plan_resize"]
 def plan_resize(vg: VolumeGroup, request: Resize, measure: Measure) -> Plan:
     """Raises VolumeNotFound, InvalidSize, NotPossible (smaller), NoSpace or Corrupt."""
     volume = vg.volume(request.volume)
+    require_changing(volume, "resize")
     return _plan(vg, volume, sound_chain(volume), request.size_bytes, measure)
 
 
 def plan_grow(vg: VolumeGroup, request: Grow, measure: Measure) -> Plan:
     """As `plan_resize`, to so much more than it has."""
     volume = vg.volume(request.volume)
+    require_changing(volume, "resize")
     chain = sound_chain(volume)
     return _plan(vg, volume, chain, _size_bytes(chain[0]) + request.more_bytes, measure)
 
@@ -73,7 +75,7 @@ def _plan(vg: VolumeGroup, volume: Volume, chain: tuple[Layer, ...], size_bytes:
     opened = chain if new_bytes > old_bytes else ()
     committed: tuple[Step, ...] = (
         *indexed(chain if name.format is Format.QCOW2 else ()),
-        *activated(opened),
+        *activated((*opened, *volume.bases) if opened else ()),
         LvTag((current.lv.name,), add=(intent.tag,)),
         *more,
     )

@@ -23,7 +23,16 @@ from dataclasses import replace
 from lvmqcow.errors import NewerSnapshots, NotPossible, SnapshotHasChildren
 from lvmqcow.intents import Discarding, RollingBack
 from lvmqcow.model import Layer, Volume, VolumeGroup, index_tags
-from lvmqcow.plans.common import activated, deactivated, grown, indexed, require_qcow2, sound_tree
+from lvmqcow.plans.common import (
+    activated,
+    deactivated,
+    grown,
+    indexed,
+    require_changing,
+    require_qcow2,
+    require_unread,
+    sound_tree,
+)
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.removal import gone, marked
 from lvmqcow.requests import Newer, Rollback
@@ -36,10 +45,12 @@ __all__ = ["blockers", "format_again", "lv_bytes", "plan_rollback"]
 def plan_rollback(vg: VolumeGroup, request: Rollback, measure: Measure) -> Plan:
     """Raises VolumeNotFound, NotPossible (raw), SnapshotNotFound, NewerSnapshots (with them), NoSpace or Corrupt.
 
-    To discard what is newer also SnapshotHasChildren (branches of it), and NotPossible (the snapshot is on a branch).
+    To discard what is newer also SnapshotHasChildren (it has branches or clones), and NotPossible (the snapshot is on
+    another branch).
     """
     volume = vg.volume(request.volume)
     require_qcow2(volume, "snapshots")
+    require_changing(volume, "rollback")
     target = volume.snapshot(request.snapshot)
     tree = sound_tree(volume)
     current = tree[0]
@@ -101,6 +112,7 @@ def _discarded(volume: Volume, target: Layer, newer: Newer) -> tuple[Layer, ...]
     if target not in volume.chain:
         reason = f"snapshot {target.snapshot!r} is on another branch, and nothing is newer than it there"
         raise NotPossible(volume.target, reason, "--keep-newer rolls back to it, and the snapshots here stay")
+    require_unread(volume, *left)
     for layer in left:
         kept = [child.lv.name for child in volume.children(layer) if child not in (volume.current, *left)]
         if kept:

@@ -17,6 +17,7 @@ from lvmqcow.names import Layout, check_snapshot_fits, check_snapshot_name, new_
 from lvmqcow.plans.common import (
     deactivated,
     indexed,
+    require_changing,
     require_free_name,
     require_one_reading,
     require_qcow2,
@@ -38,6 +39,7 @@ def plan_snapshot(vg: VolumeGroup, request: Snapshot, measure: Measure) -> Plan:
     volume = vg.volume(name)
     check_snapshot_fits(vg.name, name, request.snapshot, volume.layout)
     require_qcow2(volume, "snapshots")
+    require_changing(volume, "snapshot")
     current = sound_chain(volume)[0]
     frozen, new = volume.snapshot_lv(request.snapshot), new_lv_name(name)
     require_free_name(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import pytest
@@ -57,7 +58,12 @@ class _Disk:
     snapshots: dict[str, _Snapshot] = field(default_factory=dict)
     under: str | None = None
     """The snapshot that the current layer reads through."""
+    base: tuple[str, str | None] | None = None
+    """The volume, and the snapshot of it, that a clone reads through."""
+    template: bool = False
     active: bool = True
+    loose: bool = False
+    """Whether some of its layers may have been left active, by a clone that is none any more."""
 
     def line(self, snapshot: str | None) -> list[str]:
         """A snapshot and those it reads through, oldest first."""
@@ -114,19 +120,21 @@ class StorageMachine(RuleBasedStateMachine):
         else:
             self._create(name, size_bytes)
 
-    @precondition(lambda self: self._active())
+    @precondition(lambda self: self._writable())
     @rule(data=st.data())
     def write(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(self._active()), label="volume")
+        name = data.draw(st.sampled_from(self._writable()), label="volume")
         disk = self.disks[name]
+        if disk.base:  # whoever has the base may have deactivated it
+            self.world.storage.volume(name).activate()
         drawn = data.draw(writes(disk.current.size_bytes // BLOCK_BYTES), label="writes")
         self.world.write(name, disk.image_format, drawn)
         disk.current = disk.current.written(drawn)
 
-    @precondition(lambda self: self.disks)
+    @precondition(lambda self: self._changing())
     @rule(data=st.data(), snapshot=snapshot_names)
     def snapshot(self, data: st.DataObject, snapshot: str) -> None:
-        name, disk = self._pick(data)
+        name, disk = self._pick_changing(data)
         volume = self.world.storage.volume(name)
         refusal = self._refusal_of_snapshot(disk, snapshot)
         if refusal:
@@ -172,7 +180,9 @@ class StorageMachine(RuleBasedStateMachine):
         if older not in disk.line(disk.under):
             with pytest.raises(NotPossible):
                 volume.rollback(older, Newer.DISCARD)
-        elif any(reader and reader not in newer for snapshot in newer for reader in disk.readers(snapshot)):
+        elif any(self._clones(name, snapshot) for snapshot in newer) or any(
+            reader and reader not in newer for snapshot in newer for reader in disk.readers(snapshot)
+        ):
             with pytest.raises(SnapshotHasChildren):
                 volume.rollback(older, Newer.DISCARD)
         else:
@@ -187,7 +197,7 @@ class StorageMachine(RuleBasedStateMachine):
     def delete_snapshot(self, data: st.DataObject, merge: Merge, wipe: Wipe | None) -> None:
         name, disk = self._pick_with_snapshots(data)
         snapshot = data.draw(st.sampled_from(list(disk.snapshots)), label="snapshot")
-        if len(disk.readers(snapshot)) > 1:
+        if len(disk.readers(snapshot)) > 1 or self._clones(name, snapshot):
             with pytest.raises(SnapshotHasChildren):
                 self.world.storage.volume(name).delete_snapshot(snapshot, merge, wipe)
             return
@@ -197,9 +207,63 @@ class StorageMachine(RuleBasedStateMachine):
         disk.forget(snapshot)
 
     @precondition(lambda self: self.disks)
+    @rule(data=st.data())
+    def template(self, data: st.DataObject) -> None:
+        name, disk = self._pick(data)
+        volume = self.world.storage.volume(name)
+        if disk.image_format is Format.RAW:
+            with pytest.raises(NotPossible):
+                volume.template()
+        else:
+            assert bool(volume.template().steps) != disk.template
+            disk.template = True
+
+    @precondition(lambda self: any(disk.template for disk in self.disks.values()))
+    @rule(data=st.data())
+    def a_template_does_not_change(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(name for name, disk in self.disks.items() if disk.template)))
+        volume = self.world.storage.volume(name)
+        changes: list[Callable[[], object]] = [lambda: volume.snapshot("new"), lambda: volume.resize(_LARGEST_BYTES)]
+        for snapshot in list(self.disks[name].snapshots)[:1]:
+            changes += [partial(volume.rollback, snapshot), partial(volume.delete_snapshot, snapshot)]
+        for change in changes:
+            with pytest.raises(NotPossible):
+                change()
+
+    @precondition(lambda self: self.disks)
+    @rule(data=st.data(), new=volume_names)
+    def clone(self, data: st.DataObject, new: str) -> None:
+        name, disk = self._pick(data)
+        snapshot = data.draw(st.sampled_from([*disk.snapshots, None]), label="snapshot")
+        volume = self.world.storage.volume(name)
+        refusal = self._refusal_of_clone(disk, snapshot, new)
+        if refusal:
+            with pytest.raises(refusal):
+                volume.clone(new, snapshot)
+            return
+        volume.clone(new, snapshot)
+        content = disk.snapshots[snapshot].content if snapshot else disk.current
+        self.disks[new] = _Disk(Format.QCOW2, content, base=(name, snapshot))
+        event(f"clone of a {'snapshot' if snapshot else 'template'}{', a clone itself' if disk.base else ''}")
+
+    @precondition(lambda self: self.disks)
+    @rule(data=st.data())
+    def flatten(self, data: st.DataObject) -> None:
+        name, disk = self._pick(data)
+        volume = self.world.storage.volume(name)
+        if disk.base and (disk.template or self._clones(name)):
+            with pytest.raises(NotPossible):
+                volume.flatten()
+            return
+        assert bool(volume.flatten().steps) == (disk.base is not None)
+        event(f"flatten {'a clone' if disk.base else 'what is no clone'}")
+        self._loosen(disk)
+        disk.base = None
+
+    @precondition(lambda self: self._changing())
     @rule(data=st.data(), more_bytes=growths)
     def resize(self, data: st.DataObject, more_bytes: int) -> None:
-        name, disk = self._pick(data)
+        name, disk = self._pick_changing(data)
         volume, old_bytes = self.world.storage.volume(name), disk.current.size_bytes
         asked_bytes = max(512, min(old_bytes + more_bytes, _LARGEST_BYTES))
         new_bytes = self._size(disk.image_format, asked_bytes)
@@ -212,10 +276,10 @@ class StorageMachine(RuleBasedStateMachine):
         event(f"resize, {disk.image_format}{'' if ran.steps else ', to the size it has'}")
         disk.current = replace(disk.current, size_bytes=new_bytes)
 
-    @precondition(lambda self: self.disks)
+    @precondition(lambda self: self._changing())
     @rule(data=st.data(), more_bytes=growths)
     def grow(self, data: st.DataObject, more_bytes: int) -> None:
-        name, disk = self._pick(data)
+        name, disk = self._pick_changing(data)
         asked_bytes = disk.current.size_bytes + more_bytes
         if not disk.current.size_bytes <= asked_bytes <= _LARGEST_BYTES:
             return
@@ -225,8 +289,13 @@ class StorageMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.disks)
     @rule(data=st.data(), wipe=st.none() | st.sampled_from(Wipe))
     def remove(self, data: st.DataObject, wipe: Wipe | None) -> None:
-        name, _ = self._pick(data)
+        name, disk = self._pick(data)
+        if self._clones(name):
+            with pytest.raises(NotPossible):
+                self.world.storage.volume(name).remove(wipe)
+            return
         self.world.storage.volume(name).remove(wipe)
+        self._loosen(disk)
         del self.disks[name]
         with pytest.raises(VolumeNotFound):
             self.world.storage.volume(name).info()
@@ -236,7 +305,10 @@ class StorageMachine(RuleBasedStateMachine):
     def rename(self, data: st.DataObject, new: str) -> None:
         name, disk = self._pick(data)
         volume = self.world.storage.volume(name)
-        if parse_volume_name(new).format is not disk.image_format:
+        if self._clones(name):
+            with pytest.raises(NotPossible):
+                volume.rename(new)
+        elif parse_volume_name(new).format is not disk.image_format:
             with pytest.raises(FormatMismatch):
                 volume.rename(new)
         elif new in self.disks:
@@ -271,6 +343,7 @@ class StorageMachine(RuleBasedStateMachine):
                 self.world.storage.volume(name).convert(new)
             return
         self.world.storage.volume(name).convert(new)
+        self._loosen(disk)
         del self.disks[name]
         self._copied(new, disk.current, disk.active)
         event(f"convert from {disk.image_format}")
@@ -280,14 +353,14 @@ class StorageMachine(RuleBasedStateMachine):
     def activate(self, data: st.DataObject) -> None:
         name, disk = self._pick(data)
         self.world.storage.volume(name).activate()
-        disk.active = True
+        disk.active, disk.loose = True, False
 
-    @precondition(lambda self: self._active())
+    @precondition(lambda self: self.disks)
     @rule(data=st.data())
     def deactivate(self, data: st.DataObject) -> None:
         name, disk = self._pick(data)
         self.world.storage.volume(name).deactivate()
-        disk.active = False
+        disk.active = disk.loose = False
 
     @precondition(lambda self: self.disks)
     @rule()
@@ -306,10 +379,12 @@ class StorageMachine(RuleBasedStateMachine):
     @invariant()
     def the_listing_says_what_is_there(self) -> None:
         listed = {
-            info.name: (info.format, info.virtual_size_bytes, info.snapshots) for info in self.world.storage.volumes()
+            info.name: (info.format, info.virtual_size_bytes, info.snapshots, info.template, info.base)
+            for info in self.world.storage.volumes()
         }
         expected = {
-            name: (disk.image_format, disk.current.size_bytes, disk.listed()) for name, disk in self.disks.items()
+            name: (disk.image_format, disk.current.size_bytes, disk.listed(), disk.template, _source(disk))
+            for name, disk in self.disks.items()
         }
         assert listed == expected
 
@@ -317,8 +392,13 @@ class StorageMachine(RuleBasedStateMachine):
     def nothing_is_wrong_or_left_over(self) -> None:
         assert self.world.leftovers() == ()
         picture = self.world.host.observe()
-        known = {lv: disk.active for name, disk in self.disks.items() for lv in _lvs(name, disk, self.world.layout)}
-        assert {lv.name: lv.active for lv in picture.logical_volumes} == known
+        known = {lv: (name, disk) for name, disk in self.disks.items() for lv in _lvs(name, disk, self.world.layout)}
+        assert picture.lv_names == known.keys()
+        for lv in picture.logical_volumes:
+            name, disk = known[lv.name]
+            assert lv.writable == (not disk.template or lv.name != name), lv.name
+            # an operation on a clone leaves what it reads through active
+            assert lv.active == disk.active or (lv.active and (disk.loose or self._clones(name))), lv.name
         assert [lv.intent or lv.wiping for lv in picture.logical_volumes if lv.intent or lv.wiping] == []
 
     @invariant()
@@ -345,16 +425,37 @@ class StorageMachine(RuleBasedStateMachine):
             return size_bytes
         return whole_extents(size_bytes, self.world.host.observe().extent_size_bytes)
 
-    def _active(self) -> list[str]:
-        return sorted(name for name, disk in self.disks.items() if disk.active)
+    def _changing(self) -> list[str]:
+        """All but the templates."""
+        return sorted(name for name, disk in self.disks.items() if not disk.template)
+
+    def _writable(self) -> list[str]:
+        return [name for name in self._changing() if self.disks[name].active]
 
     def _with_snapshots(self) -> list[str]:
-        return sorted(name for name, disk in self.disks.items() if disk.snapshots)
+        return [name for name in self._changing() if self.disks[name].snapshots]
+
+    def _clones(self, name: str, snapshot: str | None = None) -> list[str]:
+        """The clones that read through a volume, or through a snapshot of it."""
+        found = {other: disk.base[1] for other, disk in self.disks.items() if disk.base and disk.base[0] == name}
+        disk = self.disks[name]
+        return sorted(
+            other
+            for other, read in found.items()
+            if snapshot is None or snapshot in disk.line(read if read is not None else disk.under)
+        )
+
+    def _loosen(self, clone: _Disk) -> None:
+        """It reads through others no more."""
+        while clone.base:
+            clone = self.disks[clone.base[0]]
+            clone.loose = True
 
     def _with_older_snapshots(self) -> dict[str, list[str]]:
         """By volume, the snapshots to which no rollback leads without leaving others behind."""
         older = {
-            name: [snapshot for snapshot in disk.snapshots if disk.newer(snapshot)] for name, disk in self.disks.items()
+            name: [snapshot for snapshot in self.disks[name].snapshots if self.disks[name].newer(snapshot)]
+            for name in self._changing()
         }
         return {name: snapshots for name, snapshots in older.items() if snapshots}
 
@@ -367,9 +468,22 @@ class StorageMachine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.disks)), label="volume")
         return name, self.disks[name]
 
+    def _pick_changing(self, data: st.DataObject) -> tuple[str, _Disk]:
+        name = data.draw(st.sampled_from(self._changing()), label="volume")
+        return name, self.disks[name]
+
     def _pick_with_snapshots(self, data: st.DataObject) -> tuple[str, _Disk]:
         name = data.draw(st.sampled_from(self._with_snapshots()), label="volume")
         return name, self.disks[name]
+
+    def _refusal_of_clone(self, disk: _Disk, snapshot: str | None, new: str) -> type[LvmqcowError] | None:
+        if disk.image_format is Format.RAW:
+            return NotPossible
+        if parse_volume_name(new).format is Format.RAW:
+            return FormatMismatch
+        if new in self.disks:
+            return AlreadyExists
+        return None if snapshot or disk.template else NotPossible
 
     def _refusal_of_snapshot(self, disk: _Disk, snapshot: str) -> type[LvmqcowError] | None:
         if disk.image_format is Format.RAW:
@@ -379,9 +493,17 @@ class StorageMachine(RuleBasedStateMachine):
     def _refusal_of_conversion(self, disk: _Disk, new: str) -> type[LvmqcowError] | None:
         if parse_volume_name(new).format is disk.image_format:
             return FormatMismatch
-        if disk.snapshots:
+        if disk.snapshots or disk.template:
             return NotPossible
         return AlreadyExists if new in self.disks else None
+
+
+def _source(disk: _Disk) -> str | None:
+    """What a clone is said to be one of."""
+    if disk.base is None:
+        return None
+    name, snapshot = disk.base
+    return f"{name}@{snapshot}" if snapshot else name
 
 
 def _lvs(name: str, disk: _Disk, layout: Layout) -> dict[str, Content]:

@@ -30,12 +30,14 @@ from lvmqcow.steps import (
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
+    LvPermission,
     LvRefresh,
     LvRemove,
     LvRename,
     LvTag,
     LvZero,
     LvZeroRange,
+    Permission,
     QcowCommit,
     QcowCreate,
     QcowRebase,
@@ -82,6 +84,7 @@ class _Lv:
     device_bytes: int
     """How large its device is while it is active: not as large as it is itself after an lvextend that was cut."""
     holders: tuple[str, ...] = ()
+    writable: bool = True
     discarded_bytes: int = 0
     """How much of it was discarded, from its start: what a device reads there is its own affair."""
 
@@ -135,7 +138,11 @@ class SimHost:
     def observe(self) -> VolumeGroup:
         used = sum(extents(lv.size_bytes, self._extent_size_bytes) for lv in self._lvs.values())
         lvs = (
-            LogicalVolume(name, lv.uuid, lv.size_bytes, lv.tags, lv.active, partial=lv.uuid in self._partial)
+            LogicalVolume(
+                *(name, lv.uuid, lv.size_bytes, lv.tags, lv.active),
+                partial=lv.uuid in self._partial,
+                writable=lv.writable,
+            )
             for name, lv in sorted(self._lvs.items())
         )
         free_extents, missing = self._extents - used, 1 if self._partial else 0
@@ -217,6 +224,11 @@ class SimHost:
                 for name in step.lvs:
                     lv = self._find(name, argv)
                     self._lvs[name] = replace(lv, tags=(lv.tags | set(step.add)) - set(step.drop))
+            case LvPermission():
+                lv, writable = self._find(step.lv, argv), step.permission is Permission.WRITE
+                if lv.writable == writable:
+                    raise CommandFailed(argv, 5, f'Logical volume "{step.lv}" is already {step.permission}.')
+                self._lvs[step.lv] = replace(lv, writable=writable)
             case LvActivate():
                 for name in step.lvs:
                     lv = self._find(name, argv)
@@ -412,6 +424,8 @@ class SimHost:
         return image
 
     def _put(self, lv_name: str, image: _Raw | _Qcow) -> None:
+        if not self._lvs[lv_name].writable:
+            raise CommandFailed(("write", lv_name), 1, f"Could not open '/dev/{self._vg}/{lv_name}': Permission denied")
         self._lvs[lv_name] = replace(self._lvs[lv_name], image=image)
 
 

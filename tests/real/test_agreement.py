@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.model import LogicalVolume, VolumeGroup
-from lvmqcow.names import Format, parse_volume_name
+from lvmqcow.names import Format, VolumeName, parse_volume_name
 from lvmqcow.requests import (
     Activate,
+    Clone,
     Convert,
     Copy,
     Create,
     Deactivate,
     DeleteSnapshot,
+    Flatten,
     Grow,
     Merge,
     Newer,
@@ -28,6 +30,7 @@ from lvmqcow.requests import (
     Resize,
     Rollback,
     Snapshot,
+    Template,
     Wipe,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Write
@@ -52,6 +55,9 @@ requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(Rename, names, names),
     st.builds(Copy, names, st.none() | snapshot_names, names),
     st.builds(Convert, names, names),
+    st.builds(Template, names),
+    st.builds(Clone, names, names, st.none() | snapshot_names),
+    st.builds(Flatten, names),
     st.builds(Activate, names),
     st.builds(Deactivate, names),
 )
@@ -70,6 +76,12 @@ def outcome(world: World, request: Request) -> object:
         return world.storage.apply(request).commands
     except LvmqcowError as error:
         return type(error)
+
+
+def _readable(world: World, name: VolumeName) -> bool:
+    """Whether a guest could open it: the disk, and all it reads through."""
+    volume = world.host.observe().volume(name)
+    return all(layer.lv.active for layer in volume.reads(volume.current))
 
 
 def comparable(lv: LogicalVolume) -> LogicalVolume:
@@ -104,7 +116,7 @@ def test_the_same_requests_lead_to_the_same_picture_and_content(
     for entry in [*begin, *history]:
         if isinstance(entry, GuestWrites):
             current = sim.host.observe().lv(name.text)
-            if current and current.active:
+            if current and current.writable and _readable(sim, name):
                 size_bytes = sim.storage.volume(name.text).info().virtual_size_bytes or 0
                 fitting = [write for write in entry.writes if (write.block + write.count) * BLOCK_BYTES <= size_bytes]
                 for world in (sim, real):

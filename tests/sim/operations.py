@@ -11,6 +11,7 @@ from lvmqcow.model import LogicalVolume
 from lvmqcow.names import Format, Layout, VolumeName, in_other_format, parse_volume_name, snapshot_lv_name
 from lvmqcow.requests import (
     Activate,
+    Clone,
     Convert,
     Copy,
     Create,
@@ -18,6 +19,7 @@ from lvmqcow.requests import (
     DeleteSnapshot,
     Export,
     ExportStream,
+    Flatten,
     Grow,
     Import,
     ImportStream,
@@ -30,6 +32,7 @@ from lvmqcow.requests import (
     Rollback,
     Snapshot,
     StreamFormat,
+    Template,
     Wipe,
 )
 from lvmqcow.testing.content import Content
@@ -44,16 +47,26 @@ from tests.volumes import (
     VARIANTS,
     branched,
     chain,
+    clone_of_a_snapshot,
+    clone_of_a_template,
+    contents,
+    foreign,
     grown,
     half_active,
     inactive,
+    neighbour_inactive,
+    neighbour_template,
+    pve9,
     raw_volume,
     source,
+    template,
     tight,
     uneven,
+    with_a_clone,
 )
 
 Contents = Mapping[str | None, Content]
+_NEIGHBOUR: Contents = contents(chain(1, None, NEIGHBOUR), NEIGHBOUR)
 _Place = TypeVar("_Place")
 
 DEEPEST = 4
@@ -90,6 +103,7 @@ _ON_A_CHAIN: dict[str, tuple[int, Request]] = {
     "resize by more": (1, Grow(DISK, 76 * MIB)),
     **{f"remove with {depth}": (depth, Remove(DISK)) for depth in range(DEEPEST + 1)},
     **{f"rename with {depth}": (depth, Rename(DISK, ELSEWHERE)) for depth in range(DEEPEST)},
+    **{f"template over {depth}": (depth, Template(DISK)) for depth in range(3)},
     "rename within the machine": (1, Rename(DISK, parse_volume_name("vm-100-disk-9.qcow2"))),
 }
 _WIPING: dict[str, tuple[int, Request]] = {
@@ -185,6 +199,43 @@ def _trees(depths: Iterable[int]) -> Mapping[str, tuple[tuple[int, int], Request
     }
 
 
+_CLONES: dict[str, tuple[Callable[[], SimHost], Request]] = {
+    "clone a snapshot": (lambda: chain(1, None, NEIGHBOUR), Clone(DISK, NEIGHBOUR, "s1")),
+    "clone a template": (neighbour_template, Clone(DISK, NEIGHBOUR)),
+}
+_ON_A_CLONE: dict[str, tuple[int, Request]] = {
+    **{f"flatten over {depth}": (depth, Flatten(DISK)) for depth in range(3)},
+    **{f"snapshot of a clone over {depth}": (depth, Snapshot(DISK, "new")) for depth in range(2)},
+    **{f"rollback of a clone with {depth}": (depth, Rollback(DISK, f"s{depth}")) for depth in (1, 2)},
+    "rollback of a clone past a branch": (2, Rollback(DISK, "s1", Newer.KEEP)),
+    **{
+        f"delete {snapshot} of a clone with {depth} by {merge}": (depth, DeleteSnapshot(DISK, snapshot, merge))
+        for depth, snapshot in ((1, "s1"), (2, "s2"), (2, "b"))
+        for merge in (Merge.PULL, Merge.PUSH)
+    },
+    **{f"resize of a clone over {depth}": (depth, Resize(DISK, 80 * MIB)) for depth in range(2)},
+    "template of a clone": (1, Template(DISK)),
+    "copy a clone": (1, Copy(DISK, None, ELSEWHERE)),
+    "export a snapshot of a clone": (1, Export(DISK, "s1", "/srv/out", Format.RAW)),
+    "convert a clone": (0, Convert(DISK, RAW_ELSEWHERE)),
+    "remove a clone": (1, Remove(DISK)),
+    "rename a clone": (1, Rename(DISK, ELSEWHERE)),
+    "activate a clone": (1, Activate(DISK)),
+}
+_UNDER_A_CLONE: dict[str, tuple[int, Request]] = {
+    "snapshot beside a clone": (1, Snapshot(DISK, "new")),
+    "rollback beside a clone": (2, Rollback(DISK, "s1", Newer.DISCARD)),
+    "resize beside a clone": (1, Resize(DISK, 80 * MIB)),
+    "template beside a clone": (1, Template(DISK)),
+    "delete 2 beside a clone by pull": (2, DeleteSnapshot(DISK, "s2", Merge.PULL)),
+    "delete 2 beside a clone by push": (2, DeleteSnapshot(DISK, "s2", Merge.PUSH)),
+}
+_ON_A_TEMPLATE: dict[str, tuple[int, Request]] = {
+    **{f"rename a template over {depth}": (depth, Rename(DISK, ELSEWHERE)) for depth in range(3)},
+    **{f"remove a template over {depth}": (depth, Remove(DISK)) for depth in range(2)},
+    "activate a template": (1, Activate(DISK)),
+}
+
 _Table = Mapping[str, tuple[Callable[[], SimHost], Request]]
 
 
@@ -217,6 +268,14 @@ def _in_turn(starts: Mapping[str, tuple[_Place, Request]], start: Callable[[_Pla
         for number, (name, (place, request)) in enumerate(starts.items())
         for variant, meet in (ways[number % len(ways)],)
     }
+
+
+def _started(start: Callable[[], SimHost], meet: Callable[[SimHost], SimHost]) -> SimHost:
+    return meet(start())
+
+
+_TEMPLATE_VARIANTS = {"active": lambda host: host, "inactive": inactive, "without our tags": foreign}
+_CLONE_VARIANTS = {"active": lambda host: host, "inactive": inactive, "the neighbour inactive": neighbour_inactive}
 
 
 def _met(start: Callable[[_Place], SimHost], place: _Place, meet: Callable[[SimHost], SimHost]) -> SimHost:
@@ -261,6 +320,30 @@ OPERATIONS: _Table = {
     **_on(_ON_A_GROWN_ONE, grown, ", grown"),
     **_on(_IN_TIGHT_LVS, lambda depth: tight(), ", in tight LVs"),
     **_in_every_way(_trees(range(1, 3)), branched),
+    **{
+        f"{name}, {variant}": (partial(_started, start, meet), request)
+        for name, (start, request) in _CLONES.items()
+        for variant, meet in _TEMPLATE_VARIANTS.items()
+    },
+    "clone a snapshot that Proxmox VE 9 wrote": (lambda: pve9(chain(1, None, NEIGHBOUR)), Clone(DISK, NEIGHBOUR, "s1")),
+    "deactivate a clone": (lambda: clone_of_a_snapshot(1), Deactivate(DISK)),
+    "deactivate a template": (lambda: chain(1, template(1), NEIGHBOUR), Deactivate(DISK)),
+    **{
+        f"{name}, of a {words}, {variant}": (partial(_started, partial(start, depth), meet), request)
+        for words, start in (("snapshot", clone_of_a_snapshot), ("template", clone_of_a_template))
+        for name, (depth, request) in _ON_A_CLONE.items()
+        for variant, meet in _CLONE_VARIANTS.items()
+    },
+    **{
+        f"{name}, {variant}": (partial(_started, partial(with_a_clone, depth), meet), request)
+        for name, (depth, request) in _UNDER_A_CLONE.items()
+        for variant, meet in _CLONE_VARIANTS.items()
+    },
+    **{
+        f"{name}, {variant}": (partial(_met, template, depth, meet), request)
+        for name, (depth, request) in _ON_A_TEMPLATE.items()
+        for variant, meet in _TEMPLATE_VARIANTS.items()
+    },
     **_in_turn(_trees(range(3, DEEPEST + 1)), branched),
     **_on({"rollback to a larger snapshot": (0, Rollback(DISK, "big", Newer.KEEP))}, lambda depth: uneven(), ""),
 }
@@ -289,9 +372,11 @@ def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> C
             return {**before, None: replace(before[None], size_bytes=before[None].size_bytes + request.more_bytes)}
         case Copy():
             return {None: before[request.snapshot]}
+        case Clone():
+            return {None: _NEIGHBOUR[request.snapshot]}
         case ImportStream():
             return {None: FILES[stream_path(request.stream)]}
-        case Rename() | Convert() | Activate() | Deactivate() | Export() | ExportStream():
+        case Rename() | Convert() | Template() | Flatten() | Activate() | Deactivate() | Export() | ExportStream():
             return before
         case Remove():
             return {}
