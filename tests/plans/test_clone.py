@@ -201,7 +201,7 @@ def test_a_template_does_not_change(asked: Request) -> None:
         (run(clone_of_a_snapshot(1), LvRemove((BASE,))), Flatten(DISK), Corrupt),
         (chain(1, name=NEIGHBOUR), Flatten(DISK), VolumeNotFound),
     ],
-    ids=str,
+    ids=lambda value: value.vg if isinstance(value, SimHost) else str(value),
 )
 def test_what_cannot_be_cloned_is_refused_before_anything_is_touched(
     host: SimHost, asked: Request, error: type[LvmqcowError]

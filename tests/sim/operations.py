@@ -233,6 +233,7 @@ _UNDER_A_CLONE: dict[str, tuple[int, Request]] = {
 _ON_A_TEMPLATE: dict[str, tuple[int, Request]] = {
     **{f"rename a template over {depth}": (depth, Rename(DISK, ELSEWHERE)) for depth in range(3)},
     **{f"remove a template over {depth}": (depth, Remove(DISK)) for depth in range(2)},
+    "remove a template, to zero": (1, Remove(DISK, Wipe.ZERO)),
     "activate a template": (1, Activate(DISK)),
 }
 
