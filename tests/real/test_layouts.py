@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,27 +195,35 @@ def test_a_cut_is_recovered_on_a_host_where_nothing_is_active(
         require_whole(world, tool, VOLUME, holds)
 
 
-def test_a_volume_group_that_is_renamed_takes_its_chains_along(tmp_path: Path) -> None:
+@pytest.fixture
+def two_names(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The name of a volume group, and the one that it may be given."""
+    names = (f"old-{os.getpid()}", f"new-{os.getpid()}")
+    loopvg.create(names[0], 96 * MIB, tmp_path / "pv.img")
+    yield names
+    for group in loopvg.existing():
+        if group.name in names:
+            loopvg.destroy(group.name)
+
+
+def test_a_volume_group_that_is_renamed_takes_its_chains_along(two_names: tuple[str, str], tmp_path: Path) -> None:
     """Also those that another tool linked by path, once an operation of ours wrote the names anew."""
-    old, new, golden = f"old-{os.getpid()}", f"new-{os.getpid()}", tmp_path / "golden"
-    loopvg.create(old, 96 * MIB, tmp_path / "pv.img")
+    (old, new), tool = two_names, TOOLS["Proxmox VE 9 with absolute paths"]
+    golden = tmp_path / "golden"
+    Content(SIZE_BYTES).written(GUEST["be_fore"]).save(golden)
     with Storage.open(old) as storage:
-        TOOLS["Proxmox VE 9 with absolute paths"].create(old, VOLUME)
-        TOOLS["Proxmox VE 9 with absolute paths"].snapshot(old, VOLUME, "theirs")
+        tool.create(old, VOLUME)
+        tool.snapshot(old, VOLUME, "theirs")
         _run("qemu-io", "-f", "qcow2", "-c", f"write -P 17 0 {SIZE_BYTES}", f"/dev/{old}/{VOLUME}")
         storage.volume(VOLUME.text).snapshot("ours")
-        renamed = storage.volume(VOLUME.text).rename(ELSEWHERE.text)
-        renamed.deactivate()
+        storage.volume(VOLUME.text).rename(ELSEWHERE.text).deactivate()
     _run("vgrename", old, new)
     with Storage.open(new) as storage:
         volume = storage.volume(ELSEWHERE.text)
         volume.activate()
         assert storage.check() == ()
         assert list(snapshot_info(new, ELSEWHERE.text)) == ["current", "ours", "theirs"]
-        Content(SIZE_BYTES).written(GUEST["be_fore"]).save(golden)
         _run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", str(golden), f"/dev/{new}/{ELSEWHERE}")
-        volume.deactivate()
-    loopvg.destroy(new)
 
 
 def _run(*argv: str | Path) -> None:
