@@ -252,6 +252,14 @@ def contents(host: SimHost, name: VolumeName = DISK) -> dict[str | None, Content
     return {layer.snapshot: readable.read(layer.lv.name) for volume in volumes for layer in volume.layers}
 
 
+def sizes_and_tags(picture: VolumeGroup, *, index: bool) -> Mapping[str, tuple[int, bool, frozenset[str]]]:
+    """Every LV with its size, permission and tags, with or without the tags of the index."""
+    return {
+        lv.name: (lv.size_bytes, lv.writable, lv.tags if index else lv.tags - frozenset(lv.index_tags))
+        for lv in picture.logical_volumes
+    }
+
+
 @dataclass(frozen=True)
 class State:
     """All that can be told of a simulated volume group."""

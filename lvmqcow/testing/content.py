@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-__all__ = ["BLOCK_BYTES", "Blocks", "Content", "Write", "runs"]
+__all__ = ["BLOCK_BYTES", "Blocks", "Content", "GuestWrites", "Write", "runs"]
 
 BLOCK_BYTES: Final = 4096
 """A subcluster of our images: the smallest piece that qcow2 allocates, so patterns of it reach every path."""
@@ -28,6 +28,14 @@ class Write:
     @property
     def blocks(self) -> Blocks:
         return dict.fromkeys(range(self.block, self.block + self.count), self.byte)
+
+
+@dataclass(frozen=True)
+class GuestWrites:
+    """What a guest wrote through the image on one LV."""
+
+    lv: str
+    writes: tuple[Write, ...]
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ from lvmqcow.steps import (
     RangeStep,
     Step,
 )
-from lvmqcow.testing.content import BLOCK_BYTES, Blocks, Content, Write
+from lvmqcow.testing.content import BLOCK_BYTES, Blocks, Content, GuestWrites, Write
 
 __all__ = ["SimHost", "fully_allocated_bytes", "stream_path"]
 
@@ -115,6 +115,7 @@ class SimHost:
         self._lvs: dict[str, _Lv] = {}
         self._made = 0
         self._partial: frozenset[str] = frozenset()
+        self._history: tuple[Step | GuestWrites, ...] = ()
         self._freed: tuple[str, ...] = ()
 
     @property
@@ -126,6 +127,11 @@ class SimHost:
     def vg(self) -> str:
         return self._vg
 
+    @property
+    def history(self) -> tuple[Step | GuestWrites, ...]:
+        """All that was done to it, in order. Done to an empty volume group, a real one too, it gives the same state."""
+        return self._history
+
     def copy(self) -> SimHost:
         """The same state again, to go another way from here. LVs are immutable, so it costs little."""
         twin = SimHost(self._vg, self._extents * self._extent_size_bytes, self._extent_size_bytes, self._files)
@@ -133,6 +139,7 @@ class SimHost:
         twin._made = self._made
         twin._partial = self._partial
         twin._freed = self._freed
+        twin._history = self._history
         return twin
 
     def observe(self) -> VolumeGroup:
@@ -243,14 +250,16 @@ class SimHost:
                     self._lvs[name] = replace(lv, device_bytes=lv.size_bytes)
             case _:
                 self._run_image(step, argv)
+        self._history = (*self._history, step)
 
     def guest_write(self, lv_name: str, writes: Iterable[Write]) -> None:
         """Write as a guest does, through the open image."""
-        lv = self._open(lv_name, ("guest write", lv_name))
+        lv, done = self._open(lv_name, ("guest write", lv_name)), tuple(writes)
         blocks = dict(lv.image.blocks)
-        for write in writes:
+        for write in done:
             blocks.update(write.blocks)
         self._put(lv_name, replace(lv.image, blocks=blocks))
+        self._history = (*self._history, GuestWrites(lv_name, done))
 
     def read(self, lv_name: str) -> Content:
         """What a guest reads from an image, backing images included."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 from lvmqcow.plans import Plan
 from lvmqcow.steps import (
@@ -31,6 +30,7 @@ from lvmqcow.steps import (
     Step,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, runs
+from lvmqcow.testing.cuts import parts
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import run
 
@@ -69,9 +69,8 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
     """What a step that was cut inside may leave, where that is neither nothing nor all."""
     match step:
         case LvTag() | LvRemove() | LvActivate() | LvDeactivate() | LvRefresh():
-            for count in range(1, len(step.lvs)):
-                for lvs in combinations(step.lvs, count):
-                    yield run(host, replace(step, lvs=lvs))
+            for part in parts(step):
+                yield run(host, part)
         case QcowCreate():
             yield run(host, LvZero(step.lv))  # no header: the first cluster is gone
             yield run(host, QcowCreate(step.lv, 0))  # QEMU writes a small image without backing first

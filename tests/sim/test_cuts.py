@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 import pytest
 
 from lvmqcow.checks import Severity
-from lvmqcow.model import VolumeGroup
 from lvmqcow.names import VolumeName
 from lvmqcow.requests import Convert
 from lvmqcow.testing.sim import SimHost
 from tests.sim.cuts import cuts
 from tests.sim.operations import OPERATIONS, Contents, called, changed, expected, expected_active, lv_names, wipes
-from tests.volumes import NEIGHBOUR, active, contents, inactive, intents, planned, run, storage
+from tests.volumes import NEIGHBOUR, active, contents, inactive, intents, planned, run, sizes_and_tags, storage
 
 FLAWS = {Severity.FLAWED, Severity.UNSEEN}
 """What a healthy volume may have been met with: a tight LV, an inactive one."""
@@ -29,14 +28,6 @@ def recovered(host: SimHost, name: VolumeName) -> SimHost:
 
 def severities(host: SimHost) -> set[Severity]:
     return {finding.severity for finding in storage(host).check()}
-
-
-def sizes_and_tags(picture: VolumeGroup, *, index: bool) -> Mapping[str, tuple[int, bool, frozenset[str]]]:
-    """Every LV with its size, permission and tags, with or without the tags of the index."""
-    return {
-        lv.name: (lv.size_bytes, lv.writable, lv.tags if index else lv.tags - frozenset(lv.index_tags))
-        for lv in picture.logical_volumes
-    }
 
 
 def others(host: SimHost, *names: VolumeName) -> Mapping[VolumeName, Contents]:

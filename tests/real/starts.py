@@ -1,0 +1,77 @@
+"""Real volume groups in the states that simulated ones are in: what was done to those is done to these."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from lvmqcow import loopvg
+from lvmqcow.host import RealHost
+from lvmqcow.lvm import LvmShell
+from lvmqcow.names import Format
+from lvmqcow.qemu_img import QemuImg
+from lvmqcow.requests import Import, Request
+from lvmqcow.steps import LvCreate, Step
+from lvmqcow.testing.checkpoints import Checkpoint, Checkpoints
+from lvmqcow.testing.content import Content, GuestWrites
+from lvmqcow.testing.worlds import RealWorld
+
+History = tuple[Step | GuestWrites, ...]
+
+
+class Starts:
+    """One real volume group, and the checkpoints of every start that was built in it."""
+
+    def __init__(self, world: RealWorld, checkpoints: Checkpoints, files: Mapping[str, Path]) -> None:
+        self.world = world
+        self.checkpoints = checkpoints
+        self._files = files
+        self._built: dict[History, Checkpoint] = {(): checkpoints.take()}
+
+    def build(self, history: History) -> None:
+        """Make the volume group what ``history`` makes of an empty one."""
+        known = max((part for part in self._built if history[: len(part)] == part), key=len)
+        self.checkpoints.put_back(self._built[known])
+        for done in range(len(known), len(history)):
+            if isinstance(history[done], LvCreate):  # between two operations: others may begin alike
+                self._built.setdefault(history[:done], self.checkpoints.take())
+            self._repeat(history[done])
+        self._built.setdefault(history, self.checkpoints.take())
+
+    def request(self, request: Request) -> Request:
+        """The same, of a file that is there."""
+        return replace(request, source=str(self._files[request.source])) if isinstance(request, Import) else request
+
+    def _repeat(self, event: Step | GuestWrites) -> None:
+        if isinstance(event, GuestWrites):
+            self.world.write(event.lv, Format.QCOW2 if event.lv.endswith(".qcow2") else Format.RAW, event.writes)
+        else:
+            self.world.host.run(event)
+
+
+@contextmanager
+def starts(name: str, directory: Path, files: Mapping[str, Content], size_bytes: int) -> Iterator[Starts]:
+    """An empty volume group on a file in ``directory``, and ``files`` beside it; gone at the end."""
+    made = {path: _file(directory / Path(path).name, content) for path, content in files.items()}
+    group = loopvg.create(name, size_bytes, directory / f"{name}.img")
+    try:
+        lvm = LvmShell()
+        host = RealHost(name, lvm, QemuImg())
+        yield Starts(RealWorld(host, directory), Checkpoints(host, lvm, group), made)
+        host.close()
+    finally:
+        loopvg.destroy(name)
+
+
+def _file(path: Path, content: Content) -> Path:
+    if path.suffix != ".qcow2":
+        content.save(path)
+        return path
+    raw = path.with_suffix(".golden")
+    content.save(raw)
+    argv = ("qemu-img", "convert", "-f", "raw", "-O", Format.QCOW2.value, str(raw), str(path))
+    subprocess.run(argv, check=True)
+    return path
