@@ -252,6 +252,11 @@ def contents(host: SimHost, name: VolumeName = DISK) -> dict[str | None, Content
     return {layer.snapshot: readable.read(layer.lv.name) for volume in volumes for layer in volume.layers}
 
 
+def others(host: SimHost, *names: VolumeName) -> dict[VolumeName, dict[str | None, Content]]:
+    """What every other volume holds."""
+    return {each.name: contents(host, each.name) for each in host.observe().volumes if each.name not in names}
+
+
 def sizes_and_tags(picture: VolumeGroup, *, index: bool) -> Mapping[str, tuple[int, bool, frozenset[str]]]:
     """Every LV with its size, permission and tags, with or without the tags of the index."""
     return {

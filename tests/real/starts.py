@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from lvmqcow.host import RealHost
 from lvmqcow.lvm import LvmShell
 from lvmqcow.names import Format
 from lvmqcow.qemu_img import QemuImg
-from lvmqcow.requests import Import, Request
+from lvmqcow.requests import Export, ExportStream, Import, ImportStream, Request
 from lvmqcow.steps import LvCreate, Step
 from lvmqcow.testing.checkpoints import Checkpoint, Checkpoints
 from lvmqcow.testing.content import Content, GuestWrites
+from lvmqcow.testing.sim import stream_path
 from lvmqcow.testing.worlds import RealWorld
 
 History = tuple[Step | GuestWrites, ...]
@@ -25,10 +27,13 @@ History = tuple[Step | GuestWrites, ...]
 class Starts:
     """One real volume group, and the checkpoints of every start that was built in it."""
 
-    def __init__(self, world: RealWorld, checkpoints: Checkpoints, files: Mapping[str, Path]) -> None:
+    def __init__(
+        self, world: RealWorld, checkpoints: Checkpoints, files: Mapping[str, Path], streams: ExitStack
+    ) -> None:
         self.world = world
         self.checkpoints = checkpoints
         self._files = files
+        self._streams = streams
         self._built: dict[History, Checkpoint] = {(): checkpoints.take()}
 
     def build(self, history: History) -> None:
@@ -42,8 +47,23 @@ class Starts:
         self._built.setdefault(history, self.checkpoints.take())
 
     def request(self, request: Request) -> Request:
-        """The same, of a file that is there."""
-        return replace(request, source=str(self._files[request.source])) if isinstance(request, Import) else request
+        """The same, of files and streams that are there."""
+        match request:
+            case Import():
+                return replace(request, source=str(self._files[request.source]))
+            case ImportStream():
+                return replace(request, stream=self._opened(self._files[stream_path(request.stream)], "rb"))
+            case Export():
+                out = next(iter(self._files.values())).with_name("out")
+                out.unlink(missing_ok=True)
+                return replace(request, path=str(out))
+            case ExportStream():
+                return replace(request, stream=self._opened(Path(os.devnull), "wb"))
+            case _:
+                return request
+
+    def _opened(self, path: Path, mode: str) -> int:
+        return self._streams.enter_context(path.open(mode)).fileno()
 
     def _repeat(self, event: Step | GuestWrites) -> None:
         if isinstance(event, GuestWrites):
@@ -60,7 +80,8 @@ def starts(name: str, directory: Path, files: Mapping[str, Content], size_bytes:
     try:
         lvm = LvmShell()
         host = RealHost(name, lvm, QemuImg())
-        yield Starts(RealWorld(host, directory), Checkpoints(host, lvm, group), made)
+        with ExitStack() as streams:
+            yield Starts(RealWorld(host, directory), Checkpoints(host, lvm, group), made, streams)
         host.close()
     finally:
         loopvg.destroy(name)

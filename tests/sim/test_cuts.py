@@ -12,7 +12,7 @@ from lvmqcow.requests import Convert
 from lvmqcow.testing.sim import SimHost
 from tests.sim.cuts import cuts
 from tests.sim.operations import OPERATIONS, Contents, called, changed, expected, expected_active, lv_names, wipes
-from tests.volumes import NEIGHBOUR, active, contents, inactive, intents, planned, run, sizes_and_tags, storage
+from tests.volumes import NEIGHBOUR, active, contents, inactive, intents, others, planned, run, sizes_and_tags, storage
 
 FLAWS = {Severity.FLAWED, Severity.UNSEEN}
 """What a healthy volume may have been met with: a tight LV, an inactive one."""
@@ -28,11 +28,6 @@ def recovered(host: SimHost, name: VolumeName) -> SimHost:
 
 def severities(host: SimHost) -> set[Severity]:
     return {finding.severity for finding in storage(host).check()}
-
-
-def others(host: SimHost, *names: VolumeName) -> Mapping[VolumeName, Contents]:
-    """What every other volume holds."""
-    return {each.name: contents(host, each.name) for each in host.observe().volumes if each.name not in names}
 
 
 def base_names(picture: VolumeGroup, name: VolumeName) -> set[str]:
@@ -111,7 +106,7 @@ def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after
                 else:
                     assert sizes_and_tags(whole.observe(), index=True) == finished, where
                 positions += 1
-    record_property("positions", positions)
+    record_property("places of cuts, simulated", positions)
     assert positions >= 2 * (len(plan.steps) + 1)
 
 

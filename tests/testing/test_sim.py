@@ -32,10 +32,10 @@ from lvmqcow.steps import (
     QcowResize,
     Step,
 )
-from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
+from lvmqcow.testing.content import BLOCK_BYTES, Content, GuestWrites, Write
 from lvmqcow.testing.sim import SimHost, fully_allocated_bytes
 from lvmqcow.testing.strategies import writes
-from tests.volumes import FILES, MIB, PVE_BASE, RAW_FILE, run, state
+from tests.volumes import FILES, MIB, PVE_BASE, RAW_FILE, chain, inactive, raw_volume, run, state
 
 GIB = 1024**3
 EVEN = [25 * GIB, 26 * GIB, 100 * GIB, 1024 * GIB, 16 * 1024 * GIB, 512, 128 * 1024, 4 * MIB]
@@ -296,3 +296,15 @@ def test_an_lv_keeps_its_identity_through_a_rename_and_no_two_have_the_same() ->
     again = run(host, LvRemove(("top",)), LvCreate("top", MIB, ())).observe().lv("top")
     assert again is not None
     assert again.uuid not in uuids.values()
+
+
+def test_a_history_repeated_gives_the_same_state() -> None:
+    host = inactive(raw_volume(chain(2)))
+    again = SimHost(files=FILES)
+    for event in host.history:
+        if isinstance(event, GuestWrites):
+            again.guest_write(event.lv, event.writes)
+        else:
+            again.run(event)
+    assert state(again) == state(host)
+    assert again.history == host.history
