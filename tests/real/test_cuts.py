@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
-from itertools import dropwhile, groupby
+from itertools import pairwise
 
 import pytest
 
@@ -13,7 +13,7 @@ from lvmqcow.checks import Severity, structure
 from lvmqcow.model import Volume
 from lvmqcow.plans import Plan
 from lvmqcow.requests import DeleteSnapshot, Request
-from lvmqcow.steps import LvActivate, LvDeactivate, LvTag, QcowCommit
+from lvmqcow.steps import QcowCommit
 from lvmqcow.testing.cuts import Place, every_cut
 from lvmqcow.testing.sim import SimHost
 from tests.real.starts import Starts, starts
@@ -83,18 +83,17 @@ class Judge:
 
 
 def traits(operation: str) -> set[Hashable]:
-    """What may distinguish an operation's cuts from others': its steps, where in the chain it is, how it was met."""
+    """What may distinguish an operation's cuts: each step with the next, where in the chain it is, how it was met."""
     start, request = OPERATIONS[operation]
     host = start()
-    merge = request.merge if isinstance(request, DeleteSnapshot) else None
-    kind = (type(request), request.volume.format, merge)
-    steps = [type(step) for step in planned(host, request).steps if not isinstance(step, LvActivate | LvDeactivate)]
-    core = tuple(step for step, _ in groupby(dropwhile(lambda step: step is LvTag, steps)))
+    kind = (type(request), request.volume.format, request.merge if isinstance(request, DeleteSnapshot) else None)
+    steps = [(type(step), len(getattr(step, "lvs", ())) > 1) for step in planned(host, request).steps]
     met = frozenset((lv.active, lv.ours) for lv in host.observe().logical_volumes)
-    if not isinstance(request, DeleteSnapshot):
-        return {(kind, core), (kind, met)}
-    chain = host.observe().volume(request.volume).snapshots
-    return {(kind, core), (kind, met), (kind, request.snapshot == chain[0], request.snapshot == chain[-1])}
+    found: set[Hashable] = {(kind, met), *((kind, pair) for pair in pairwise([None, *steps, None]))}
+    if isinstance(request, DeleteSnapshot):
+        chain = host.observe().volume(request.volume).snapshots
+        found.add((kind, request.snapshot == chain[0], request.snapshot == chain[-1]))
+    return found
 
 
 def with_every_trait() -> list[str]:
