@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 import pytest
 
 from lvmqcow.checks import Severity
+from lvmqcow.model import VolumeGroup
 from lvmqcow.names import VolumeName
 from lvmqcow.requests import Convert
 from lvmqcow.testing.sim import SimHost
