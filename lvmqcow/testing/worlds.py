@@ -22,7 +22,7 @@ from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.sim import SimHost
 
-__all__ = ["RealWorld", "SimWorld", "World"]
+__all__ = ["RealWorld", "SimWorld", "World", "compared"]
 
 
 class World(Protocol):
@@ -124,11 +124,7 @@ class RealWorld:
         _run(("qemu-io", "-f", image_format.value, *commands, device_path(self._host.vg, lv)))
 
     def difference(self, lv: str, image_format: Format, expected: Content) -> str | None:
-        expected.save(self._golden)
-        path = device_path(self._host.vg, lv)
-        argv = ("qemu-img", "compare", "-f", "raw", "-F", image_format.value, str(self._golden), path)
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        return None if done.returncode == 0 else f"{path}: {done.stdout}{done.stderr}"
+        return compared(device_path(self._host.vg, lv), image_format, expected, self._golden)
 
     def readable(self) -> AbstractContextManager[None]:
         return _readable(self._host)
@@ -147,6 +143,14 @@ class RealWorld:
         names = [f"{self._host.vg}/{lv.name}" for lv in self._host.observe().logical_volumes]
         if names:
             LvmProcesses().change(("lvremove", "--yes", *names))
+
+
+def compared(path: str, image_format: Format, expected: Content, golden: Path) -> str | None:
+    """What ``qemu-img compare`` finds between an image and the expected content, which is put into ``golden``."""
+    expected.save(golden)
+    argv = ("qemu-img", "compare", "-f", "raw", "-F", image_format.value, str(golden), path)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else f"{path}: {done.stdout}{done.stderr}"
 
 
 @contextmanager

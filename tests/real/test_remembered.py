@@ -1,0 +1,70 @@
+"""A host that remembers says what qemu-img says, and asks it again when anything it depends on has changed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.names import Format, device_path
+from lvmqcow.steps import LvRefresh
+from lvmqcow.testing.content import Content, Write
+from lvmqcow.testing.remembered import RememberedHost
+from lvmqcow.testing.worlds import RealWorld
+from tests.volumes import DISK, MIB
+
+pytestmark = pytest.mark.real
+
+S1 = f"snap-s1-{DISK}"
+
+
+@pytest.fixture
+def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+    """A disk with a snapshot, each layer with something of its own."""
+    made = real_world()
+    volume = made.storage.create(DISK.text, MIB)
+    made.write(DISK.text, Format.QCOW2, [Write(0, 1, 1)])
+    volume.snapshot("s1")
+    made.write(DISK.text, Format.QCOW2, [Write(1, 1, 2)])
+    yield made
+    made.close()
+
+
+def forget_what_was_read(host: RememberedHost) -> None:
+    """Whatever is run on it may have changed something: this changes nothing."""
+    host.run(LvRefresh((DISK.text,)))
+
+
+def test_a_difference_is_found_again_and_again_and_only_where_there_is_one(world: RealWorld, tmp_path: Path) -> None:
+    host = RememberedHost(world.host, tmp_path / "golden")
+    holds = Content(MIB, {0: 1, 1: 2})
+    for _ in range(2):
+        assert host.difference(DISK.text, Format.QCOW2, holds) is None
+        assert "mismatch" in (host.difference(DISK.text, Format.QCOW2, Content(MIB, {0: 1})) or "")
+        assert host.difference(S1, Format.QCOW2, Content(MIB, {0: 1})) is None
+
+
+def test_a_change_of_an_image_or_of_one_below_it_is_seen(world: RealWorld, tmp_path: Path) -> None:
+    host = RememberedHost(world.host, tmp_path / "golden")
+    holds = Content(MIB, {0: 1, 1: 2})
+    assert host.difference(DISK.text, Format.QCOW2, holds) is None
+    world.write(S1, Format.QCOW2, [Write(2, 1, 3)])
+    forget_what_was_read(host)
+    assert host.difference(DISK.text, Format.QCOW2, holds) is not None
+    assert host.difference(DISK.text, Format.QCOW2, holds.written([Write(2, 1, 3)])) is None
+    world.write(DISK.text, Format.QCOW2, [Write(2, 1, 4)])
+    forget_what_was_read(host)
+    assert host.difference(DISK.text, Format.QCOW2, holds.written([Write(2, 1, 4)])) is None
+
+
+def test_an_image_is_checked_once_and_again_when_it_is_damaged(world: RealWorld, tmp_path: Path) -> None:
+    host = RememberedHost(world.host, tmp_path / "golden")
+    assert host.check(DISK.text) == world.host.check(DISK.text)
+    damage = ("qemu-io", "-f", "raw", "-c", f"write -P 0 {256 * 1024} 64k", device_path(host.vg, DISK.text))
+    subprocess.run(damage, check=True, capture_output=True)  # a table of reference counts
+    assert host.check(DISK.text).sound, "remembered"
+    forget_what_was_read(host)
+    assert host.check(DISK.text) == world.host.check(DISK.text)
+    assert not host.check(DISK.text).sound
