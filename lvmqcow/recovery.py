@@ -311,14 +311,15 @@ def _leaving(volume: Volume) -> tuple[LogicalVolume, ...]:
     """What waits for its removal and is ours; what another tool is about to wipe is left to it.
 
     Only once something has its name again, or is about to get it, and so was made of it; or where it says itself that
-    it was given up and nothing reads through it.
+    it was given up and nothing reads through it but what goes as well.
     """
     replaced = {lv.intent.child for lv in volume.kept if isinstance(lv.intent, Pushing)}
+    staying = [layer for layer in volume.layers if not isinstance(layer.lv.intent, Discarding)]
     orphans = []
     for lv in volume.leaving:
         origin = doomed_origin(lv.name) or ""
         if origin not in replaced and volume.layer(origin) is None:
-            read = any(origin in (layer.parent, _named(volume, layer)) for layer in volume.layers)
+            read = any(origin in (layer.parent, _named(volume, layer)) for layer in staying)
             if read or not _given_up(lv):
                 orphans.append(lv.name)
     if orphans:

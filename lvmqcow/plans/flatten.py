@@ -45,7 +45,7 @@ def cut_loose(vg: VolumeGroup, lowest: Layer, intent: Flattening, measure: Measu
     """From the intent on; recovery runs the same."""
     assert lowest.virtual_size_bytes is not None  # sound_tree, or recovery's own check
     return (
-        *grown(vg, lowest, measure(lowest.virtual_size_bytes)),
+        *grown(vg, lowest, measure(lowest.virtual_size_bytes, lowest.options)),
         QcowRebase(lowest.lv.name, None),
         LvTag((lowest.lv.name,), drop=(intent.tag, *parent_tags(intent.base))),
     )

@@ -173,8 +173,8 @@ class StorageMachine(RuleBasedStateMachine):
         disk.current, disk.under = disk.snapshots[snapshot].content, snapshot
 
     @precondition(lambda self: self._with_older_snapshots())
-    @rule(data=st.data())
-    def rollback_to_an_older_one_discarding_the_newer(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), wipe=st.none() | st.sampled_from(Wipe))
+    def rollback_to_an_older_one_discarding_the_newer(self, data: st.DataObject, wipe: Wipe | None) -> None:
         name, disk, older = self._pick_an_older_snapshot(data)
         newer, volume = disk.newer(older), self.world.storage.volume(name)
         if older not in disk.line(disk.under):
@@ -186,7 +186,7 @@ class StorageMachine(RuleBasedStateMachine):
             with pytest.raises(SnapshotHasChildren):
                 volume.rollback(older, Newer.DISCARD)
         else:
-            volume.rollback(older, Newer.DISCARD)
+            volume.rollback(older, Newer.DISCARD, wipe)
             disk.current, disk.under = disk.snapshots[older].content, older
             for snapshot in newer:
                 del disk.snapshots[snapshot]

@@ -350,6 +350,7 @@ class SimHost:
         end_bytes = step.offset_bytes + step.length_bytes
         if end_bytes > lv.device_bytes:
             raise CommandFailed(argv, 1, f"{end_bytes} is greater than device size {lv.device_bytes}")
+        self._require_writable(step.lv)
         if isinstance(step, LvDiscardRange):
             if step.offset_bytes <= lv.discarded_bytes:
                 self._lvs[step.lv] = replace(lv, discarded_bytes=max(lv.discarded_bytes, end_bytes))
@@ -432,9 +433,12 @@ class SimHost:
             raise CommandFailed(argv, 1, "Image is not in qcow2 format")
         return image
 
-    def _put(self, lv_name: str, image: _Raw | _Qcow) -> None:
+    def _require_writable(self, lv_name: str) -> None:
         if not self._lvs[lv_name].writable:
             raise CommandFailed(("write", lv_name), 1, f"Could not open '/dev/{self._vg}/{lv_name}': Permission denied")
+
+    def _put(self, lv_name: str, image: _Raw | _Qcow) -> None:
+        self._require_writable(lv_name)
         self._lvs[lv_name] = replace(self._lvs[lv_name], image=image)
 
 

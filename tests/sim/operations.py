@@ -115,7 +115,8 @@ _WIPING: dict[str, tuple[int, Request]] = {
         for wipe in WIPES
     },
     **{
-        f"rollback to s1 of 3, discard newer, to {wipe}": (3, Rollback(DISK, "s1", Newer.DISCARD, wipe))
+        f"rollback to s1 of {depth}, discard newer, to {wipe}": (depth, Rollback(DISK, "s1", Newer.DISCARD, wipe))
+        for depth in (3, 4)
         for wipe in WIPES
     },
 }
@@ -233,7 +234,7 @@ _UNDER_A_CLONE: dict[str, tuple[int, Request]] = {
 _ON_A_TEMPLATE: dict[str, tuple[int, Request]] = {
     **{f"rename a template over {depth}": (depth, Rename(DISK, ELSEWHERE)) for depth in range(3)},
     **{f"remove a template over {depth}": (depth, Remove(DISK)) for depth in range(2)},
-    "remove a template, to zero": (1, Remove(DISK, Wipe.ZERO)),
+    **{f"remove a template, to {wipe}": (1, Remove(DISK, wipe)) for wipe in WIPES},
     "activate a template": (1, Activate(DISK)),
 }
 
