@@ -10,7 +10,7 @@ host, pieces                            runs steps: LVM and qemu-img, or (`testi
 lvm, qemu_img, qemu_nbd, nbd, tethered, what touches the world
 imports, exports, locks, loopvg,
 holders, interrupts
-storage                                 the public API
+storage, plugin                         the public API; and it under the names of a Proxmox VE storage plugin
 lab                                     a kernel with device-mapper for whoever has none
 cli, testing                            the command line; the harness
 """
