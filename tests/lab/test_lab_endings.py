@@ -128,12 +128,15 @@ def test_the_kernel_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_panic_shows_the_console(tmp_path: Path) -> None:
-    script = "echo before; echo c > /proc/sysrq-trigger; sleep 100000"
-    result = run_lab("sh", "-c", script, cwd=tmp_path)
-    assert (result.status, result.output) == (125, b"before\n")
+    script = "echo before; until [ -e go ]; do sleep 0.1; done; echo c > /proc/sysrq-trigger; sleep 100000"
+    lab = StartedLab("sh", "-c", script, cwd=tmp_path)
+    lab.wait_for_output(b"before\n")  # a panic takes what has not left the kernel yet
+    (tmp_path / "go").touch()
+    result = lab.finish()
+    assert result.status == 125
     assert b"The lab ended before its command did." in result.errors
     assert b"Kernel panic - not syncing: sysrq triggered crash" in result.errors
-    assert list(tmp_path.iterdir()) == []  # no core file
+    assert [path.name for path in tmp_path.iterdir()] == ["go"]  # no core file
 
 
 def test_a_kernel_that_cannot_boot_shows_the_console(tmp_path: Path) -> None:
