@@ -21,7 +21,7 @@ from tests.volumes import MIB
 
 pytestmark = pytest.mark.real
 
-STATES = int(os.environ.get("LVMQCOW_REPLAY_STATES", "80"))
+STATES = int(os.environ.get("LVMQCOW_REPLAY_STATES", "72"))
 """Of each operation: those at flushes and marks, and more until there are so many."""
 LVM_BLOCK_BYTES = 128 * 1024
 """LVM writes a text with the whole block that it is in, a header alone."""
