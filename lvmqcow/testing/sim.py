@@ -486,4 +486,5 @@ def _header(image: _Qcow) -> Header:
         external_data=False,
         internal_snapshots=0,
         unknown_features=0,
+        backing_format="qcow2" if image.backing else None,
     )
