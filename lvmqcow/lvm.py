@@ -278,7 +278,7 @@ class _Session:
 def _read(lvm: Lvm, vg: str) -> VolumeGroup:
     argv = (
         *("fullreport", "--configreport", "vg", "-o", f"vg_name,{_VG_FIELDS}"),
-        *("--configreport", "lv", "-o", "lv_name,lv_uuid,lv_size,lv_tags,lv_active,lv_health_status,lv_permissions"),
+        *("--configreport", "lv", "-o", "lv_name,lv_uuid,lv_size,lv_tags,lv_active,lv_health_status,lv_attr"),
         *("--configreport", "pv", "-o", "pv_name", "--configreport", "pvseg", "-o", "pvseg_start"),
         *("--configreport", "seg", "-o", "seg_start", vg),
     )
@@ -308,7 +308,7 @@ def _logical_volume(row: Row) -> LogicalVolume:
         tags=frozenset(row["lv_tags"].split(",")) - {""},
         active=row["lv_active"] == "active",
         partial=row["lv_health_status"] == "partial",
-        writable=row["lv_permissions"] == "writeable",
+        writable=row["lv_attr"][1] != "r",  # lv_permissions says nothing of what is not active
     )
 
 

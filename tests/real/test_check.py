@@ -180,7 +180,7 @@ def test_a_dry_run_of_recover_prints_what_it_would_do_and_does_nothing(
     assert main(["recover", target, "--dry-run"]) == status
     out, err = capfd.readouterr()
     assert f"{vg}/{DISK}: finish rollback" in err
-    assert (f"{vg}/{NEIGHBOUR} is damaged" in err) == whole_group
+    assert (f"{vg}/{NEIGHBOUR} is not sound" in err) == whole_group
     assert [line.split()[:2] for line in out.splitlines()] == [["qemu-img", "create"], ["lvchange", "--deltag"]]
     assert world.host.observe() == before
     assert main(["recover", target]) == status

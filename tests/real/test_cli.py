@@ -89,6 +89,8 @@ def test_list_and_info_give_the_fields_that_programs_rely_on(with_snapshots: Cli
         "virtual_size_bytes": 8 * 1024**2,
         "lv_size_bytes": 3 * 12 * 1024**2,
         "snapshots": ["s1", "s2"],
+        "template": False,
+        "base": None,
     }
     info = with_snapshots.json("info", f"{{vg}}/{DISK}")
     layers = info.pop("layers")
