@@ -10,7 +10,7 @@ import pytest
 
 from lvmqcow.errors import InUse, NotPossible, SnapshotHasChildren
 from lvmqcow.names import Format, Layout, parse_volume_name, snapshot_lv_name
-from lvmqcow.requests import DeleteSnapshot, Flatten, Merge, Newer, Remove, Rename, Resize, Rollback, Snapshot
+from lvmqcow.requests import DeleteSnapshot, Flatten, Merge, Newer, Remove, Rename, Resize, Rollback, Snapshot, Wipe
 from lvmqcow.storage import Volume
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
@@ -151,6 +151,21 @@ def test_a_flatten_cut_after_any_of_its_commands_is_finished(world: RealWorld, w
         require(world, {BASE: frozen, NEIGHBOUR.text: current, DISK.text: first})
         clone.remove()
         done += 1
+
+
+def test_what_is_not_active_can_be_made_a_template_and_be_wiped_after(world: RealWorld) -> None:
+    base, frozen, current = neighbour(world)
+    base.deactivate()
+    assert {lv.writable for lv in world.host.observe().logical_volumes} == {True}
+    base.template()
+    assert [lv.name for lv in world.host.observe().logical_volumes if not lv.writable] == [NEIGHBOUR.text]
+    base.activate()
+    with pytest.raises(PermissionError):
+        scribble(base)
+    require(world, {BASE: frozen, NEIGHBOUR.text: current})
+    base.deactivate()
+    base.remove(Wipe.ZERO)
+    assert world.host.observe().logical_volumes == ()
 
 
 def test_a_template_with_snapshots_is_renamed_and_stays_read_only(world: RealWorld) -> None:
