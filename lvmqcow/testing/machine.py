@@ -329,8 +329,11 @@ class StorageMachine(RuleBasedStateMachine):
             with pytest.raises(AlreadyExists):
                 volume.copy(new, snapshot)
             return
+        source = self.world.host.observe().lv(volume.path(snapshot).name)
         volume.copy(new, snapshot)
-        self._copied(new, disk.snapshots[snapshot].content if snapshot else disk.current, disk.active)
+        # as its source was, which a clone may have activated
+        active = source is not None and source.active
+        self._copied(new, disk.snapshots[snapshot].content if snapshot else disk.current, active)
         event(f"copy of {'a snapshot' if snapshot else 'a volume'}, {disk.image_format}, as {new.rpartition('.')[2]}")
 
     @precondition(lambda self: self.disks)
