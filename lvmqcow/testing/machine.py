@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from typing import Final
 
 import pytest
@@ -28,8 +29,8 @@ from lvmqcow.errors import (
     SnapshotHasChildren,
     VolumeNotFound,
 )
-from lvmqcow.names import Format, Layout, parse_volume_name, snapshot_lv_name
-from lvmqcow.requests import Merge, Newer, Wipe
+from lvmqcow.names import Format, Layout, disk_name, parse_volume_name, snapshot_lv_name
+from lvmqcow.requests import Export, Import, Merge, Newer, Wipe
 from lvmqcow.sizing import whole_extents
 from lvmqcow.testing.content import BLOCK_BYTES, Content
 from lvmqcow.testing.strategies import growths, snapshot_names, volume_names, volume_sizes, writes
@@ -39,6 +40,7 @@ __all__ = ["StorageMachine", "machine"]
 
 _MOST_SNAPSHOTS: Final = 5
 _LARGEST_BYTES: Final = 48 * 1024**2
+_LAST_DISK: Final = 2  # of a machine: the volume group is small
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,17 @@ class StorageMachine(RuleBasedStateMachine):
     """Random operations on volumes and snapshots. Use `machine` to run it in a world."""
 
     make_world: Callable[[], World]
+    ended: Callable[[int], None]
 
     def __init__(self) -> None:
         super().__init__()
         self.world = type(self).make_world()
         self.disks: dict[str, _Disk] = {}
         self.deepest = 0
+        self.steps = 0
 
     def teardown(self) -> None:
+        type(self).ended(self.steps)
         target(float(self.deepest), label="snapshots of a volume")
         self.world.close()
 
@@ -352,6 +357,33 @@ class StorageMachine(RuleBasedStateMachine):
         event(f"convert from {disk.image_format}")
 
     @precondition(lambda self: self.disks)
+    @rule(data=st.data(), new=volume_names, file_format=st.sampled_from(Format))
+    def export_and_import(self, data: st.DataObject, new: str, file_format: Format) -> None:
+        name, disk = self._pick(data)
+        snapshot = data.draw(st.sampled_from([None, *disk.snapshots]), label="snapshot")
+        content = disk.snapshots[snapshot].content if snapshot else disk.current
+        storage, path = self.world.storage, self.world.free_file()
+        storage.apply(Export(parse_volume_name(name), snapshot, path, file_format))
+        wanted = Import(parse_volume_name(new), content.size_bytes, path, file_format)
+        if new in self.disks:
+            with pytest.raises(AlreadyExists):
+                storage.apply(wanted)
+            return
+        storage.apply(wanted)
+        self._copied(new, content, active=True)
+        event(f"export of {'a snapshot' if snapshot else 'a volume'}, import as {new.rpartition('.')[2]}")
+
+    @rule(vmid=st.sampled_from([100, 1000]), size_bytes=volume_sizes, image_format=st.sampled_from(Format))
+    def create_under_a_free_name(self, vmid: int, size_bytes: int, image_format: Format) -> None:
+        taken = {name.removesuffix(".qcow2") for name in self.disks}
+        free = next(number for number in count() if f"vm-{vmid}-disk-{number}" not in taken)
+        if free > _LAST_DISK:
+            return
+        made = self.world.storage.create_disk(vmid, size_bytes, image_format)
+        assert made.name == disk_name(vmid, free, image_format).text
+        self.disks[made.name] = _Disk(image_format, Content(self._size(image_format, size_bytes)))
+
+    @precondition(lambda self: self.disks)
     @rule(data=st.data())
     def activate(self, data: st.DataObject) -> None:
         name, disk = self._pick(data)
@@ -369,6 +401,10 @@ class StorageMachine(RuleBasedStateMachine):
     @rule()
     def recovery_of_healthy_volumes_does_nothing(self) -> None:
         assert self.world.storage.recover() == ()
+
+    @invariant()
+    def a_step_is_done(self) -> None:
+        self.steps += 1
 
     @invariant()
     def every_volume_and_snapshot_holds_its_content(self) -> None:
@@ -516,6 +552,6 @@ def _lvs(name: str, disk: _Disk, layout: Layout) -> dict[str, Content]:
     return {name: disk.current, **frozen}
 
 
-def machine(world: Callable[[], World]) -> type[StorageMachine]:
-    """The machine in a world; ``world`` makes a fresh one for every example."""
-    return type("StorageMachine", (StorageMachine,), {"make_world": staticmethod(world)})
+def machine(world: Callable[[], World], ended: Callable[[int], None] = lambda steps: None) -> type[StorageMachine]:
+    """The machine in a world; ``world`` makes a fresh one for every sequence, ``ended`` is told how long that was."""
+    return type("StorageMachine", (StorageMachine,), {"make_world": staticmethod(world), "ended": staticmethod(ended)})

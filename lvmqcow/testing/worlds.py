@@ -49,6 +49,9 @@ class World(Protocol):
     def readable(self) -> AbstractContextManager[None]:
         """Everything is active within, and as it was afterwards: what is not active can be looked at so."""
 
+    def free_file(self) -> str:
+        """A path that an export may write to, and an import read: nothing is there."""
+
     def leftovers(self) -> tuple[str, ...]:
         """What is there and belongs to nothing: device-mapper nodes without an LV, for one."""
 
@@ -86,6 +89,9 @@ class SimWorld:
     def readable(self) -> AbstractContextManager[None]:
         return _readable(self._host)
 
+    def free_file(self) -> str:
+        return "/exported"
+
     def leftovers(self) -> tuple[str, ...]:
         return ()
 
@@ -94,12 +100,13 @@ class SimWorld:
 
 
 class RealWorld:
-    """A real volume group, emptied at the start; ``directory`` takes the golden files."""
+    """A real volume group, emptied at the start; ``directory`` takes golden files and exports."""
 
     def __init__(self, host: Host, directory: Path, layout: Layout = Layout.SEED) -> None:
         self._host = host
         self._layout = layout
         self._golden = directory / f"{host.vg}.golden"
+        self._exported = directory / f"{host.vg}.exported"
         self._storage = Storage(host, NoLocks(), layout=layout)
         self._empty()
 
@@ -129,6 +136,10 @@ class RealWorld:
     def readable(self) -> AbstractContextManager[None]:
         return _readable(self._host)
 
+    def free_file(self) -> str:
+        self._exported.unlink(missing_ok=True)
+        return str(self._exported)
+
     def leftovers(self) -> tuple[str, ...]:
         lvs = {f"{_dm(self._host.vg)}-{_dm(lv.name)}" for lv in self._host.observe().logical_volumes if lv.active}
         nodes = {node.name for node in Path("/dev/mapper").iterdir()} - {"control"}
@@ -137,7 +148,8 @@ class RealWorld:
 
     def close(self) -> None:
         self._empty()
-        self._golden.unlink(missing_ok=True)
+        for file in (self._golden, self._exported):
+            file.unlink(missing_ok=True)
 
     def _empty(self) -> None:
         names = [f"{self._host.vg}/{lv.name}" for lv in self._host.observe().logical_volumes]
