@@ -6,7 +6,7 @@ names, sizing, intents, wiping, qcow2,
 model                                   words of the field, and the picture of a volume group
 requests, plans, recovery, checks       pure: from a picture and a request to a plan of steps
 steps                                   one external command each, as data
-host, pieces                            runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
+host, pieces, runner                    runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
 lvm, qemu_img, qemu_nbd, nbd, tethered, what touches the world
 imports, exports, locks, loopvg,
 holders, interrupts
@@ -46,8 +46,9 @@ from lvmqcow.requests import (
     Template,
     Wipe,
 )
+from lvmqcow.runner import Events
 from lvmqcow.sizing import parse_size
-from lvmqcow.storage import Events, LayerInfo, Storage, Volume, VolumeInfo
+from lvmqcow.storage import LayerInfo, Storage, Volume, VolumeInfo
 
 __all__ = [
     "Activate",

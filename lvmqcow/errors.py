@@ -32,6 +32,8 @@ Each error stores its facts as attributes, formats them in ``__str__`` and ends 
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
@@ -77,6 +79,11 @@ class CommandFailed(LvmqcowError):
         self.status = status
         self.stderr = "\n".join(line.strip() for line in stderr.strip().splitlines())
         super().__init__(self.argv, status, self.stderr)
+
+    @property
+    def no_space(self) -> bool:
+        """Whether a device or a file system was full. The tools say it in the C library's words, and no other way."""
+        return os.strerror(errno.ENOSPC) in self.stderr
 
     def __str__(self) -> str:
         said = self.stderr or "it printed no reason"
@@ -227,7 +234,7 @@ class Locked(LvmqcowError):
 
 
 class NoSpace(LvmqcowError):
-    """The volume group cannot hold what the plan needs. Nothing was touched."""
+    """The volume group cannot hold what is needed. Unless it cut an operation, nothing was touched."""
 
     exit_status = 12
 

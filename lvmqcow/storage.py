@@ -20,11 +20,10 @@ from typing import Final, Literal, Self
 from lvmqcow.checks import Finding, Severity, beside
 from lvmqcow.errors import (
     CommandFailed,
-    Corrupt,
-    Interrupted,
     InUse,
     Locked,
     LvmqcowError,
+    NoSpace,
     OperationCut,
     RecoveryNeeded,
     VolumeNotFound,
@@ -51,7 +50,7 @@ from lvmqcow.names import (
 from lvmqcow.plans import Plan, plan
 from lvmqcow.plans.delete import only_child
 from lvmqcow.qcow2 import Header
-from lvmqcow.qemu_img import Progress, QemuImg
+from lvmqcow.qemu_img import QemuImg
 from lvmqcow.qemu_nbd import QemuNbd
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import (
@@ -80,22 +79,11 @@ from lvmqcow.requests import (
     Template,
     Wipe,
 )
+from lvmqcow.runner import Events, run_plan
 from lvmqcow.sizing import whole_sectors
-from lvmqcow.steps import LvActivate, LvDeactivate, Step, opened
+from lvmqcow.steps import LvActivate, LvDeactivate, opened
 
-__all__ = ["Events", "LayerInfo", "Storage", "Volume", "VolumeInfo", "raise_together"]
-
-
-@dataclass(frozen=True)
-class Events:
-    """What a caller may want to hear while an operation runs."""
-
-    recovered: Callable[[Plan], None] = lambda plan: None
-    """Before recovery finishes or undoes an operation that was cut."""
-    begun: Callable[[Step], None] = lambda step: None
-    """Before each step."""
-    progress: Progress = lambda percent: None
-    """During long steps, in percent of the step."""
+__all__ = ["LayerInfo", "Storage", "Volume", "VolumeInfo", "raise_together"]
 
 
 SILENT: Final = Events()
@@ -355,20 +343,13 @@ class Storage:
 
     def _apply(self, request: Request, held: frozenset[VolumeName]) -> Plan:
         """`apply`, with all of its names locked, and maybe more."""
-        names = _names(request)
-        recovery, picture = self._look(*names)
-        for _ in names:
-            if recovery.steps:
-                if not self._recover_first:
-                    raise RecoveryNeeded(recovery.target, recovery.operation)
-                self._run_recovery(recovery, held)
-                recovery, picture = self._look(*names)
+        picture = self._recovered(request, held)
         planned = self._plan(request, picture)
         unseen = _unseen(planned, picture)
         if unseen:
             planned = self._plan(request, picture.with_headers(self._activated_headers(unseen)))
         try:
-            self._run(planned)
+            run_plan(self._host, planned, self._events)
         except OperationCut:
             if isinstance(request, Deactivate):  # LVM does not say who opened it since we asked
                 self._require_unused(planned, self._observe())
@@ -379,6 +360,28 @@ class Storage:
                             self._host.run(step)
             raise
         return planned
+
+    def _recovered(self, request: Request, held: frozenset[VolumeName]) -> VolumeGroup:
+        """The picture, once what was cut before is finished or undone.
+
+        What cannot be finished for want of space keeps nobody from his disk: what a guest reads is right meanwhile.
+        """
+        names = _names(request)
+        try:
+            recovery, picture = self._look(*names)
+            for _ in names:
+                if recovery.steps:
+                    if not self._recover_first:
+                        raise RecoveryNeeded(recovery.target, recovery.operation)
+                    self._run_recovery(recovery, held)
+                    recovery, picture = self._look(*names)
+        except (NoSpace, OperationCut) as error:
+            without = isinstance(error, NoSpace) or isinstance(error.cause, NoSpace)
+            if not (without and isinstance(request, Activate | Deactivate)):
+                raise
+            self._events.postponed(error)
+            return self._observe()
+        return picture
 
     def _observe(self) -> VolumeGroup:
         return replace(self._host.observe(), given_layout=self._layout)
@@ -489,17 +492,7 @@ class Storage:
             raise _MoreNames(recovery.names)
         self._require_unused(recovery, self._observe())
         self._events.recovered(recovery)
-        self._run(recovery)
-
-    def _run(self, planned: Plan) -> None:
-        for done, step in enumerate(planned.steps):
-            try:
-                self._events.begun(step)
-                self._host.run(step, self._events.progress)
-            except (CommandFailed, Corrupt) as error:
-                raise _cut(planned, done, error) from error
-            except KeyboardInterrupt as error:
-                raise _cut(planned, done, Interrupted(step.argv(self.vg)[0])) from error
+        run_plan(self._host, recovery, self._events)
 
     def _wanted(self, name: str | None) -> tuple[tuple[Finding, ...], tuple[VolumeName, ...]]:
         """What a check of the one volume, or of all, is to look at; and what there is to say of the rest."""
@@ -746,10 +739,6 @@ def _unseen(planned: Plan, picture: VolumeGroup) -> tuple[str, ...]:
     if volume is None or not any(opened(step) for step in planned.steps):
         return ()
     return tuple(layer.lv.name for layer in volume.layers if layer.lv.header is None and not layer.lv.active)
-
-
-def _cut(planned: Plan, done: int, error: LvmqcowError) -> OperationCut:
-    return OperationCut(planned.operation, planned.target, done, len(planned.steps), error, planned.outcome(done))
 
 
 def _volume_info(volume: VolumePicture) -> VolumeInfo:

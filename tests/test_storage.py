@@ -43,8 +43,9 @@ from lvmqcow.requests import (
     Snapshot,
     Wipe,
 )
+from lvmqcow.runner import Events
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, Step
-from lvmqcow.storage import Events, Storage
+from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.hostile import header_bytes, qcow2
 from lvmqcow.testing.sim import SimHost

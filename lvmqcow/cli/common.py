@@ -11,8 +11,9 @@ from lvmqcow.errors import InvalidName
 from lvmqcow.locks import FlockLocks
 from lvmqcow.names import Layout, VolumeName, check_vg_name, parse_volume_name
 from lvmqcow.requests import Request, Wipe
+from lvmqcow.runner import Events
 from lvmqcow.sizing import parse_size
-from lvmqcow.storage import Events, Storage
+from lvmqcow.storage import Storage
 
 __all__ = [
     "add_dry_run",
@@ -122,7 +123,7 @@ def open_storage(arguments: argparse.Namespace, vg: str, output: Output) -> Stor
         vg,
         lvm=arguments.lvm,
         locks=FlockLocks(_LOCKS, wait_seconds=arguments.wait),
-        events=Events(recovered=output.recovering, begun=output.begun, progress=output.progress),
+        events=Events(output.recovering, output.postponed, output.begun, output.progress),
         trace=output.trace,
         recover_first=not getattr(arguments, "no_recover", False),
         layout=Layout(arguments.layout) if arguments.layout else None,

@@ -72,6 +72,10 @@ class Output:
         """The one line that says recovery runs first."""
         self.say(f"an operation on {plan.target} was cut before; first: {plan.operation}")
 
+    def postponed(self, error: LvmqcowError) -> None:
+        """What recovery has to do later, once there is space for it."""
+        self.say(f"not yet, the volume is used as it is: {error}")
+
     def begun(self, step: Step) -> None:
         """What the progress that follows is of."""
         self._end_progress()

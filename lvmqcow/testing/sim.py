@@ -72,6 +72,8 @@ class _Qcow:
     blocks: Blocks = field(default_factory=dict)
     leaked_clusters: int = 0
     options: ImageOptions = OURS
+    scattered_bytes: int = 0
+    """How much more than the fully allocated image it takes: holes that no request fits into."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class SimHost:
         self._partial: frozenset[str] = frozenset()
         self._history: tuple[Step | GuestWrites, ...] = ()
         self._freed: tuple[str, ...] = ()
+        self._failure: str | None = None
 
     @property
     def freed_unwiped(self) -> tuple[str, ...]:
@@ -200,6 +203,14 @@ class SimHost:
         """From now on an image has these options, as if another tool had made it; what it holds stays."""
         self._put(lv_name, replace(self._qcow(lv_name, ("lay out", lv_name)), options=options))
 
+    def fail_next(self, said: str) -> None:
+        """The next step fails and has done nothing; ``said`` is what the command writes to stderr."""
+        self._failure = said
+
+    def scatter(self, lv_name: str, more_bytes: int) -> None:
+        """From now on an image takes so much more than `measure` says, as if a guest had discarded and rewritten."""
+        self._put(lv_name, replace(self._qcow(lv_name, ("scatter", lv_name)), scattered_bytes=more_bytes))
+
     def lose_physical_volume(self, *lv_names: str) -> None:
         """From now on a physical volume is missing, and these LVs had a part of themselves on it."""
         self._partial = frozenset(self._lvs[name].uuid for name in lv_names)
@@ -213,6 +224,9 @@ class SimHost:
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         argv = step.argv(self._vg)
+        if self._failure is not None:
+            said, self._failure = self._failure, None
+            raise CommandFailed(argv, 1, said)
         match step:
             case LvCreate():
                 self._create(step, argv)
@@ -371,9 +385,8 @@ class SimHost:
         base = self._qcow(child.backing, argv)
         self._view(step.lv, argv)
         size_bytes = max(base.virtual_size_bytes, child.virtual_size_bytes)
-        self._require_room(child.backing, base, size_bytes, argv)
-        blocks = {**base.blocks, **child.blocks}
-        self._put(child.backing, replace(base, virtual_size_bytes=size_bytes, blocks=blocks))
+        larger = replace(base, virtual_size_bytes=size_bytes)
+        self._put_what_fits(child.backing, larger, replace(larger, blocks={**base.blocks, **child.blocks}), argv)
 
     def _rebase(self, step: QcowRebase, argv: tuple[str, ...]) -> None:
         child = self._qcow(step.lv, argv)
@@ -385,8 +398,8 @@ class SimHost:
             for block in old.keys() | new.keys()
             if block < last and block not in child.blocks and old.get(block, 0) != new.get(block, 0)
         }
-        self._require_room(step.lv, child, child.virtual_size_bytes, argv)
-        self._put(step.lv, replace(child, backing=step.backing, blocks={**child.blocks, **differing}))
+        rebased = replace(child, backing=step.backing, blocks={**child.blocks, **differing})
+        self._put_what_fits(step.lv, child, rebased, argv)
 
     def _view(self, lv_name: str, argv: tuple[str, ...], above: tuple[str, ...] = ()) -> Blocks:
         """The blocks a guest reads through an image, which lies below those ``above``."""
@@ -404,10 +417,19 @@ class SimHost:
             said = f'Volume group "{self._vg}" has insufficient free space ({free} extents): {needed} required.'
             raise CommandFailed(argv, 5, said)
 
-    def _require_room(self, lv_name: str, image: _Qcow, virtual_size_bytes: int, argv: tuple[str, ...]) -> None:
-        """Stricter than qemu-img, which fails only once the device is full: a planner may not count on luck."""
-        if self._lvs[lv_name].device_bytes < fully_allocated_bytes(virtual_size_bytes, image.options):
-            raise CommandFailed(argv, 1, "Block job failed: No space left on device")
+    def _put_what_fits(self, lv_name: str, before: _Qcow, after: _Qcow, argv: tuple[str, ...]) -> None:
+        """All, or where there is no space half of the blocks that are new to it: its header stays then.
+
+        Stricter than qemu-img, which fails only once the device is full: a planner may not count on luck.
+        """
+        needed_bytes = fully_allocated_bytes(after.virtual_size_bytes, after.options) + after.scattered_bytes
+        if self._lvs[lv_name].device_bytes >= needed_bytes:
+            self._put(lv_name, after)
+            return
+        new = sorted(block for block, byte in after.blocks.items() if before.blocks.get(block) != byte)
+        some = {block: after.blocks[block] for block in new[: len(new) // 2]}
+        self._put(lv_name, replace(before, blocks={**before.blocks, **some}))
+        raise CommandFailed(argv, 1, "Block job failed: No space left on device")
 
     def _find(self, lv_name: str, argv: tuple[str, ...]) -> _Lv:
         lv = self._lvs.get(lv_name)

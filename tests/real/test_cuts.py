@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 
 from lvmqcow.checks import Severity, structure
 from lvmqcow.model import Volume
 from lvmqcow.plans import Plan
-from lvmqcow.requests import DeleteSnapshot, Request
+from lvmqcow.requests import Request
 from lvmqcow.steps import QcowCommit
 from lvmqcow.testing.cuts import Place, every_cut
 from lvmqcow.testing.sim import SimHost
 from tests.real.starts import Starts, starts
-from tests.sim.operations import OPERATIONS, Contents, called, changed, expected
+from tests.sim.operations import OPERATIONS, Contents, called, changed, expected, with_every_trait
 from tests.volumes import FILES, MIB, contents, others, planned, run, sizes_and_tags
 
 pytestmark = pytest.mark.real
@@ -80,30 +79,6 @@ class Judge:
             found = self._real.world.storage.check(volume.name.text)
             assert [finding for finding in found if finding.severity is not Severity.FLAWED] == [], where
         self._compared |= {(wanted[layer.snapshot], seen[layer]) for layer in new}
-
-
-def traits(operation: str) -> set[Hashable]:
-    """What may distinguish an operation's cuts: each step with the next, where in the chain it is, how it was met."""
-    start, request = OPERATIONS[operation]
-    host = start()
-    kind = (type(request), request.volume.format, request.merge if isinstance(request, DeleteSnapshot) else None)
-    steps = [(type(step), len(getattr(step, "lvs", ())) > 1) for step in planned(host, request).steps]
-    met = frozenset((lv.active, lv.ours) for lv in host.observe().logical_volumes)
-    found: set[Hashable] = {(kind, met), *((kind, pair) for pair in pairwise([None, *steps, None]))}
-    if isinstance(request, DeleteSnapshot):
-        chain = host.observe().volume(request.volume).snapshots
-        found.add((kind, request.snapshot == chain[0], request.snapshot == chain[-1]))
-    return found
-
-
-def with_every_trait() -> list[str]:
-    """All rows of the table would take an hour: the simulated host is for those."""
-    rows, seen = [], set[Hashable]()
-    for operation in OPERATIONS:
-        if not traits(operation) <= seen:
-            rows.append(operation)
-            seen |= traits(operation)
-    return rows
 
 
 TRIED = list(OPERATIONS) if os.environ.get("LVMQCOW_CUTS") == "all" else with_every_trait()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import TypeVar
 
 from lvmqcow.model import LogicalVolume
@@ -56,6 +57,7 @@ from tests.volumes import (
     inactive,
     neighbour_inactive,
     neighbour_template,
+    planned,
     pve9,
     raw_volume,
     source,
@@ -414,6 +416,30 @@ def expected_active(request: Request, lv: LogicalVolume) -> bool:
             return lv.active and not ours
         case _:
             return lv.active
+
+
+def traits(operation: str) -> set[Hashable]:
+    """What may distinguish an operation's cuts: each step with the next, where in the chain it is, how it was met."""
+    start, request = OPERATIONS[operation]
+    host = start()
+    kind = (type(request), request.volume.format, request.merge if isinstance(request, DeleteSnapshot) else None)
+    steps = [(type(step), len(getattr(step, "lvs", ())) > 1) for step in planned(host, request).steps]
+    met = frozenset((lv.active, lv.ours) for lv in host.observe().logical_volumes)
+    found: set[Hashable] = {(kind, met), *((kind, pair) for pair in pairwise([None, *steps, None]))}
+    if isinstance(request, DeleteSnapshot):
+        chain = host.observe().volume(request.volume).snapshots
+        found.add((kind, request.snapshot == chain[0], request.snapshot == chain[-1]))
+    return found
+
+
+def with_every_trait() -> list[str]:
+    """The rows that differ from those before them in anything: for what would take too long with all."""
+    rows, seen = [], set[Hashable]()
+    for operation in OPERATIONS:
+        if not traits(operation) <= seen:
+            rows.append(operation)
+            seen |= traits(operation)
+    return rows
 
 
 def lv_names(name: VolumeName, contents: Contents, layout: Layout) -> set[str]:

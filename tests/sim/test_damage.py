@@ -12,8 +12,9 @@ from lvmqcow.locks import NoLocks
 from lvmqcow.names import VolumeName, parse_volume_name
 from lvmqcow.plans import Plan
 from lvmqcow.requests import DeleteSnapshot, Grow, Merge, Rename, Request, Resize, Rollback, Snapshot
+from lvmqcow.runner import Events
 from lvmqcow.steps import LvActivate, LvDeactivate
-from lvmqcow.storage import Events, Storage
+from lvmqcow.storage import Storage
 from lvmqcow.testing.sim import SimHost
 from tests.damage import DAMAGES, Damage
 from tests.sim.operations import called, expected

@@ -1,0 +1,64 @@
+"""Runs a plan on a host: step after step, with more room where an image finds none.
+
+A step that fails ends the plan, and what is on disk then is what a cut leaves: `lvmqcow.recovery` goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lvmqcow.errors import CommandFailed, Corrupt, Interrupted, LvmqcowError, NoSpace, OperationCut
+from lvmqcow.host import Host
+from lvmqcow.plans import Plan
+from lvmqcow.plans.room import more_room
+from lvmqcow.qemu_img import Progress
+from lvmqcow.steps import Step
+
+__all__ = ["Events", "run_plan"]
+
+
+@dataclass(frozen=True)
+class Events:
+    """What a caller may want to hear while an operation runs."""
+
+    recovered: Callable[[Plan], None] = lambda plan: None
+    """Before recovery finishes or undoes an operation that was cut."""
+    postponed: Callable[[LvmqcowError], None] = lambda error: None
+    """Recovery found no space for what it has to finish, and the volume is used as it is."""
+    begun: Callable[[Step], None] = lambda step: None
+    """Before each step, and before those that a step needs for want of space."""
+    progress: Progress = lambda percent: None
+    """During long steps, in percent of the step."""
+
+
+def run_plan(host: Host, planned: Plan, events: Events) -> None:
+    """Run all of its steps.
+
+    Raises:
+        OperationCut: one failed, or Ctrl-C; with the cause.
+    """
+    for done, step in enumerate(planned.steps):
+        try:
+            _run(host, step, events)
+        except (CommandFailed, Corrupt, NoSpace) as error:
+            raise _cut(planned, done, error) from error
+        except KeyboardInterrupt as error:
+            raise _cut(planned, done, Interrupted(step.argv(host.vg)[0])) from error
+
+
+def _run(host: Host, step: Step, events: Events) -> None:
+    while True:
+        events.begun(step)
+        try:
+            return host.run(step, events.progress)
+        except CommandFailed as failed:
+            before = more_room(host.observe(), step, failed)
+            if not before:
+                raise
+        for each in before:
+            _run(host, each, events)
+
+
+def _cut(planned: Plan, done: int, error: LvmqcowError) -> OperationCut:
+    return OperationCut(planned.operation, planned.target, done, len(planned.steps), error, planned.outcome(done))
