@@ -88,10 +88,10 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     require_whole(vg)
     volume = vg.find(name)
     if volume is None:
-        return Plan("recover", vg.name, name, (), commit_point=0)
+        return Plan("recover", vg.name, name, ())
     operation, steps = _recover(vg, volume, measure)
     beside = volume.becoming or volume.converting
-    return Plan(operation, vg.name, volume.name, steps, commit_point=0, beside=beside)
+    return Plan(operation, vg.name, volume.name, steps, beside=beside)
 
 
 def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tuple[Step, ...]]:

@@ -30,11 +30,11 @@ def plan_activate(vg: VolumeGroup, request: Activate) -> Plan:
     volume = vg.volume(request.volume)
     active = tuple(layer.lv.name for layer in volume.layers if layer.lv.active)
     steps: tuple[Step, ...] = (*activated((*volume.layers, *volume.bases)), *((LvRefresh(active),) if active else ()))
-    return Plan("activate", vg.name, request.volume, steps, commit_point=len(steps))
+    return Plan("activate", vg.name, request.volume, steps)
 
 
 def plan_deactivate(vg: VolumeGroup, request: Deactivate) -> Plan:
     """Raises VolumeNotFound. Whether something uses the volume the picture does not say: that was asked before."""
     active = tuple(layer.lv.name for layer in vg.volume(request.volume).layers if layer.lv.active)
     steps: tuple[Step, ...] = (LvDeactivate(active),) if active else ()
-    return Plan("deactivate", vg.name, request.volume, steps, commit_point=len(steps))
+    return Plan("deactivate", vg.name, request.volume, steps)

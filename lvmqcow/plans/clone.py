@@ -61,7 +61,7 @@ def plan_clone(vg: VolumeGroup, request: Clone, measure: Measure) -> Plan:
         QcowCreate(name.text, size_bytes, base.lv.name),
         LvTag((name.text,), drop=(intent,)),
     )
-    return Plan("clone", vg.name, name, steps, commit_point=len(steps))
+    return Plan("clone", vg.name, name, steps)
 
 
 def _base(source: Volume, snapshot: str | None) -> Layer:

@@ -56,7 +56,7 @@ def plan_convert(vg: VolumeGroup, request: Convert, measure: Measure) -> Plan:
         LvRename(old.text, doomed.name),
     )
     steps = (*before, existing(new), *gone(vg, [doomed]))
-    return Plan("convert", vg.name, old, steps, len(before), beside=new, still=frozenset({old.text}))
+    return Plan("convert", vg.name, old, steps, beside=new, still=frozenset({old.text}))
 
 
 def _require_no_snapshots(volume: Volume, new: VolumeName) -> None:

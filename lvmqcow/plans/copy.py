@@ -35,4 +35,4 @@ def plan_copy(vg: VolumeGroup, request: Copy, measure: Measure) -> Plan:
     )
     steps = (*done, *deactivated(below), *(() if layer.lv.active else (LvDeactivate((new.text,)),)))
     still = frozenset({layer.lv.name} if layer.snapshot is None else ())
-    return Plan("copy", vg.name, new, steps, commit_point=len(done), still=still)
+    return Plan("copy", vg.name, new, steps, still=still)

@@ -28,7 +28,7 @@ __all__ = ["existing", "filled", "plan_create", "plan_import", "plan_import_stre
 def plan_create(vg: VolumeGroup, request: Create, measure: Measure) -> Plan:
     """Raises AlreadyExists, NoSpace or InvalidName (too long for this volume group)."""
     steps = (*filled(vg, request.volume, request.size_bytes, measure, ()), existing(request.volume))
-    return Plan("create", vg.name, request.volume, steps, commit_point=len(steps))
+    return Plan("create", vg.name, request.volume, steps)
 
 
 def plan_import(vg: VolumeGroup, request: Import, measure: Measure) -> Plan:
@@ -36,7 +36,7 @@ def plan_import(vg: VolumeGroup, request: Import, measure: Measure) -> Plan:
     name = request.volume
     fill = ImageWrite(request.source, request.source_format, name.text, name.format)
     steps = (*filled(vg, name, request.size_bytes, measure, (fill,)), existing(name))
-    return Plan("import", vg.name, name, steps, commit_point=len(steps))
+    return Plan("import", vg.name, name, steps)
 
 
 def plan_import_stream(vg: VolumeGroup, request: ImportStream, measure: Measure) -> Plan:
@@ -44,7 +44,7 @@ def plan_import_stream(vg: VolumeGroup, request: ImportStream, measure: Measure)
     name = request.volume
     fill = ImageReceive(request.stream, request.size_bytes, name.text, name.format)
     steps = (*filled(vg, name, whole_sectors(request.size_bytes), measure, (fill,)), existing(name))
-    return Plan("import", vg.name, name, steps, commit_point=len(steps))
+    return Plan("import", vg.name, name, steps)
 
 
 def filled(

@@ -83,7 +83,7 @@ def plan_delete(vg: VolumeGroup, request: DeleteSnapshot, measure: Measure) -> P
     given_up = replace(snapshot, lv=marked(snapshot.lv, request.wipe))
     merge = pull(vg, given_up, child, measure) if pulling else push(vg, given_up, child, measure)
     after = deactivated(layer for layer in below if layer is not snapshot)
-    return Plan("delete-snapshot", vg.name, request.volume, (*before, *merge, *after), commit_point=len(before))
+    return Plan("delete-snapshot", vg.name, request.volume, (*before, *merge, *after))
 
 
 def only_child(vg: VolumeGroup, request: DeleteSnapshot) -> Layer | None:
@@ -145,7 +145,7 @@ def _plan_tip(vg: VolumeGroup, request: DeleteSnapshot, tree: tuple[Layer, ...],
         LvTag(lvs, add=(Discarding(snapshot.parent).tag, *wipe_tags(request.wipe))),
         *gone(vg, [marked(snapshot.lv, request.wipe)]),
     )
-    return Plan("delete-snapshot", vg.name, request.volume, steps, commit_point=len(before) + 1)
+    return Plan("delete-snapshot", vg.name, request.volume, steps)
 
 
 def push_renames(snapshot: Layer, intent: Pushing, size_bytes: int) -> tuple[Step, ...]:

@@ -46,4 +46,4 @@ def _read(vg: VolumeGroup, name: VolumeName, snapshot: str | None) -> tuple[Laye
 def _plan(vg: VolumeGroup, name: VolumeName, layer: Layer, below: tuple[Layer, ...], step: Step) -> Plan:
     steps = (*activated((*below, *vg.volume(name).bases)), step, *deactivated(below))
     still = frozenset({layer.lv.name} if layer.snapshot is None else ())
-    return Plan("export", vg.name, name, steps, commit_point=len(steps), still=still)
+    return Plan("export", vg.name, name, steps, still=still)

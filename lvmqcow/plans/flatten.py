@@ -27,7 +27,7 @@ def plan_flatten(vg: VolumeGroup, request: Flatten, measure: Measure) -> Plan:
     volume = vg.volume(request.volume)
     tree = sound_tree(volume)
     if not volume.bases:
-        return Plan("flatten", vg.name, request.volume, (), commit_point=0)
+        return Plan("flatten", vg.name, request.volume, ())
     require_changing(volume, "flattening")
     lowest = volume.chain[-1]
     require_unread(volume, lowest)
@@ -38,7 +38,7 @@ def plan_flatten(vg: VolumeGroup, request: Flatten, measure: Measure) -> Plan:
         LvTag((lowest.lv.name,), add=(intent.tag,)),
     )
     steps = (*before, *cut_loose(vg, lowest, intent, measure), *deactivated([lowest]))
-    return Plan("flatten", vg.name, request.volume, steps, commit_point=len(before))
+    return Plan("flatten", vg.name, request.volume, steps)
 
 
 def cut_loose(vg: VolumeGroup, lowest: Layer, intent: Flattening, measure: Measure) -> tuple[Step, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lvmqcow.names import VolumeName
+from lvmqcow.plans.outcomes import commit_point
 from lvmqcow.qcow2 import Measure
 from lvmqcow.steps import (
     ImageExport,
@@ -28,22 +29,25 @@ __all__ = ["Measure", "Plan"]
 class Plan:
     """The steps of one operation on one volume.
 
-    ``commit_point`` is the number of steps after which the operation has happened: a cut with fewer steps done is
-    undone by recovery, a cut with as many or more is finished by it. ``beside`` is the volume's other name, where it
-    is being renamed or converted. ``still`` are the LVs that are read and must not change meanwhile.
+    ``beside`` is the volume's other name, where it is being renamed or converted. ``still`` are the LVs that are read
+    and must not change meanwhile.
     """
 
     operation: str
     vg: str
     volume: VolumeName
     steps: tuple[Step, ...]
-    commit_point: int
     beside: VolumeName | None = None
     still: frozenset[str] = frozenset()
 
     @property
     def target(self) -> str:
         return f"{self.vg}/{self.volume}"
+
+    @property
+    def commit_point(self) -> int:
+        """After how many steps the operation has happened: recovery undoes a cut before it, and finishes one after."""
+        return commit_point(self.operation, self.steps)
 
     @property
     def names(self) -> frozenset[VolumeName]:

@@ -31,4 +31,4 @@ def plan_remove(vg: VolumeGroup, request: Remove, segment_bytes: int = SEGMENT_B
         LvTag(tuple(lv.name for lv in lvs), add=(Removing().tag, *wipe_tags(request.wipe))),
         *gone(vg, [marked(lv, request.wipe) for lv in lvs], segment_bytes),
     )
-    return Plan("remove", vg.name, request.volume, steps, commit_point=1)
+    return Plan("remove", vg.name, request.volume, steps)

@@ -77,7 +77,7 @@ def plan_rename(vg: VolumeGroup, request: Rename) -> Plan:
         LvTag(lvs, add=(Renaming(old.text, new.text).tag,)),
     )
     steps = (*before, *_go_on(volume.layers, volume.layers, old, new))
-    return Plan("rename", vg.name, old, steps, commit_point=len(before), beside=new)
+    return Plan("rename", vg.name, old, steps, beside=new)
 
 
 def go_on(volume: Volume, new: VolumeName) -> tuple[Step, ...]:

@@ -71,7 +71,7 @@ def _plan(vg: VolumeGroup, volume: Volume, chain: tuple[Layer, ...], size_bytes:
     intent = Resizing(old_bytes, new_bytes)
     more = grown(vg, current, lv_bytes(volume, current, intent, measure))
     if new_bytes == old_bytes and not more:
-        return Plan("resize", vg.name, name, (), commit_point=0)
+        return Plan("resize", vg.name, name, ())
     opened = chain if new_bytes > old_bytes else ()
     committed: tuple[Step, ...] = (
         *indexed(chain if name.format is Format.QCOW2 else ()),
@@ -80,7 +80,7 @@ def _plan(vg: VolumeGroup, volume: Volume, chain: tuple[Layer, ...], size_bytes:
         *more,
     )
     steps = (*committed, *finish_resize(volume, current, intent), *deactivated(opened))
-    return Plan("resize", vg.name, name, steps, commit_point=len(committed))
+    return Plan("resize", vg.name, name, steps)
 
 
 def _size_bytes(current: Layer) -> int:

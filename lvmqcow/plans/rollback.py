@@ -65,7 +65,7 @@ def plan_rollback(vg: VolumeGroup, request: Rollback, measure: Measure) -> Plan:
     )
     given_up = replace(current, lv=marked(current.lv, wipe))
     rest = (*format_again(vg, given_up, target, intent, discarded), *deactivated([current]))
-    return Plan("rollback", vg.name, request.volume, (*begin, *rest), commit_point=len(begin))
+    return Plan("rollback", vg.name, request.volume, (*begin, *rest))
 
 
 def blockers(volume: Volume, target: Layer) -> tuple[Layer, ...]:

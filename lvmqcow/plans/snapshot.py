@@ -60,4 +60,4 @@ def plan_snapshot(vg: VolumeGroup, request: Snapshot, measure: Measure) -> Plan:
         LvRename(new, name.text),
         *deactivated([current]),
     )
-    return Plan("snapshot", vg.name, name, steps, commit_point=len(before) + 3)
+    return Plan("snapshot", vg.name, name, steps)

@@ -29,9 +29,9 @@ def plan_template(vg: VolumeGroup, request: Template) -> Plan:
     tree = sound_tree(volume)
     current = tree[0]
     if current.lv.template:
-        return Plan("template", vg.name, request.volume, (), commit_point=0)
+        return Plan("template", vg.name, request.volume, ())
     before: tuple[Step, ...] = (*indexed(tree), LvTag((current.lv.name,), add=(TEMPLATE,)))
-    return Plan("template", vg.name, request.volume, (*before, *frozen([current])), commit_point=len(before))
+    return Plan("template", vg.name, request.volume, (*before, *frozen([current])))
 
 
 def frozen(layers: list[Layer]) -> tuple[LvPermission, ...]:

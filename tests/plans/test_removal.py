@@ -134,7 +134,7 @@ def test_a_large_lv_is_wiped_in_segments_from_the_one_that_is_recorded_on(
 ) -> None:
     gib = 1024**3
     lv = LogicalVolume("del-x", "uuid", 40 * gib, frozenset({f"lvmqcow.wipe={record}"}), active=False)
-    plan = Plan("remove", "sim", DISK, gone(SimHost().observe(), [lv]), 0)
+    plan = Plan("remove", "sim", DISK, gone(SimHost().observe(), [lv]))
     wipe, _, reached = record.partition("/")
     expected = [] if not parts else ["lvchange --activate ey sim/del-x"]
     for offset, length in parts:
