@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
 
-from lvmqcow.cli.volumes import layer_tree
-from lvmqcow.names import Layout, snapshot_lv_name
+from lvmqcow.cli.volumes import layer_tree, volume_table
+from lvmqcow.names import Format, Layout, snapshot_lv_name
 from lvmqcow.steps import LvTag
+from lvmqcow.storage import VolumeInfo
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import DISK, MIB, RAW, beside, chain, foreign, grown, inactive, raw_volume, run, state, storage
 
@@ -58,14 +63,16 @@ def test_a_snapshot_that_the_current_layer_does_not_read_through_is_told_of_too(
     ]
 
 
-def lines(host: SimHost) -> list[str]:
-    from rich.console import Console
-
-    volume = storage(host).volume(DISK.text)
+def rendered(shown: Table | Tree) -> list[str]:
     console = Console(width=200, color_system=None)
     with console.capture() as said:
-        console.print(layer_tree(volume.info(), volume.layers()))
-    return said.get().splitlines()
+        console.print(shown)
+    return [line.rstrip() for line in said.get().splitlines()]
+
+
+def lines(host: SimHost) -> list[str]:
+    volume = storage(host).volume(DISK.text)
+    return rendered(layer_tree(volume.info(), volume.layers()))
 
 
 def test_the_tree_shows_what_reads_through_what() -> None:
@@ -87,3 +94,26 @@ def test_the_tree_of_what_is_not_known_shows_every_layer() -> None:
         "├── current  [8 MiB LV, not active]",
         "└── s1  [8 MiB LV, not active]",
     ]
+
+
+def test_the_listing_shows_which_volume_is_a_clone_of_which() -> None:
+    host = chain(1)
+    for name, of, snapshot in (("200", "100", "s1"), ("300", "200", None), ("400", "200", None), ("500", "100", "s1")):
+        storage(host).volume(f"vm-{of}-disk-0.qcow2").clone(f"vm-{name}-disk-0.qcow2", snapshot)
+        if name == "200":
+            storage(host).volume("vm-200-disk-0.qcow2").template()
+    storage(host).create("vm-050-disk-0", MIB)
+    assert [re.split(" +(?:raw|qcow2) ", line)[0] for line in rendered(volume_table(storage(host).volumes()))[1:]] == [
+        "vm-050-disk-0",
+        "vm-100-disk-0.qcow2",
+        "├── vm-200-disk-0.qcow2",
+        "│   ├── vm-300-disk-0.qcow2",
+        "│   └── vm-400-disk-0.qcow2",
+        "└── vm-500-disk-0.qcow2",
+    ]
+
+
+def test_the_listing_leaves_no_volume_out_even_where_clones_read_through_each_other() -> None:
+    one, other = VolumeInfo("a", Format.QCOW2, 1, 1, (), base="b"), VolumeInfo("b", Format.QCOW2, 1, 1, (), base="a@s")
+    lost = VolumeInfo("c", Format.QCOW2, 1, 1, (), base="gone@s")
+    assert len(rendered(volume_table((one, other, lost)))) == 4

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.tree import Tree
 
-__all__ = ["add_verbs", "layer_tree"]
+__all__ = ["add_verbs", "layer_tree", "volume_table"]
 
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -136,7 +136,7 @@ def _create_disk(arguments: argparse.Namespace, output: Output) -> int:
 def _list(arguments: argparse.Namespace, output: Output) -> int:
     with open_storage(arguments, arguments.vg, output) as storage:
         volumes = storage.volumes()
-    output.data({"volumes": [asdict(info) for info in volumes]}, "" if output.as_json else _table(volumes))
+    output.data({"volumes": [asdict(info) for info in volumes]}, "" if output.as_json else volume_table(volumes))
     return 0
 
 
@@ -175,12 +175,38 @@ def _remove(arguments: argparse.Namespace, output: Output) -> int:
     return perform(arguments, vg, Remove(volume, arguments.wipe), output)
 
 
-def _table(volumes: tuple[VolumeInfo, ...]) -> Table:
+def volume_table(volumes: tuple[VolumeInfo, ...]) -> Table:
+    """All volumes, each clone below what it reads through."""
     from rich.table import Table
 
     table = Table("volume", "format", "size", "on LVM", "snapshots", "clone of", box=None, pad_edge=False)
-    for info in volumes:
+    for guide, info in _with_clones(volumes):
         sizes = (_size(info.virtual_size_bytes), format_size(info.lv_size_bytes))
         kind = info.base or ("- (template)" if info.template else "-")
-        table.add_row(info.name, info.format.value, *sizes, ", ".join(info.snapshots) or "-", kind)
+        table.add_row(guide + info.name, info.format.value, *sizes, ", ".join(info.snapshots) or "-", kind)
     return table
+
+
+def _with_clones(volumes: tuple[VolumeInfo, ...]) -> list[tuple[str, VolumeInfo]]:
+    """Every volume with what leads to it in the tree of clones; in a circle, which is damage, one is at the root."""
+    rows: dict[str, tuple[str, VolumeInfo]] = {}
+
+    def add(info: VolumeInfo, lead: str, below: str) -> None:
+        rows[info.name] = (lead, info)
+        clones = [each for each in volumes if _read_through(each) == info.name and each.name not in rows]
+        for clone in clones:
+            last = clone is clones[-1]
+            add(clone, below + ("└── " if last else "├── "), below + ("    " if last else "│   "))
+
+    names = {info.name for info in volumes}
+    for info in sorted(
+        volumes, key=lambda info: _read_through(info) in names
+    ):  # stable: by name, but what is no clone first
+        if info.name not in rows:
+            add(info, "", "")
+    return list(rows.values())
+
+
+def _read_through(clone: VolumeInfo) -> str | None:
+    """The volume that it reads through."""
+    return clone.base.partition("@")[0] if clone.base else None
