@@ -77,7 +77,7 @@ def add_wipe_option(parser: argparse.ArgumentParser) -> None:
         type=Wipe,
         choices=[*Wipe],
         metavar="{" + ",".join(Wipe) + "}",
-        default=os.environ.get("LVMQCOW_WIPE", Wipe.NONE.value),
+        default=os.environ.get("LVMQCOW_WIPE") or Wipe.NONE.value,
         help="what becomes of the data of what is removed, before its space is free again (default: $LVMQCOW_WIPE, "
         "or none)",
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import NoReturn
+from io import FileIO, TextIOWrapper
+from typing import NoReturn, TextIO
 
 from lvmqcow.cli import activation, copies, health, loop, snapshots, templates, transfer, volumes
 from lvmqcow.cli.output import Output
@@ -19,6 +21,7 @@ __all__ = ["exit_status", "main", "parser"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
+    _open_standard_streams()
     signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: what runs is told to stop, and the volume stays recoverable
     arguments = parser().parse_args(argv)
     if arguments.group == "lab":
@@ -61,6 +64,17 @@ def _failed(output: Output, error: LvmqcowError) -> int:
     if isinstance(error, InvalidRequest):
         output.say("`lvmqcow --help` shows how to ask")
     return status
+
+
+def _open_standard_streams() -> None:
+    """Where one is closed, the next device that is opened would take its number, and get what is printed."""
+
+    def nowhere() -> TextIO:  # the lowest free number, so that of the stream
+        return TextIOWrapper(FileIO(os.open(os.devnull, os.O_RDWR), "r+"), write_through=True)
+
+    sys.stdin = sys.stdin or nowhere()
+    sys.stdout = sys.stdout or nowhere()
+    sys.stderr = sys.stderr or nowhere()
 
 
 def _interrupt(signum: int, frame: object) -> NoReturn:

@@ -6,20 +6,22 @@ A program gets JSON, whose fields only ever get added; a person gets tables and 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lvmqcow.errors import LvmqcowError, OperationCut
+from lvmqcow.errors import CommandFailed, LvmqcowError, OperationCut
 from lvmqcow.plans import Plan
 from lvmqcow.sizing import format_size
 from lvmqcow.steps import LvDiscardRange, LvZeroRange, Step
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
-__all__ = ["Output"]
+__all__ = ["Output", "plan_document", "writing"]
 
 
 class Output:
@@ -33,18 +35,20 @@ class Output:
 
     def data(self, document: dict[str, object], human: RenderableType = "") -> None:
         """The result: ``document`` for a program, ``human`` for anybody else (nothing when empty)."""
-        if self.as_json:
-            print(json.dumps(document, indent=2))
-        elif human != "":
-            _console().print(human, soft_wrap=True)
+        with writing():
+            if self.as_json:
+                print(json.dumps(document, indent=2))
+            elif human != "":
+                print(_rendered(human), end="")
 
     def commands(self, plan: Plan) -> None:
         """What ``--dry-run`` prints: the plan's commands, to copy and paste."""
         if self.as_json:
             self.data(plan_document(plan, dry_run=True))
         else:
-            for argv in plan.commands:
-                print(shlex.join(argv))
+            with writing():
+                for argv in plan.commands:
+                    print(shlex.join(argv))
 
     def say(self, message: str) -> None:
         """A message."""
@@ -93,6 +97,18 @@ class Output:
             self._progressing = False
 
 
+@contextmanager
+def writing() -> Iterator[None]:
+    """What is within writes to standard output. Raises CommandFailed: whoever read it stopped, or there is no room."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        with open(os.devnull, "wb") as nowhere:  # Python would try again at its end
+            os.dup2(nowhere.fileno(), 1)
+        raise CommandFailed(("write", "standard output"), error.errno or 1, error.strerror or str(error)) from error
+
+
 def plan_document(plan: Plan, dry_run: bool) -> dict[str, object]:
     """A plan, for a program."""
     return {
@@ -114,7 +130,10 @@ def _doing(step: Step) -> str:
             return ""
 
 
-def _console() -> Console:
+def _rendered(human: RenderableType) -> str:
     from rich.console import Console  # here, so that a program's call does not pay for it
 
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    with console.capture() as captured:
+        console.print(human, soft_wrap=True)
+    return captured.get()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from lvmqcow.cli.common import add_plan_options, layer_target, open_storage, perform, target
-from lvmqcow.cli.output import Output
+from lvmqcow.cli.output import Output, writing
 from lvmqcow.errors import InvalidSize, NotPossible, SourceNotFound
 from lvmqcow.exports import free_path, whole_file
 from lvmqcow.imports import inspect, read_size, spooled
@@ -117,7 +117,7 @@ def _export_spooled(
         path = Path(directory) / "image.qcow2"
         status = _send(arguments, vg, Export(volume, snapshot, str(path), Format.QCOW2), output)
         if not arguments.dry_run:
-            with path.open("rb") as image, os.fdopen(_STDOUT, "wb", closefd=False) as stream:
+            with writing(), path.open("rb") as image, os.fdopen(_STDOUT, "wb", closefd=False) as stream:
                 shutil.copyfileobj(image, stream, 1024**2)
         return status
 

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from lvmqcow.cli import main
+from lvmqcow.cli.main import parser
+from lvmqcow.requests import Wipe
 
 VOLUME = "vg0/vm-100-disk-0.qcow2"
 
@@ -85,6 +87,14 @@ def test_a_default_in_the_environment_is_read_as_an_option_is(
         status = int(str(usage.code))
     assert status == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_default_in_the_environment_that_is_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("LVMQCOW_WIPE", "LVMQCOW_WIPE_RATE"):
+        monkeypatch.setenv(variable, "")
+    arguments = parser().parse_args(("remove", VOLUME))
+    assert arguments.wipe is Wipe.NONE
+    assert not arguments.wipe_rate
 
 
 def test_with_json_an_error_is_one_line_of_json_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

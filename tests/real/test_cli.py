@@ -343,6 +343,36 @@ def test_nothing_is_done_below_a_guest_that_has_the_disk_open(with_snapshots: Cl
     assert with_snapshots.picture() == before
 
 
+@pytest.mark.parametrize(
+    "verb", [("list", "{vg}"), ("info", f"{{vg}}/{DISK}", "--json"), ("export", f"{{vg}}/{DISK}", "-")]
+)
+@pytest.mark.parametrize("sink", ["a reader that stopped", "a full disk"])
+def test_what_cannot_be_printed_is_one_line_on_stderr(with_snapshots: Cli, sink: str, verb: tuple[str, ...]) -> None:
+    words = [word.replace("{vg}", with_snapshots.vg) for word in verb]
+    if sink == "a full disk":
+        stdout = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, stdout = os.pipe()
+        os.close(reader)
+    argv = (sys.executable, "-m", "lvmqcow", *words)
+    done = subprocess.run(argv, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(stdout)
+    assert done.returncode == 1
+    assert "Broken pipe" in done.stderr or "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_no_device_takes_the_place_of_standard_streams_that_are_closed(with_snapshots: Cli) -> None:
+    """The first file that is opened gets the lowest free number, and 1 is where an export goes."""
+    before = with_snapshots.world.host.observe()
+    for closed in (">&-", "<&- >&- 2>&-"):
+        command = f"{sys.executable} -m lvmqcow export {with_snapshots.vg}/{DISK} - {closed}"
+        subprocess.run(command, shell=True, check=True)
+    assert with_snapshots.world.host.observe() == before
+    assert with_snapshots.json("check", "{vg}")["findings"] == []
+
+
 def test_ctrl_c_exits_130_and_the_volume_recovers(cli: Cli) -> None:
     cli("create", f"{{vg}}/{DISK}", "--size", "256M")
     cli("snapshot", f"{{vg}}/{DISK}", "s1")
