@@ -6,6 +6,10 @@ returns as positions or hashes is returned as a tuple or a dataclass with the sa
 as one of `lvmqcow.errors`.
 
 Sizes are bytes, but for `alloc_image`, which takes KiB as the API does.
+
+The rest of the patch is steps of plans, and nothing to call: ``lvm_size`` is what planners measure, ``alloc_lvm_image``
+and ``lvm_qcow2_format`` are in `lvmqcow.plans.create`, ``alloc_snap_image`` in `lvmqcow.plans.snapshot`. There is no
+``$running``: whether something uses a volume is looked at, and what may not happen below it is refused (InUse).
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ __all__ = [
     "find_free_diskname",
     "free_image",
     "get_snap_name",
+    "get_snap_volname",
     "list_images",
     "parse_volname",
     "plugindata",
@@ -119,6 +124,11 @@ def get_snap_name(storage: Storage, volname: str, snapname: str | None = None) -
     return storage.picture().volume(name).snapshot_lv(str(snapname))
 
 
+def get_snap_volname(storage: Storage, volname: str, snapname: str | None = None) -> str:
+    """As `get_snap_name`: an LV is called what the volume or snapshot on it is."""
+    return get_snap_name(storage, volname, snapname)
+
+
 def filesystem_path(storage: Storage, volname: str, snapname: str | None = None) -> str:
     """`Volume.path`, whether the LV is there or not."""
     return device_path(storage.vg, get_snap_name(storage, volname, snapname))
@@ -126,21 +136,21 @@ def filesystem_path(storage: Storage, volname: str, snapname: str | None = None)
 
 def find_free_diskname(storage: Storage, vmid: int, fmt: str = Format.RAW) -> str:
     """`Storage.free_name`. Another process may take it: `alloc_image` without a name is safe against that."""
-    return storage.free_name(vmid, Format(fmt)).text
+    return storage.free_name(vmid, _format(fmt)).text
 
 
 def alloc_image(storage: Storage, vmid: int, fmt: str, name: str | None, size_kib: int) -> str:
     """`Storage.create`, or without a name `Storage.create_disk`; returns the name.
 
     Raises:
-        InvalidName: the name is that of another machine.
+        InvalidName: the name is that of another machine, or the format is none that `plugindata` declares.
         FormatMismatch, AlreadyExists, NoSpace, InvalidSize.
     """
     if name is None:
-        return storage.create_disk(vmid, size_kib * 1024, Format(fmt)).name
+        return storage.create_disk(vmid, size_kib * 1024, _format(fmt)).name
     if parse_volume_name(name).vmid != vmid:
         raise InvalidName("volume", name, f"it must be vm-{vmid}-<disk>")
-    return storage.create(name, size_kib * 1024, Format(fmt)).name
+    return storage.create(name, size_kib * 1024, _format(fmt)).name
 
 
 def free_image(storage: Storage, volname: str) -> None:
@@ -289,6 +299,12 @@ def _require_stream(storage: Storage, volname: str, format: str) -> None:
     if format not in volume_export_formats():
         known = ", ".join(volume_export_formats())
         raise NotPossible(f"{storage.vg}/{volname}", f"there is no stream of format {format!r}", f"ask for {known}")
+
+
+def _format(fmt: str) -> Format:
+    if fmt not in {*Format}:
+        raise InvalidName("format", fmt, f"it must be {' or '.join(Format)}")
+    return Format(fmt)
 
 
 def _info(storage: Storage, name: VolumeName) -> VolumeInfo:

@@ -17,7 +17,7 @@ from tests.volumes import DISK, MIB, NEIGHBOUR, RAW, chain, contents, inactive, 
 _OF_THE_PATCH = """
     plugindata parse_volname filesystem_path find_free_diskname alloc_image free_image activate_volume deactivate_volume
     volume_resize volume_size_info volume_snapshot volume_rollback_is_possible volume_snapshot_rollback
-    volume_snapshot_delete volume_has_feature rename_volume get_snap_name
+    volume_snapshot_delete volume_has_feature rename_volume get_snap_name get_snap_volname
 """
 _AROUND_IT = """
     list_images volume_snapshot_info create_base clone_image volume_export volume_export_formats volume_import
@@ -95,7 +95,8 @@ def test_the_path_and_the_lv_of_a_snapshot_follow_the_layout_of_the_volume() -> 
     ours, theirs = storage(chain(1)), storage(pve9(chain(1)))
     assert plugin.get_snap_name(ours, DISK.text) == plugin.get_snap_name(ours, DISK.text, "current") == DISK.text
     assert plugin.get_snap_name(ours, DISK.text, "s1") == f"snap-s1-{DISK}"
-    assert plugin.get_snap_name(theirs, DISK.text, "s1") == "snap_vm-100-disk-0_s1.qcow2"
+    for get_name in (plugin.get_snap_name, plugin.get_snap_volname):
+        assert get_name(theirs, DISK.text, "s1") == "snap_vm-100-disk-0_s1.qcow2"
     assert plugin.filesystem_path(ours, DISK.text, "s1") == f"/dev/sim/snap-s1-{DISK}"
 
 
