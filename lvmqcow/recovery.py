@@ -90,6 +90,7 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     if volume is None:
         return Plan("recover", vg.name, name, ())
     operation, steps = _recover(vg, volume, measure)
+    _require_unread(vg, volume, steps)
     beside = volume.becoming or volume.converting
     return Plan(operation, vg.name, volume.name, steps, beside=beside)
 
@@ -108,6 +109,23 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tu
         return "finish remove", gone(vg, (*volume.kept, *volume.leaving))
     operation, steps = _undo_remove(given_up) if given_up else _unfinished(vg, volume, measure)
     return operation, (*steps, *gone(vg, _leaving(volume)))
+
+
+def _require_unread(vg: VolumeGroup, volume: Volume, steps: Iterable[Step]) -> None:
+    """What another volume reads through does not go, unless something else has its name in the end."""
+    left, doomed = set(vg.lv_names), set[str]()
+    for step in steps:
+        match step:
+            case LvRename():
+                left = left - {step.lv} | {step.to}
+            case LvRemove():
+                left = left.difference(step.lvs)
+                doomed.update(doomed_origin(lv) or lv for lv in step.lvs)
+    lost = vg.lv_names.union(doomed) - left
+    readers = [layer for other in vg.volumes if other.name != volume.name for layer in other.layers]
+    wrong = [f"{layer.lv.name} reads through {layer.parent}" for layer in readers if layer.parent in lost]
+    if wrong:
+        raise Corrupt(volume.target, [f"{text}, which would go" for text in wrong])
 
 
 def _unfinished(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tuple[Step, ...]]:

@@ -36,6 +36,7 @@ from tests.volumes import (
     run,
     state,
     storage,
+    with_a_clone,
 )
 
 S1, S2, S3, S4 = (snapshot_lv_name(DISK, f"s{number}", Layout.SEED) for number in range(1, 5))
@@ -412,6 +413,25 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
 )
 def test_what_no_cut_can_leave_is_not_touched(left: list[Step]) -> None:
     host = run(chain(3), *left)
+    before = state(host)
+    with pytest.raises(Corrupt):
+        storage(host).recover(DISK.text)
+    assert state(host) == before
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        [LvTag((DISK.text, S2, S1), add=(Removing().tag,))],
+        [LvTag((DISK.text, S2, S1), add=(Removing().tag,)), LvRename(S1, f"del-{S1}")],
+        [LvTag((S1,), add=(Pulling(S2).tag,))],
+        [LvTag((S1,), add=(Pushing(S1, S2).tag,))],
+        [LvTag((S1,), add=(Removing().tag,)), LvRename(S1, f"del-{S1}")],
+    ],
+)
+def test_nothing_goes_that_a_clone_reads_through(left: list[Step]) -> None:
+    """No cut leaves that; another host that holds no lock could."""
+    host = run(with_a_clone(2), *left)
     before = state(host)
     with pytest.raises(Corrupt):
         storage(host).recover(DISK.text)
