@@ -205,6 +205,11 @@ class Volume:
         return tuple(lv for lv in self.doomed if lv.ours)
 
     @property
+    def unfinished(self) -> bool:
+        """Whether an operation on it was cut, or runs: but for the end of what is out of the way already."""
+        return self.new is not None or any(lv.intent for lv in self.kept)
+
+    @property
     def converting(self) -> VolumeName | None:
         """The volume that its content is on its way into, where it was begun to be converted."""
         intents = (lv.intent for lv in self.logical_volumes)
@@ -367,8 +372,9 @@ class VolumeGroup:
         layers = {layer.lv.name: layer for volume in alone for layer in volume.layers}
         readers: dict[str, list[Layer]] = {}
         for layer in layers.values():
-            if layer.parent:
-                readers.setdefault(layer.parent, []).append(layer)
+            named = layer.lv.header.parent_lv(self.name) if layer.lv.header else None
+            for parent in {layer.parent, named} - {None}:
+                readers.setdefault(str(parent), []).append(replace(layer, parent=parent))
         return tuple(_linked(volume, layers, readers) for volume in alone)
 
     def volume(self, name: VolumeName) -> Volume:

@@ -81,7 +81,7 @@ from lvmqcow.requests import (
 )
 from lvmqcow.runner import Events, run_plan
 from lvmqcow.sizing import whole_sectors
-from lvmqcow.steps import LvActivate, LvDeactivate, opened
+from lvmqcow.steps import LvActivate, LvDeactivate, LvRemove, opened
 
 __all__ = ["LayerInfo", "Storage", "Volume", "VolumeInfo", "raise_together"]
 
@@ -345,7 +345,7 @@ class Storage:
         """`apply`, with all of its names locked, and maybe more."""
         picture = self._recovered(request, held)
         planned = self._plan(request, picture)
-        unseen = _unseen(planned, picture)
+        unseen = _unseen(planned, request, picture)
         if unseen:
             planned = self._plan(request, picture.with_headers(self._activated_headers(unseen)))
         try:
@@ -395,9 +395,17 @@ class Storage:
         """The plan that recovers a volume (the first that needs it), and the picture, with headers of active layers."""
         picture = self._observe()
         own = [volume for name in names if (volume := picture.find(name))]
-        picture = picture.with_headers(self._host.headers(_active(own)))
+        picture = picture.with_headers({**self._seen_beside(picture, own), **self._host.headers(_active(own))})
         plans = [plan_recovery(picture, name, self._host.measure) for name in names]
         return next((recovery for recovery in plans if recovery.steps), plans[0]), picture
+
+    def _seen_beside(self, picture: VolumeGroup, own: Sequence[VolumePicture]) -> Mapping[str, Header]:
+        """The headers of other volumes, as far as they can be read: one may be a clone though no tag says so."""
+        found: dict[str, Header] = {}
+        for name in _active([volume for volume in picture.volumes if volume not in own]):
+            with suppress(CommandFailed):  # it is for its own operations to complain
+                found |= self._host.headers([name])
+        return found
 
     def _holding(self, names: Iterable[VolumeName], work: Callable[[frozenset[VolumeName]], Plan]) -> Plan:
         """Do it with these names locked; and where a recovery is about more, with all of them.
@@ -559,8 +567,15 @@ class Volume:
         return self._storage.layers(self._name)
 
     def path(self, snapshot: str | None = None) -> Path:
-        """The device to give to QEMU. Raises VolumeNotFound or SnapshotNotFound."""
+        """The device to give to QEMU.
+
+        Raises:
+            RecoveryNeeded: an operation was cut; a guest could read what is half done, and recovery undo what it wrote.
+            VolumeNotFound, SnapshotNotFound.
+        """
         volume = self._storage.picture().volume(self._name)
+        if volume.unfinished:
+            raise RecoveryNeeded(volume.target, self._storage.plan_recovery(self.name).operation)
         layer = volume.snapshot(snapshot) if snapshot else volume.current
         return Path(device_path(self._storage.vg, layer.lv.name))
 
@@ -733,10 +748,14 @@ def _unread(request: Request, picture: VolumeGroup) -> tuple[str, ...]:
     return tuple(layer.lv.name for layer in volume.layers if not layer.known and not layer.lv.active)
 
 
-def _unseen(planned: Plan, picture: VolumeGroup) -> tuple[str, ...]:
-    """The LVs whose header is to be read before the plan opens any image: qemu-img follows it, not our tags."""
+def _unseen(planned: Plan, request: Request, picture: VolumeGroup) -> tuple[str, ...]:
+    """The LVs whose header is to be read before the plan opens any image: qemu-img follows it, not our tags.
+
+    And before it removes one and keeps others, for these may read through it whatever their tags say.
+    """
     volume = picture.find(planned.volume)
-    if volume is None or not any(opened(step) for step in planned.steps):
+    removes = any(isinstance(step, LvRemove) for step in planned.steps) and not isinstance(request, Remove)
+    if volume is None or not (removes or any(opened(step) for step in planned.steps)):
         return ()
     return tuple(layer.lv.name for layer in volume.layers if layer.lv.header is None and not layer.lv.active)
 

@@ -22,7 +22,7 @@ from lvmqcow.errors import (
     SnapshotNotFound,
     VolumeNotFound,
 )
-from lvmqcow.intents import RollingBack
+from lvmqcow.intents import Pulling, Resizing, RollingBack
 from lvmqcow.locks import NoLocks
 from lvmqcow.names import Format, VolumeName
 from lvmqcow.plans import Plan
@@ -288,6 +288,18 @@ def test_a_wrong_request_is_refused_before_anything_is_touched(
 def test_sizes_are_rounded_up_to_sectors() -> None:
     host = SimHost()
     assert storage(host).create(DISK.text, 4 * MIB + 1).info().virtual_size_bytes == 4 * MIB + 512
+
+
+def test_no_guest_is_given_a_volume_on_which_an_operation_was_cut() -> None:
+    """It could read what is half done, and recovery undo what it wrote."""
+    s1 = f"snap-s1-{DISK}"
+    for left in (RollingBack(s1), Pulling(DISK.text), Resizing(4 * MIB, 8 * MIB)):
+        lv = s1 if isinstance(left, Pulling) else DISK.text
+        volume = storage(run(chain(1), LvTag((lv,), add=(left.tag,)))).volume(DISK.text)
+        with pytest.raises(RecoveryNeeded):
+            volume.path()
+        volume.recover()
+        assert volume.path() == Path(f"/dev/sim/{DISK}")
 
 
 def test_the_listing_shows_volumes_by_name_with_snapshots_oldest_first() -> None:

@@ -87,11 +87,17 @@ def require_changing(volume: Volume, operation: str) -> None:
         )
 
 
-def require_no_clones(volume: Volume) -> None:
-    """Raises NotPossible for a volume that clones read through, with their names."""
+def require_no_clones(vg: VolumeGroup, volume: Volume) -> None:
+    """Raises NotPossible for a volume that clones read through, with their names; also where that cannot be seen."""
     clones = volume.clones_of(*volume.layers)
     if clones:
         raise NotPossible(volume.target, f"{', '.join(clones)} read through it", "flatten or remove these first")
+    others = [layer for other in vg.volumes if other.name != volume.name for layer in other.layers]
+    unknown = [layer.lv.name for layer in others if not layer.known]
+    if unknown and any(layer.lv.template for layer in volume.layers):
+        reason = f"it is a template, and whether {', '.join(unknown)} read through it cannot be seen"
+        advice = f"activate what is not active: lvchange -aey {' '.join(f'{vg.name}/{name}' for name in unknown)}"
+        raise NotPossible(volume.target, reason, advice)
 
 
 def require_unread(volume: Volume, *layers: Layer) -> None:

@@ -25,7 +25,7 @@ __all__ = ["plan_remove"]
 def plan_remove(vg: VolumeGroup, request: Remove, segment_bytes: int = SEGMENT_BYTES) -> Plan:
     """Raises VolumeNotFound, or NotPossible while there are clones of it. A damaged volume can be removed."""
     volume = vg.volume(request.volume)
-    require_no_clones(volume)
+    require_no_clones(vg, volume)
     lvs = volume.kept
     steps: tuple[Step, ...] = (
         LvTag(tuple(lv.name for lv in lvs), add=(Removing().tag, *wipe_tags(request.wipe))),

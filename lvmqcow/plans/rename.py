@@ -54,7 +54,7 @@ def plan_rename(vg: VolumeGroup, request: Rename) -> Plan:
     """
     old, new = request.volume, request.new
     volume = vg.volume(old)
-    require_no_clones(volume)
+    require_no_clones(vg, volume)
     if new.format is not old.format:
         raise FormatMismatch(new.text, new.format, old.format)
     there = vg.find(new)

@@ -33,7 +33,7 @@ from lvmqcow.requests import (
     Snapshot,
     Template,
 )
-from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowRelink
+from lvmqcow.steps import LvActivate, LvCreate, LvRemove, LvTag, QcowRelink
 from lvmqcow.testing.content import Write
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import (
@@ -47,6 +47,7 @@ from tests.volumes import (
     clone_of_a_template,
     commands,
     contents,
+    foreign,
     inactive,
     planned,
     raw_volume,
@@ -237,3 +238,24 @@ def test_a_damaged_intent_to_flatten_is_not_followed() -> None:
     host = run(chain(1), LvTag((S1,), add=(f"lvmqcow.intent=flatten/{BASE}",)))
     with pytest.raises(Corrupt):
         storage(host).recover(DISK.text)
+
+
+@pytest.mark.parametrize("start", [clone_of_a_template, clone_of_a_snapshot])
+@pytest.mark.parametrize("drop", ["lvmqcow.parent=", "lvmqcow."])
+def test_a_clone_without_tags_protects_what_its_header_says(start: Callable[[int], SimHost], drop: str) -> None:
+    host = start(0)
+    lv = host.observe().lv(DISK.text)
+    assert lv is not None
+    host = run(host, LvTag((DISK.text,), drop=tuple(tag for tag in lv.tags if tag.startswith(drop))))
+    requests: list[Request] = [Remove(NEIGHBOUR), Rename(NEIGHBOUR, parse_volume_name("vm-7-x.qcow2"))]
+    for request in (*requests, *(DeleteSnapshot(NEIGHBOUR, "s1", merge) for merge in Merge)):
+        assert isinstance(refused(host, request), NotPossible)
+
+
+def test_a_template_stays_while_it_cannot_be_seen_what_reads_through_it() -> None:
+    host = inactive(foreign(clone_of_a_template(0)))
+    assert f"lvchange -aey sim/{DISK}" in str(refused(host, Remove(NEIGHBOUR)))
+    host.run(LvActivate((DISK.text,)))
+    assert f"{DISK} read through it" in str(refused(host, Remove(NEIGHBOUR)))
+    storage(host).volume(DISK.text).remove()
+    storage(host).volume(NEIGHBOUR.text).remove()

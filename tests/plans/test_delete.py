@@ -12,7 +12,7 @@ from lvmqcow.errors import (
     VolumeNotFound,
 )
 from lvmqcow.names import VolumeName
-from lvmqcow.requests import DeleteSnapshot, Merge
+from lvmqcow.requests import DeleteSnapshot, Merge, Newer, Rollback
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowRelink
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import (
@@ -211,3 +211,10 @@ def test_what_cannot_be_deleted_is_refused_before_anything_is_touched(
     host: SimHost, name: VolumeName, snapshot: str, error: type[LvmqcowError], merge: Merge
 ) -> None:
     assert isinstance(refused(host, DeleteSnapshot(name, snapshot, merge)), error)
+
+
+def test_nothing_is_removed_on_the_word_of_tags_alone() -> None:
+    """A volume group's metadata that was put back is older than what the headers say."""
+    host = inactive(run(branched((2, 1)), QcowRelink(DISK.text, B2)))
+    for request in (DeleteSnapshot(DISK, "b2"), Rollback(DISK, "s1", Newer.DISCARD)):
+        assert isinstance(refused(host, request), Corrupt)
