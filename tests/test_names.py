@@ -92,6 +92,10 @@ def lvm_accepts(lv_name: str) -> bool:
 @example("vm-" + "1" * 5000 + "-disk-0")
 @example("vm-100-disk-0\n")
 @example("vm-100-x_cpool")
+@example("vm-100-a b")
+@example("vm-100-$(reboot)")
+@example("vm-100-a/../b")
+@example("vm-100-a@tag")
 def test_a_volume_name_is_refused_or_lvm_can_carry_it(text: str) -> None:
     if accepted(parse_volume_name, text):
         assert lvm_accepts(text)

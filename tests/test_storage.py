@@ -170,6 +170,19 @@ def test_a_step_that_fails_is_named_with_what_recovery_will_do(operation: str) -
         assert "the machine is on fire" in str(error)
 
 
+def test_an_error_is_not_that_of_the_next_operation() -> None:
+    host = BrokenOff()
+    host.__dict__.update(chain(1).__dict__, steps_left=1)
+    one = storage(host)
+    with pytest.raises(SnapshotNotFound):
+        one.volume(DISK.text).rollback("s9")
+    with pytest.raises(OperationCut):
+        one.volume(DISK.text).snapshot("s2")
+    host.steps_left = 100
+    one.volume(DISK.text).snapshot("s2")
+    assert one.volume(DISK.text).info().snapshots == ("s1", "s2")
+
+
 def test_the_next_operation_recovers_first_and_says_so() -> None:
     heard: list[Plan] = []
     host = cut_snapshot(chain(1))

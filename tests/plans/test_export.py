@@ -39,6 +39,10 @@ def test_what_a_guest_reads_is_exported_and_not_the_bytes_of_the_lv() -> None:
     assert commands(planned(raw_volume(), Export(RAW, None, PATH, Format.QCOW2))) == [
         f"qemu-img convert -p -f raw -O qcow2 /dev/sim/{RAW} {PATH}"
     ]
+    for stream in StreamFormat:
+        assert commands(planned(chain(1), ExportStream(DISK, None, STREAM, stream))) == [
+            f"qemu-nbd --read-only --format qcow2 /dev/sim/{DISK}"
+        ]
 
 
 def test_what_is_not_active_is_so_while_it_is_read() -> None:

@@ -21,7 +21,7 @@ from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.real.recycled import OLD_BYTE, fill_free_space
-from tests.volumes import DISK, MIB, RAW
+from tests.volumes import DISK, MIB, NEIGHBOUR, RAW
 
 pytestmark = pytest.mark.real
 
@@ -107,6 +107,28 @@ def imported(name: str, image_format: Format) -> Callable[[Storage, Path], Made]
     return make
 
 
+def copied(storage: Storage, directory: Path) -> Made:
+    copy = storage.create(DISK.text, LARGE).copy(RAW.text)
+    return copy.name, Format.RAW, Content(LARGE)
+
+
+def converted(storage: Storage, directory: Path) -> Made:
+    volume = storage.create(RAW.text, LARGE).convert()
+    return volume.name, Format.QCOW2, Content(LARGE)
+
+
+def cloned(storage: Storage, directory: Path) -> Made:
+    volume = storage.create(DISK.text, LARGE)
+    volume.template()
+    return volume.clone(NEIGHBOUR.text).name, Format.QCOW2, Content(LARGE)
+
+
+def flattened(storage: Storage, directory: Path) -> Made:
+    made = cloned(storage, directory)
+    storage.volume(NEIGHBOUR.text).flatten()
+    return made
+
+
 KINDS: Mapping[str, Callable[[Storage, Path], Made]] = {
     "raw": created(RAW.text, Format.RAW),
     "qcow2": created(DISK.text, Format.QCOW2),
@@ -118,6 +140,10 @@ KINDS: Mapping[str, Callable[[Storage, Path], Made]] = {
     "merged": merged,
     "imported raw": imported(RAW.text, Format.RAW),
     "imported qcow2": imported(DISK.text, Format.QCOW2),
+    "copied": copied,
+    "converted": converted,
+    "cloned": cloned,
+    "flattened": flattened,
 }
 
 

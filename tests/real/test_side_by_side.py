@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import pytest
 
@@ -18,11 +18,18 @@ from lvmqcow.model import VolumeGroup
 from lvmqcow.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.requests import (
     Activate,
+    Clone,
+    Convert,
+    Copy,
     Create,
     Deactivate,
     DeleteSnapshot,
+    Export,
+    ExportStream,
+    Flatten,
     Grow,
     Import,
+    ImportStream,
     Merge,
     Remove,
     Rename,
@@ -30,6 +37,8 @@ from lvmqcow.requests import (
     Resize,
     Rollback,
     Snapshot,
+    StreamFormat,
+    Template,
 )
 from lvmqcow.steps import LvTag
 from lvmqcow.storage import Storage
@@ -38,7 +47,9 @@ from tests.volumes import DISK, MIB, NEIGHBOUR, RAW
 pytestmark = pytest.mark.real
 
 WAYS = ["shell", "process"]
-THIRD = parse_volume_name("vm-100-disk-3.qcow2")
+THIRD, CONVERTED, CLONE = (
+    parse_volume_name(f"{name}.qcow2") for name in ("vm-100-disk-3", "vm-200-disk-1", "vm-300-disk-0")
+)
 
 
 @pytest.fixture
@@ -87,8 +98,8 @@ def transfers(stat: Path) -> tuple[str, str]:
     return fields[0], fields[4]
 
 
-def verbs(file: Path) -> list[Request]:
-    """Every verb, in an order that lets all of them succeed."""
+def verbs(file: Path, incoming: int, outgoing: int) -> list[Request]:
+    """Every verb, in an order that lets all of them succeed; the streams are file descriptors."""
     return [
         Create(THIRD, 4 * MIB),
         Remove(THIRD),
@@ -107,6 +118,15 @@ def verbs(file: Path) -> list[Request]:
         Rename(RAW, parse_volume_name("vm-200-disk-1")),
         Remove(NEIGHBOUR),
         Remove(parse_volume_name("vm-200-disk-0.qcow2")),
+        Convert(parse_volume_name("vm-200-disk-1"), CONVERTED),
+        Snapshot(CONVERTED, "s1"),
+        Copy(CONVERTED, "s1", DISK),
+        Export(DISK, None, str(file.with_suffix(".raw")), Format.RAW),
+        ExportStream(DISK, None, outgoing, StreamFormat.RAW),
+        ImportStream(NEIGHBOUR, MIB, incoming),
+        Template(DISK),
+        Clone(CLONE, DISK),
+        Flatten(CLONE),
     ]
 
 
@@ -121,10 +141,13 @@ def test_every_verb_on_one_leaves_the_other_as_it_was_and_its_disk_unopened(
     stat = device_of(other)
     one.volumes()  # the first look is at the whole machine: only then is it known what belongs to the group
     counted = transfers(stat)
-    for request in verbs(file):
-        done = one.apply(request)
-        assert done.steps, request
-        assert transfers(stat) == counted, f"{request} read or wrote the other volume group's disk"
+    with file.open("rb") as incoming, file.with_suffix(".stream").open("wb") as outgoing:
+        requests = verbs(file, incoming.fileno(), outgoing.fileno())
+        assert {type(request) for request in requests} == set(get_args(Request))
+        for request in requests:
+            done = one.apply(request)
+            assert done.steps, request
+            assert transfers(stat) == counted, f"{request} read or wrote the other volume group's disk"
     one.allocate(100, 4 * MIB)
     assert one.check() == one.check_activating() == ()
     assert one.recover() == ()
