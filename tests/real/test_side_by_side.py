@@ -121,7 +121,7 @@ def verbs(file: Path, incoming: int, outgoing: int) -> list[Request]:
         Convert(parse_volume_name("vm-200-disk-1"), CONVERTED),
         Snapshot(CONVERTED, "s1"),
         Copy(CONVERTED, "s1", DISK),
-        Export(DISK, None, str(file.with_suffix(".raw")), Format.RAW),
+        Export(DISK, None, str(file.with_suffix(".copy")), Format.RAW),
         ExportStream(DISK, None, outgoing, StreamFormat.RAW),
         ImportStream(NEIGHBOUR, MIB, incoming),
         Template(DISK),
