@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
-from lvmqcow.intents import Converting, Intent, Renaming, Unknown, parse_intent
+from lvmqcow.intents import (
+    Converting,
+    Flattening,
+    Intent,
+    Pulling,
+    Pushing,
+    Renaming,
+    Unknown,
+    parse_intent,
+)
 from lvmqcow.names import (
     Format,
     Layout,
@@ -206,8 +215,24 @@ class Volume:
 
     @property
     def unfinished(self) -> bool:
-        """Whether an operation on it was cut, or runs: but for the end of what is out of the way already."""
-        return self.new is not None or any(lv.intent for lv in self.kept)
+        """Whether an operation on it was cut, or runs, that no guest may meet: but for what is out of the way already.
+
+        A merge can wait, for want of space, as long as each image names what it still reads through.
+        """
+        return self.new is not None or any(lv.intent and not self._can_wait(lv) for lv in self.kept)
+
+    def _can_wait(self, lv: LogicalVolume) -> bool:
+        match lv.intent:
+            case Pulling(child=reader) | Pushing(child=reader):
+                read = lv.name
+            case Flattening(base=read):
+                reader = lv.name
+            case _:
+                return False
+        if reader == read:  # pushed, and under its new name
+            return True
+        layer = self.layer(reader)
+        return layer is not None and layer.lv.header is not None and layer.lv.header.parent_lv(self.vg) == read
 
     @property
     def converting(self) -> VolumeName | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lvmqcow.errors import CommandFailed, NoSpace, OperationCut
+from lvmqcow.errors import CommandFailed, NoSpace, OperationCut, RecoveryNeeded
+from lvmqcow.intents import Pulling
 from lvmqcow.names import Layout, snapshot_lv_name
 from lvmqcow.plans.room import more_room
 from lvmqcow.requests import DeleteSnapshot, Merge
@@ -12,6 +13,7 @@ from lvmqcow.steps import (
     ImageCopy,
     LvCreate,
     LvExtend,
+    LvTag,
     LvZero,
     QcowCommit,
     QcowRebase,
@@ -88,6 +90,19 @@ def test_an_image_full_of_holes_is_given_room_as_often_as_it_takes(merge: Merge)
     assert merged.size_bytes > 34 * MIB
 
 
+def test_a_merge_that_was_cut_with_the_new_name_and_not_the_data_in_the_header_has_no_path_until_it_is_recovered() -> (
+    None
+):
+    host = chain(2)
+    host.run(LvTag((S2,), add=(Pulling(DISK.text).tag,)))
+    assert storage(host).volume(DISK.text).path().name == DISK.text
+    host.run(QcowRelink(DISK.text, S1))
+    with pytest.raises(RecoveryNeeded):
+        storage(host).volume(DISK.text).path()
+    storage(host).recover()
+    assert storage(host).volume(DISK.text).path().name == DISK.text
+
+
 @pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
 def test_a_merge_that_needs_more_than_there_is_stops_and_goes_on_once_there_is_more(merge: Merge) -> None:
     host = chain(2)
@@ -101,6 +116,7 @@ def test_a_merge_that_needs_more_than_there_is_stops_and_goes_on_once_there_is_m
         assert isinstance(cut.value.cause, NoSpace)
         assert contents(host)[None] == before[None]
         assert contents(host)["s2"] == before["s2"]
+        assert storage(host).volume(DISK.text).path().name == DISK.text
     host._lvs.pop("other")
     storage(host).recover()
     assert contents(host) == {snapshot: content for snapshot, content in before.items() if snapshot != "s1"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +114,7 @@ def test_in_a_full_volume_group_it_stops_guests_go_on_and_so_does_it_once_there_
         assert world.difference(DISK.text, Format.QCOW2, content) is None
     volume.deactivate()
     volume.activate()
+    assert volume.path() == Path(device_path(world.host.vg, DISK.text))
     written = [Write(3, 2, 9)]
     world.write(DISK.text, Format.QCOW2, written)
     LvmProcesses().change(("lvremove", "--yes", f"{world.host.vg}/other"))
