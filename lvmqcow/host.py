@@ -30,6 +30,7 @@ from lvmqcow.steps import (
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
+    LvNoAutoactivation,
     LvPermission,
     LvRefresh,
     LvRemove,
@@ -149,6 +150,7 @@ class RealHost:
                 | LvActivate()
                 | LvDeactivate()
                 | LvRefresh()
+                | LvNoAutoactivation()
             ):
                 self._lvm.change(argv)
             case ImageReceive():

@@ -39,6 +39,7 @@ Trace = Callable[[Sequence[str]], None]
 _SUCCESS: Final = 1  # log_ret_code, in the shell's log report; for failures it is what a process would exit with
 _FAILED: Final = 5
 _VG_FIELDS: Final = "vg_uuid,vg_extent_size,vg_free_count,vg_missing_pv_count"
+_LV_FIELDS: Final = "lv_name,lv_uuid,lv_size,lv_tags,lv_active,lv_health_status,lv_attr,lv_autoactivation"
 _GIVEN_BY_PROFILE: Final = ("--reportformat", "json", "--units", "b", "--nosuffix")
 
 
@@ -278,7 +279,7 @@ class _Session:
 def _read(lvm: Lvm, vg: str) -> VolumeGroup:
     argv = (
         *("fullreport", "--configreport", "vg", "-o", f"vg_name,{_VG_FIELDS}"),
-        *("--configreport", "lv", "-o", "lv_name,lv_uuid,lv_size,lv_tags,lv_active,lv_health_status,lv_attr"),
+        *("--configreport", "lv", "-o", _LV_FIELDS),
         *("--configreport", "pv", "-o", "pv_name", "--configreport", "pvseg", "-o", "pvseg_start"),
         *("--configreport", "seg", "-o", "seg_start", vg),
     )
@@ -309,6 +310,7 @@ def _logical_volume(row: Row) -> LogicalVolume:
         active=row["lv_active"] == "active",
         partial=row["lv_health_status"] == "partial",
         writable=row["lv_attr"][1] != "r",  # lv_permissions says nothing of what is not active
+        autoactivated=row["lv_autoactivation"] == "enabled",
     )
 
 

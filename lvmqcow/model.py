@@ -67,7 +67,7 @@ def _options_tags(options: ImageOptions) -> tuple[str, ...]:
 class LogicalVolume:
     """One LV as LVM reports it, with its image's header where that was read.
 
-    ``partial``: some of it is on a physical volume that is missing.
+    ``partial``: some of it is on a physical volume that is missing. ``autoactivated``: at every boot, by LVM itself.
     """
 
     name: str
@@ -78,6 +78,7 @@ class LogicalVolume:
     header: Header | None = None
     partial: bool = False
     writable: bool = True
+    autoactivated: bool = False
 
     @property
     def template(self) -> bool:

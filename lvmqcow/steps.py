@@ -28,6 +28,7 @@ __all__ = [
     "LvDeactivate",
     "LvDiscardRange",
     "LvExtend",
+    "LvNoAutoactivation",
     "LvPermission",
     "LvRefresh",
     "LvRemove",
@@ -162,6 +163,16 @@ class LvRefresh:
 
     def argv(self, vg: str) -> Argv:
         return ("lvchange", "--refresh", *(f"{vg}/{lv}" for lv in self.lvs))
+
+
+@dataclass(frozen=True)
+class LvNoAutoactivation:
+    """From now on no boot activates them by itself, on whatever host. Those that are active stay so."""
+
+    lvs: tuple[str, ...]
+
+    def argv(self, vg: str) -> Argv:
+        return ("lvchange", "--setautoactivation", "n", *(f"{vg}/{lv}" for lv in self.lvs))
 
 
 @dataclass(frozen=True)
@@ -371,7 +382,18 @@ class ImageSend:
         return ("qemu-nbd", "--read-only", "--format", self.format.value, device_path(vg, self.lv))
 
 
-LvmStep = LvCreate | LvRename | LvRemove | LvExtend | LvTag | LvPermission | LvActivate | LvDeactivate | LvRefresh
+LvmStep = (
+    LvCreate
+    | LvRename
+    | LvRemove
+    | LvExtend
+    | LvTag
+    | LvPermission
+    | LvActivate
+    | LvDeactivate
+    | LvRefresh
+    | LvNoAutoactivation
+)
 RangeStep = LvZeroRange | LvDiscardRange
 ImageStep = (
     LvZero

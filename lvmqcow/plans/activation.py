@@ -3,7 +3,8 @@
 Activate:
 
 1. activate the layers that are not active, a clone's bases too, in one command, for this host alone
-2. refresh those that were: an active LV keeps the size it had when another host extended it
+2. let no boot activate those that one would (the seed patch made such): another host could have them open by then
+3. refresh those that were active: an active LV keeps the size it had when another host extended it
 
 Deactivate:
 
@@ -11,7 +12,7 @@ Deactivate:
 
 Every LV is named with its volume group, so a volume of the same name in another one stays as it is (a tag would reach
 both); ``new-`` and ``del-`` LVs are no layers. A cut leaves some layers active and others not, which harms nothing and
-leaves nothing to recover: the same request again does the rest. Nothing here makes an LV active at boot.
+leaves nothing to recover: the same request again does the rest.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lvmqcow.model import VolumeGroup
 from lvmqcow.plans.common import activated
 from lvmqcow.plans.plan import Plan
 from lvmqcow.requests import Activate, Deactivate
-from lvmqcow.steps import LvDeactivate, LvRefresh, Step
+from lvmqcow.steps import LvDeactivate, LvNoAutoactivation, LvRefresh, Step
 
 __all__ = ["plan_activate", "plan_deactivate"]
 
@@ -29,7 +30,12 @@ def plan_activate(vg: VolumeGroup, request: Activate) -> Plan:
     """Raises VolumeNotFound."""
     volume = vg.volume(request.volume)
     active = tuple(layer.lv.name for layer in volume.layers if layer.lv.active)
-    steps: tuple[Step, ...] = (*activated((*volume.layers, *volume.bases)), *((LvRefresh(active),) if active else ()))
+    at_boot = tuple(layer.lv.name for layer in volume.layers if layer.lv.autoactivated)
+    steps: tuple[Step, ...] = (
+        *activated((*volume.layers, *volume.bases)),
+        *((LvNoAutoactivation(at_boot),) if at_boot else ()),
+        *((LvRefresh(active),) if active else ()),
+    )
     return Plan("activate", vg.name, request.volume, steps)
 
 

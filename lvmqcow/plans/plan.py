@@ -14,6 +14,7 @@ from lvmqcow.steps import (
     LvCreate,
     LvDeactivate,
     LvExtend,
+    LvNoAutoactivation,
     LvPermission,
     LvRefresh,
     LvRemove,
@@ -71,7 +72,9 @@ class Plan:
 
 def _disturbed(step: Step) -> tuple[str, ...]:
     match step:
-        case LvCreate() | LvTag() | LvExtend() | LvActivate() | LvRefresh() | ImageExport() | ImageSend():
+        case LvCreate() | LvTag() | LvExtend() | LvActivate() | LvRefresh() | LvNoAutoactivation():
+            return ()
+        case ImageExport() | ImageSend():
             return ()
         case LvRemove() | LvDeactivate():
             return step.lvs

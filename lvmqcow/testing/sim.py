@@ -30,6 +30,7 @@ from lvmqcow.steps import (
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
+    LvNoAutoactivation,
     LvPermission,
     LvRefresh,
     LvRemove,
@@ -87,6 +88,7 @@ class _Lv:
     """How large its device is while it is active: not as large as it is itself after an lvextend that was cut."""
     holders: tuple[str, ...] = ()
     writable: bool = True
+    autoactivated: bool = False
     discarded_bytes: int = 0
     """How much of it was discarded, from its start: what a device reads there is its own affair."""
 
@@ -152,6 +154,7 @@ class SimHost:
                 *(name, lv.uuid, lv.size_bytes, lv.tags, lv.active),
                 partial=lv.uuid in self._partial,
                 writable=lv.writable,
+                autoactivated=lv.autoactivated,
             )
             for name, lv in sorted(self._lvs.items())
         )
@@ -211,6 +214,11 @@ class SimHost:
         """From now on an image takes so much more than `measure` says, as if a guest had discarded and rewritten."""
         self._put(lv_name, replace(self._qcow(lv_name, ("scatter", lv_name)), scattered_bytes=more_bytes))
 
+    def autoactivate(self, *lv_names: str) -> None:
+        """From now on LVM activates these at boot, as it does where whoever made them did not say otherwise."""
+        for name in lv_names:
+            self._lvs[name] = replace(self._find(name, ("autoactivate", name)), autoactivated=True)
+
     def lose_physical_volume(self, *lv_names: str) -> None:
         """From now on a physical volume is missing, and these LVs had a part of themselves on it."""
         self._partial = frozenset(self._lvs[name].uuid for name in lv_names)
@@ -258,6 +266,9 @@ class SimHost:
             case LvDeactivate():
                 for name in step.lvs:
                     self._lvs[name] = replace(self._unused(name, argv), active=False)
+            case LvNoAutoactivation():
+                for name in step.lvs:
+                    self._lvs[name] = replace(self._find(name, argv), autoactivated=False)
             case LvRefresh():
                 for name in step.lvs:
                     lv = self._find(name, argv)

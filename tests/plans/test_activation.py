@@ -20,6 +20,7 @@ from tests.volumes import (
     raw_volume,
     refused,
     run,
+    storage,
 )
 
 S1 = f"snap-s1-{DISK}"
@@ -64,3 +65,12 @@ def test_what_is_no_layer_is_left_as_it_is(name: str, request_: Request) -> None
 @pytest.mark.parametrize("request_", [Activate(DISK), Deactivate(DISK)])
 def test_what_is_not_there_is_refused(request_: Request) -> None:
     assert isinstance(refused(chain(1, name=NEIGHBOUR), request_), VolumeNotFound)
+
+
+@pytest.mark.parametrize("met", [chain(1), inactive(chain(1))], ids=["active", "inactive"])
+def test_no_boot_activates_it_from_then_on(met: SimHost) -> None:
+    host = met.copy()
+    host.autoactivate(S1, DISK.text)
+    assert f"lvchange --setautoactivation n sim/{S1} sim/{DISK}" in commands(planned(host, Activate(DISK)))
+    storage(host).apply(Activate(DISK))
+    assert not [lv.name for lv in host.observe().logical_volumes if lv.autoactivated]

@@ -170,6 +170,7 @@ def test_every_verb_works_on_it_and_the_tool_goes_on_with_what_is_left(
     require_whole(world, TOOLS[tool], name, after)
     if after:
         world.storage.apply(Activate(name))
+        assert not any(lv.autoactivated for lv in world.host.observe().logical_volumes)
         world.write(name.text, Format.QCOW2, [Write(7, 1, 0x44)])
         after = {**after, None: after[None].written([Write(7, 1, 0x44)])}
         TOOLS[tool].snapshot(world.host.vg, name, "theirs")

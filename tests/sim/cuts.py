@@ -18,6 +18,7 @@ from lvmqcow.steps import (
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
+    LvNoAutoactivation,
     LvRefresh,
     LvRemove,
     LvTag,
@@ -68,7 +69,7 @@ def cuts(host: SimHost, plan: Plan) -> Iterator[Cut]:
 def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
     """What a step that was cut inside may leave, where that is neither nothing nor all."""
     match step:
-        case LvTag() | LvRemove() | LvActivate() | LvDeactivate() | LvRefresh():
+        case LvTag() | LvRemove() | LvActivate() | LvDeactivate() | LvRefresh() | LvNoAutoactivation():
             for part in parts(step):
                 yield run(host, part)
         case QcowCreate():
