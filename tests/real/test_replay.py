@@ -12,11 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow.steps import LvCreate, LvRemove, LvRename, LvTag, QcowCreate, QcowRebase, Step
+from lvmqcow.plans import Plan
 from lvmqcow.testing.blocklog import Event, Flush, Mark, State, Write
 from lvmqcow.testing.replay import Recorder, record
 from tests.real.operations import OPERATIONS
 from tests.real.powercuts import METADATA, Running, recorded, replayed
+from tests.real.wrong import (
+    freed_then_renamed,
+    intent_dropped_too_early,
+    rebased_with_the_default_cache,
+    renamed_then_created,
+    without_intents,
+)
 from tests.volumes import MIB
 
 pytestmark = pytest.mark.real
@@ -68,48 +75,19 @@ def without_flushes(running: Running) -> None:
             subprocess.run(step.argv(vg), check=True, capture_output=True)
 
 
-def rebased_with_the_default_cache(running: Running) -> None:
-    """As the seed does it: no intent, and a rebase whose header may reach the disk before its tables."""
-    for step in running.storage.plan(running.request).steps:
-        if isinstance(step, QcowRebase):
-            argv = [word.replace("directsync", "writeback") for word in step.argv(running.host.vg)]
-            subprocess.run(argv, check=True, capture_output=True)
-        elif not is_intent(step):
+def planned(wrong: Callable[[Plan], Plan]) -> Callable[[Running], None]:
+    """An operation whose plan is another than it should be."""
+
+    def run(running: Running) -> None:
+        for step in wrong(running.storage.plan(running.request)).steps:
             running.host.run(step)
 
-
-def renamed_then_created(running: Running) -> None:
-    """The seed's order of a snapshot: for a while there is no current volume, and nothing that says so."""
-    *_, create, form, freeze, _ = running.storage.plan(running.request).steps
-    assert isinstance(create, LvCreate)
-    assert isinstance(form, QcowCreate)
-    running.host.run(freeze)
-    name = running.request.volume.text
-    running.host.run(LvCreate(name, create.size_bytes, create.tags))
-    running.host.run(QcowCreate(name, form.virtual_size_bytes, form.backing))
+    return run
 
 
-def freed_then_renamed(running: Running) -> None:
-    """The child's LV goes before the merged one has its name."""
-    steps = list(running.storage.plan(running.request).steps)
-    (doom,) = (step for step in steps if isinstance(step, LvRename) and step.to.startswith("del-"))
-    for step in steps[: steps.index(doom)]:
-        running.host.run(step)
-    running.host.run(LvRemove((doom.lv,)))
-    for step in steps[steps.index(doom) + 1 :]:
-        if not isinstance(step, LvRemove):
-            running.host.run(step)
-
-
-def intent_dropped_too_early(running: Running) -> None:
-    """Before what it stands for is done."""
-    *before, form, drop = running.storage.plan(running.request).steps
-    for step in (*before, drop, form):
-        running.host.run(step)
-
-
-def is_intent(step: Step) -> bool:
-    return isinstance(step, LvTag) and any("intent" in tag for tag in step.add)
+def rebased_as_the_seed_does(plan: Plan) -> Plan:
+    """No intent, and a rebase whose header may reach the disk before its tables."""
+    return rebased_with_the_default_cache(without_intents(plan))
 
 
 @pytest.mark.parametrize(
@@ -117,10 +95,10 @@ def is_intent(step: Step) -> bool:
     [
         (without_flushes, "snapshot over 1", "after it was reported as done"),
         (without_flushes, "resize raw", "wrong content"),
-        (rebased_with_the_default_cache, "delete 2 of 2 by pull", "wrong content"),
-        (renamed_then_created, "snapshot over 1", "neither as before nor as after"),
-        (freed_then_renamed, "delete 2 of 2 by push", "is not there"),
-        (intent_dropped_too_early, "rollback of 2", "no readable qcow2 header"),
+        (planned(rebased_as_the_seed_does), "delete 2 of 2 by pull", "wrong content"),
+        (planned(renamed_then_created), "snapshot over 1", "neither as before nor as after"),
+        (planned(freed_then_renamed), "delete 2 of 2 by push", "is not there"),
+        (planned(intent_dropped_too_early), "rollback of 2", "no readable qcow2 header"),
     ],
 )
 def test_an_operation_that_is_done_wrongly_is_found(
