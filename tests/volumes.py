@@ -41,7 +41,10 @@ RAW = parse_volume_name("vm-100-disk-2")
 NEIGHBOUR = parse_volume_name("vm-100-disk-1.qcow2")
 QCOW2_FILE, RAW_FILE = "/srv/disk.qcow2", "/srv/disk.raw"
 STREAM = 7
-FILES = {path: Content(4 * MIB, {0: 7, 33: 9}) for path in (QCOW2_FILE, RAW_FILE, stream_path(STREAM))}
+FILES = {
+    path: Content(4 * MIB, {0: 7, 33: 9, **dict.fromkeys(range(64, 1024, 64), 11)})
+    for path in (QCOW2_FILE, RAW_FILE, stream_path(STREAM))
+}
 PVE_BASE = ImageOptions(64 * 1024, extended_l2=False)
 """What Proxmox VE and the seed patch make of a volume that reads through no other."""
 

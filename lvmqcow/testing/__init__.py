@@ -5,6 +5,7 @@ sim          `SimHost`, a volume group in memory
 worlds       the simulated and the real world, behind one interface
 checkpoints  a real volume group, put back as it was
 cuts         every cut of a plan, and of its recovery, on a real volume group
+kills        SIGKILL inside a long step, at a moment of one's choice
 strategies   what Hypothesis draws
 machine      the state machine that runs in either world
 hostile      images that lead out of themselves, ask for too much, or are not what they look like
