@@ -75,6 +75,10 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
         case QcowCreate():
             yield run(host, LvZero(step.lv))  # no header: the first cluster is gone
             yield run(host, QcowCreate(step.lv, 0))  # QEMU writes a small image without backing first
+            if step.backing:
+                yield run(host, QcowCreate(step.lv, step.virtual_size_bytes))  # then its size, and that name last
+        case LvZero():
+            yield run(host, LvZeroRange(step.lv, 0, BLOCK_BYTES))
         case LvZeroRange() | LvDiscardRange() if step.length_bytes > BLOCK_BYTES:
             blocks = step.length_bytes // BLOCK_BYTES
             yield run(host, replace(step, length_bytes=blocks // 2 * BLOCK_BYTES))
@@ -85,12 +89,17 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
         case QcowCommit():
             backing = host.headers([step.lv])[step.lv].backing
             assert backing is not None
+            headers = host.headers([step.lv, backing])
+            if headers[backing].virtual_size_bytes < headers[step.lv].virtual_size_bytes:
+                host = run(host, QcowResize(backing, headers[step.lv].virtual_size_bytes))  # that comes first
+                yield host.copy()
             merged = _half_written(host, backing, step.lv)
             yield merged.copy()
             yield _leaked(merged, backing)  # allocated, and not linked yet
         case QcowRebase():
             copied = _half_written(host, step.lv, step.lv)
             yield copied.copy()
+            yield _leaked(copied, step.lv)
             yield _header_first(copied, step)
             yield _header_first(host, step)
 
