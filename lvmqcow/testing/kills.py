@@ -1,9 +1,9 @@
 """SIGKILL inside a long step, at a moment of one's choice: of the real tool, in the real command.
 
 What a long step runs is found by its name, so a directory of stand-ins ahead in ``PATH`` is enough. Each becomes the
-tool itself under strace, which lists the calls that change a disk, or kills it as one is about to be made, or after a
-time. Nothing else is different, but that qemu-img does its work in one thread: so the calls have one order, and the
-same each time.
+tool itself under strace, which lists the calls that change a disk, or kills it as one is about to be made. Or it is
+killed after a time. Nothing else is different, but that qemu-img does its work in one thread: so the calls have one
+order, and the same each time.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from typing import Final
 
 from lvmqcow.errors import CommandFailed
@@ -45,6 +47,8 @@ _CHANGES: Final = ("pwrite64", "pwritev", "pwritev2", "fallocate", "ioctl")
 _FLUSHES: Final = ("fdatasync", "fsync")
 _ENTRY: Final = re.compile(r"(?P<thread>\d+) +(?P<seconds>\d+\.\d+) (?P<name>\w+)\((?P<arguments>.*)")
 _CHANGING_IOCTLS: Final = ("BLKZEROOUT,", "BLKDISCARD,")
+_NOBODY: Final = "0"
+_POLL_SECONDS: Final = 0.005
 _KILLED: Final = "+++ killed by SIGKILL +++"
 
 
@@ -67,13 +71,9 @@ class Call:
 
 @dataclass(frozen=True)
 class Timer:
-    """So long after the process was started."""
+    """So long after the first process of a step was started."""
 
     seconds: float
-
-    @property
-    def killer(self) -> str:
-        return f"0 timeout --signal KILL {self.seconds:.4f}"
 
     def __str__(self) -> str:
         return f"after {self.seconds:.3f} s"
@@ -120,7 +120,7 @@ class Killer:
 
     def watch(self, run: Callable[[], None]) -> Watched:
         """Let it run to its end, and see what could be killed."""
-        self._begin("0")
+        self._begin(_NOBODY)
         run()
         return watched(self._log.read_text())
 
@@ -131,15 +131,44 @@ class Killer:
             AssertionError: it was killed, and reported as done.
             CommandFailed: it failed by itself.
         """
-        self._begin(moment.killer)
         try:
-            run()
+            with self._armed(moment):
+                run()
         except CommandFailed:
             if _KILLED not in self._log.read_text():
                 raise
             return True
         assert _KILLED not in self._log.read_text(), f"killed {moment}, and reported as done"
         return False
+
+    @contextmanager
+    def _armed(self, moment: Moment) -> Iterator[None]:
+        if isinstance(moment, Call):
+            self._begin(moment.killer)
+            yield
+            return
+        self._begin(_NOBODY)
+        over = Event()
+        clock = Thread(target=self._strike, args=(moment.seconds, over))
+        clock.start()
+        try:
+            yield
+        finally:
+            over.set()
+            clock.join()
+
+    def _strike(self, seconds: float, over: Event) -> None:
+        """Kill the first process once it has run so long, unless all is over by then."""
+        while not over.wait(_POLL_SECONDS):
+            for started in _entries(self._log.read_text()):
+                with suppress(ProcessLookupError):  # it has ended by itself
+                    process = os.pidfd_open(int(started.thread))
+                    try:
+                        if not over.wait(seconds):
+                            signal.pidfd_send_signal(process, signal.SIGKILL)
+                    finally:
+                        os.close(process)
+                return
 
     def _begin(self, killer: str) -> None:
         self._log.write_text("")

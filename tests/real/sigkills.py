@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle, zip_longest
+from itertools import zip_longest
 from random import Random
 from typing import Final, TypeVar
 
@@ -104,22 +104,25 @@ class Sigkills:
             LvmqcowError: recovery itself failed.
         """
         insides = self.mortal.insides(plan)
-        chosen = cycle(in_turn([(inside, call) for call in by_interest(inside.watched.calls)] for inside in insides))
+        chosen = in_turn([(inside, call) for call in by_interest(inside.watched.calls)] for inside in insides)
         kills = Counter[str]()
         for attempt in range(4 * wanted):
             if kills.total() >= wanted:
                 break
-            inside, moment = _at_random(insides, random) if attempt % 4 == 3 else next(chosen)
+            spot = next(chosen, None) if attempt % 4 < 3 else None
+            inside, moment = spot or _at_random(insides, random)
             if self.mortal.kill(inside, moment):
                 kills[inside.kind] += 1
                 place = Place(inside.done, inside.killed(moment))
-                kills += self._killed_again(place, random) if attempt % 4 == 0 else self._recovered(place)
+                if attempt % 4 == 0:
+                    kills += self._killed_again(place, random)
+                else:
+                    self._recovered(place)
         return kills
 
-    def _recovered(self, place: Place) -> Counter[str]:
+    def _recovered(self, place: Place) -> None:
         self.mortal.run(self.recovery())
         self.verdict(place, self.mortal.checkpoints.take().digests)
-        return Counter()
 
     def _killed_again(self, place: Place, random: Random) -> Counter[str]:
         """The same, and from the same state a recovery that is killed, and one after that."""

@@ -87,6 +87,14 @@ def laid(depth: int, name: VolumeName = DISK) -> SimHost:
     return host
 
 
+def grown() -> SimHost:
+    """A volume that is larger than its snapshot, so that to commit is to resize first."""
+    host = laid(1)
+    storage(host).volume(DISK.text).resize(8 * MIB)
+    host.guest_write(DISK.text, [Write(block, 2, 9) for block in range(300, 2000, 200)])
+    return host
+
+
 def cloned(depth: int) -> SimHost:
     """A clone of the neighbour's snapshot, with snapshots of its own, and much that it reads through that."""
     host = nothing()
@@ -137,6 +145,7 @@ ROWS: Mapping[str, tuple[Start, Request]] = {
         f"delete 1 of 1 by {merge}, to {wipe}": (wide, DeleteSnapshot(DISK, "s1", merge, wipe))
         for merge, wipe in ((Merge.PULL, Wipe.DISCARD), (Merge.PUSH, Wipe.ZERO))
     },
+    "delete 1 of 1 by push, grown": (grown, DeleteSnapshot(DISK, "s1", Merge.PUSH)),
     "resize": (partial(laid, 1), Resize(DISK, 80 * MIB)),
     "resize raw": (partial(laid, 0, RAW), Resize(RAW, 160 * MIB)),
     "copy to qcow2": (partial(laid, 1), Copy(DISK, None, ELSEWHERE)),
