@@ -8,6 +8,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,7 @@ def without_flushes(running: Running) -> None:
 def planned(wrong: Callable[[Plan], Plan]) -> Callable[[Running], None]:
     """An operation whose plan is another than it should be."""
 
+    @wraps(wrong)
     def run(running: Running) -> None:
         for step in wrong(running.storage.plan(running.request)).steps:
             running.host.run(step)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from lvmqcow.names import Format
 from lvmqcow.plans import Plan
 from lvmqcow.steps import (
     ImageCopy,
@@ -86,6 +87,8 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
             yield _leaked(host, step.lv)  # the new size is one sector; before it, a larger table may be allocated
         case ImageWrite() | ImageCopy() | ImageReceive():
             yield _half_filled(host, step)
+            if step.format is Format.QCOW2:
+                yield _leaked(host, step.lv)  # its tables come last
         case QcowCommit():
             backing = host.headers([step.lv])[step.lv].backing
             assert backing is not None
