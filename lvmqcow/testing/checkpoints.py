@@ -10,7 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,10 +22,11 @@ from lvmqcow.names import device_path
 from lvmqcow.sizing import whole_extents
 from lvmqcow.steps import LvActivate, LvDeactivate
 
-__all__ = ["Checkpoint", "Checkpoints"]
+__all__ = ["CHUNK_BYTES", "Checkpoint", "Checkpoints"]
 
-_CHUNK_BYTES: Final = 64 * 1024
-_ZEROS: Final = bytes(_CHUNK_BYTES)
+CHUNK_BYTES: Final = 64 * 1024
+"""The grain of a checkpoint."""
+_ZEROS: Final = bytes(CHUNK_BYTES)
 _BLKFLSBUF: Final = 0x1261
 
 
@@ -54,12 +55,13 @@ class Checkpoint:
 class Checkpoints:
     """Takes checkpoints of one volume group, and puts it back to them. Nobody else may use it meanwhile."""
 
-    def __init__(self, host: Host, lvm: Lvm, group: LoopVolumeGroup) -> None:
+    def __init__(self, host: Host, lvm: Lvm, group: LoopVolumeGroup, begins_at_bytes: int = 0) -> None:
+        """The physical volume begins at that byte of the file."""
         self._host = host
         self._lvm = lvm
         self._group = group
         (pv,) = lvm.report(("pvs", "-o", "pe_start", group.device))["pv"]
-        self._first_extent = int(pv["pe_start"])
+        self._first_extent = begins_at_bytes + int(pv["pe_start"])
 
     def take(self) -> Checkpoint:
         """The volume group as it is now."""
@@ -69,7 +71,7 @@ class Checkpoints:
                 _flush(device_path(self._host.vg, lv.name))
         _flush(self._group.device)
         chunks = dict(self._read())
-        digests = {lv: _digest(chunks, places) for lv, places in self._places().items()}
+        digests = {lv: _digest(chunks, places) for lv, places in self.places().items()}
         return Checkpoint(logical_volumes, digests, chunks)
 
     def put_back(self, checkpoint: Checkpoint) -> None:
@@ -91,8 +93,8 @@ class Checkpoints:
         if active:
             self._host.run(LvDeactivate(active))
 
-    def _places(self) -> Mapping[str, list[int]]:
-        """Where on the physical volume the chunks of each LV are."""
+    def places(self) -> Mapping[str, Sequence[int]]:
+        """Where in the file the chunks of each LV are."""
         fields = "lv_name,seg_start_pe,seg_pe_ranges,vg_extent_size"
         places: dict[str, list[int]] = {}
         for row in self._lvm.report(("lvs", "--segments", "-O", "lv_name,seg_start_pe", "-o", fields, self._host.vg))[
@@ -101,7 +103,7 @@ class Checkpoints:
             extent_bytes = int(row["vg_extent_size"])
             first, last = map(int, row["seg_pe_ranges"].rpartition(":")[2].split("-"))
             begin, end = (self._first_extent + extent * extent_bytes for extent in (first, last + 1))
-            places.setdefault(row["lv_name"], []).extend(range(begin, end, _CHUNK_BYTES))
+            places.setdefault(row["lv_name"], []).extend(range(begin, end, CHUNK_BYTES))
         return places
 
     def _read(self) -> Iterator[tuple[int, bytes]]:
@@ -109,9 +111,9 @@ class Checkpoints:
         with open(self._group.file, "rb", buffering=0) as file:
             end = 0
             while (start := _next_data(file.fileno(), end)) is not None:
-                end = whole_extents(os.lseek(file.fileno(), start, os.SEEK_HOLE), _CHUNK_BYTES)
-                for offset in range(start // _CHUNK_BYTES * _CHUNK_BYTES, end, _CHUNK_BYTES):
-                    chunk = os.pread(file.fileno(), _CHUNK_BYTES, offset)
+                end = whole_extents(os.lseek(file.fileno(), start, os.SEEK_HOLE), CHUNK_BYTES)
+                for offset in range(start // CHUNK_BYTES * CHUNK_BYTES, end, CHUNK_BYTES):
+                    chunk = os.pread(file.fileno(), CHUNK_BYTES, offset)
                     if chunk != _ZEROS:
                         yield offset, chunk
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from lvmqcow import loopvg
 from lvmqcow.host import RealHost
-from lvmqcow.lvm import LvmShell
+from lvmqcow.loopvg import LoopVolumeGroup
+from lvmqcow.lvm import LvmProcesses, LvmShell
 from lvmqcow.names import Format
 from lvmqcow.qemu_img import QemuImg
 from lvmqcow.requests import Export, ExportStream, Import, ImportStream, Request
 from lvmqcow.steps import LvCreate, Step
 from lvmqcow.testing.checkpoints import Checkpoint, Checkpoints
 from lvmqcow.testing.content import Content, GuestWrites
+from lvmqcow.testing.faults import BEGINS_AT_BYTES, Disk, breakable
 from lvmqcow.testing.sim import stream_path
 from lvmqcow.testing.worlds import RealWorld
 
@@ -75,16 +77,40 @@ class Starts:
 @contextmanager
 def starts(name: str, directory: Path, files: Mapping[str, Content], size_bytes: int) -> Iterator[Starts]:
     """An empty volume group on a file in ``directory``, and ``files`` beside it; gone at the end."""
-    made = {path: _file(directory / Path(path).name, content) for path, content in files.items()}
     group = loopvg.create(name, size_bytes, directory / f"{name}.img")
     try:
-        lvm = LvmShell()
-        host = RealHost(name, lvm, QemuImg())
-        with ExitStack() as streams:
-            yield Starts(RealWorld(host, directory), Checkpoints(host, lvm, group), made, streams)
-        host.close()
+        with _starts(group, directory, files) as made:
+            yield made
     finally:
         loopvg.destroy(name)
+
+
+@contextmanager
+def breakable_starts(
+    name: str, directory: Path, files: Mapping[str, Content], size_bytes: int
+) -> Iterator[tuple[Starts, Disk]]:
+    """The same on a disk that can be told to fail."""
+    with breakable(f"{name}-pv", directory, size_bytes) as disk:
+        LvmProcesses((disk.device,)).change(("vgcreate", "--yes", "--setautoactivation", "n", name, disk.device))
+        group = LoopVolumeGroup(name, size_bytes, size_bytes, disk.device, disk.file)
+        with _starts(group, directory, files, BEGINS_AT_BYTES) as made:
+            try:
+                yield made, disk
+            finally:
+                disk.mend()
+                made.checkpoints.switch_off()
+
+
+@contextmanager
+def _starts(
+    group: LoopVolumeGroup, directory: Path, files: Mapping[str, Content], begins_at_bytes: int = 0
+) -> Iterator[Starts]:
+    made = {path: _file(directory / Path(path).name, content) for path, content in files.items()}
+    lvm = LvmShell()
+    host = RealHost(group.name, lvm, QemuImg())
+    checkpoints = Checkpoints(host, lvm, group, begins_at_bytes)
+    with closing(host), ExitStack() as streams:
+        yield Starts(RealWorld(host, directory), checkpoints, made, streams)
 
 
 def _file(path: Path, content: Content) -> Path:
