@@ -6,6 +6,7 @@ A `Host` is one volume group on some machine: it gives the picture, and runs ste
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -31,6 +32,7 @@ from lvmqcow.steps import (
     LvDiscardRange,
     LvExtend,
     LvNoAutoactivation,
+    LvmStep,
     LvPermission,
     LvRefresh,
     LvRemove,
@@ -137,6 +139,8 @@ class RealHost:
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         argv = step.argv(self._vg)
+        if not isinstance(step, LvmStep):
+            _require_device(device_path(self._vg, step.lv))
         for lv_name in opened(step):
             require_harmless(self._vg, lv_name, self._header)
         match step:
@@ -204,6 +208,12 @@ class RealHost:
                 os.close(device)
         except OSError as error:
             raise CommandFailed(("fsync", path), error.errno or 1, error.strerror or str(error)) from error
+
+
+def _require_device(path: str) -> None:
+    """Where there is none, `qemu-img create` would make a file, in memory, and succeed."""
+    if not Path(path).is_block_device():
+        raise CommandFailed(("stat", path), errno.ENOTBLK, "it is no block device, or not there")
 
 
 def can_discard(path: str) -> bool:
