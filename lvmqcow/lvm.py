@@ -7,6 +7,10 @@ success from failure. ``LVM_COMMAND_PROFILE`` is the only way to ask it for JSON
 Every command sees only the volume group's own physical volumes: a busy host's other disks are neither scanned nor
 touched. A process is told with ``--devices``; the shell of lvm2 2.03.16 dies of that option (SIGSEGV, on the second
 use), so it is told the same with a filter.
+
+LVM takes a lock of its own on the volume group, and waits for ever for whoever holds it (``global/wait_for_locks``).
+To fail at once would be worse: operations on other volumes of the group hold it for moments. So we wait too, say so
+after some seconds, and on Ctrl-C LVM stops waiting.
 """
 
 from __future__ import annotations
@@ -18,8 +22,9 @@ import selectors
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final, Protocol, cast
 
 from lvmqcow.errors import CommandFailed, UnfitMachine, VolumeGroupNotFound
@@ -38,6 +43,7 @@ Trace = Callable[[Sequence[str]], None]
 
 _SUCCESS: Final = 1  # log_ret_code, in the shell's log report; for failures it is what a process would exit with
 _FAILED: Final = 5
+_PATIENCE_SECONDS: Final = 3.0
 _VG_FIELDS: Final = "vg_uuid,vg_extent_size,vg_free_count,vg_missing_pv_count"
 _LV_FIELDS: Final = "lv_name,lv_uuid,lv_size,lv_tags,lv_active,lv_health_status,lv_attr,lv_autoactivation"
 _GIVEN_BY_PROFILE: Final = ("--reportformat", "json", "--units", "b", "--nosuffix")
@@ -61,15 +67,20 @@ class Lvm(Protocol):
 class LvmProcesses:
     """A process a command."""
 
-    def __init__(self, physical_volumes: Sequence[str] = (), trace: Trace | None = None) -> None:
+    def __init__(
+        self, physical_volumes: Sequence[str] = (), trace: Trace | None = None, waiting: Trace | None = None
+    ) -> None:
+        """``waiting`` is told of a command that has not answered for a while."""
         self.physical_volumes = tuple(physical_volumes)
         self._trace = trace
+        self._waiting = waiting
         self._environment = _environment()
         self._lvm = _lvm_binary()
 
     def report(self, argv: Sequence[str]) -> Report:
         out = self._run((*argv[:1], *_GIVEN_BY_PROFILE, *argv[1:]))
-        return _first_report(argv, json.loads(out))
+        with _whole(argv):
+            return _first_report(argv, json.loads(out))
 
     def change(self, argv: Sequence[str]) -> None:
         self._run(argv)
@@ -93,7 +104,12 @@ class LvmProcesses:
                     text=True,
                     start_new_session=True,  # Ctrl-C comes to us, and we tell lvm
                 )
-            out, err = process.communicate()
+            try:
+                out, err = process.communicate(timeout=_PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                if self._waiting:
+                    self._waiting(argv)
+                out, err = process.communicate()
         except KeyboardInterrupt:
             if process:
                 process.send_signal(signal.SIGINT)  # lvm stops waiting for a lock, and finishes a metadata commit
@@ -107,9 +123,13 @@ class LvmProcesses:
 class LvmShell:
     """One ``lvm`` process for all commands, started at the first and again after it died."""
 
-    def __init__(self, physical_volumes: Sequence[str] = (), trace: Trace | None = None) -> None:
+    def __init__(
+        self, physical_volumes: Sequence[str] = (), trace: Trace | None = None, waiting: Trace | None = None
+    ) -> None:
+        """``waiting`` is told of a command that has not answered for a while."""
         self.physical_volumes = tuple(physical_volumes)
         self._trace = trace
+        self._waiting = waiting
         self._environment = _environment()
         self._lvm = _lvm_binary()
         self._session: _Session | None = None
@@ -141,11 +161,15 @@ class LvmShell:
             with deferred():
                 self._session = _Session(self._lvm, self._environment)
         try:
-            document = self._session.ask(_line((*argv[:1], *self._scope(), *argv[1:])))
-            status = int(_log(document)[-1]["log_ret_code"])
+            waiting = partial(self._waiting, argv) if self._waiting else None
+            document = self._session.ask(_line((*argv[:1], *self._scope(), *argv[1:])), waiting)
+            status = int(_log(argv, document)[-1]["log_ret_code"])
             errors = self._session.errors() if status != _SUCCESS else ""
         except _ShellDied:
             self._session = None
+            raise
+        except CommandFailed:  # what it says next is no answer either
+            self.close()
             raise
         except KeyboardInterrupt:
             self._session.interrupt()
@@ -213,8 +237,8 @@ class _Session:
             self._buffers[fd] = bytearray()
             self._pipes.register(fd, selectors.EVENT_READ)
 
-    def ask(self, line: str) -> Mapping[str, object]:
-        """The JSON answer to a command. Raises _ShellDied."""
+    def ask(self, line: str, waiting: Callable[[], None] | None = None) -> Mapping[str, object]:
+        """The JSON answer to a command; ``waiting`` is called when it takes long. Raises _ShellDied."""
         for buffer in self._buffers.values():
             buffer.clear()
         assert self._process.stdin is not None  # Popen was asked for a pipe
@@ -226,15 +250,17 @@ class _Session:
         while (document := self._document()) is None:
             if self._report not in self._pipes.get_map():
                 raise self._died()
-            self._read(timeout_seconds=None)
+            if not self._read(_PATIENCE_SECONDS if waiting else None) and waiting:
+                waiting()
+                waiting = None
         while self._read(timeout_seconds=0):
             pass
         return document
 
     def errors(self) -> str:
         """What the last command complained of; a process would have written it to stderr."""
-        log = _log(self.ask("lastlog\n"))
-        return "\n".join(row["log_message"] for row in log if row["log_type"] == "error")
+        log = _log(("lastlog",), self.ask("lastlog\n"))
+        return "\n".join(row.get("log_message", "") for row in log if row.get("log_type") == "error")
 
     def interrupt(self) -> None:
         """Ctrl-C: lvm stops waiting for a lock, finishes a metadata commit, and ends."""
@@ -251,15 +277,14 @@ class _Session:
         self._pipes.close()
 
     def _read(self, timeout_seconds: float | None) -> bool:
-        """Whether anything came in time. A pipe that has ended is watched no longer."""
-        came = False
-        for key, _ in self._pipes.select(timeout_seconds):
+        """Whether anything came in time, an end too. A pipe that has ended is watched no longer."""
+        came = self._pipes.select(timeout_seconds)
+        for key, _ in came:
             data = os.read(key.fd, 1 << 16)
             self._buffers[key.fd] += data
             if not data:
                 self._pipes.unregister(key.fd)
-            came = came or bool(data)
-        return came
+        return bool(came)
 
     def _document(self) -> Mapping[str, object] | None:
         text = self._buffers[self._report]
@@ -283,20 +308,26 @@ def _read(lvm: Lvm, vg: str) -> VolumeGroup:
         *("--configreport", "pv", "-o", "pv_name", "--configreport", "pvseg", "-o", "pvseg_start"),
         *("--configreport", "seg", "-o", "seg_start", vg),
     )
-    try:
-        report = lvm.report(argv)
-    except CommandFailed as failed:
-        if any(row["vg_name"] == vg for row in lvm.report(("vgs", "-o", "vg_name"))["vg"]):
-            raise
-        raise VolumeGroupNotFound(vg) from failed
-    group = report["vg"][0]
-    lvm.physical_volumes = tuple(row["pv_name"] for row in report["pv"] if row["pv_name"].startswith("/"))
+    with _whole(argv):
+        try:
+            report = lvm.report(argv)
+        except CommandFailed as failed:
+            if any(row["vg_name"] == vg for row in lvm.report(("vgs", "-o", "vg_name"))["vg"]):
+                raise
+            raise VolumeGroupNotFound(vg) from failed
+        picture = _volume_group(report["vg"][0], report["lv"])
+        physical_volumes = tuple(row["pv_name"] for row in report["pv"] if row["pv_name"].startswith("/"))
+    lvm.physical_volumes = physical_volumes
+    return picture
+
+
+def _volume_group(group: Row, lvs: Sequence[Row]) -> VolumeGroup:
     return VolumeGroup(
         name=group["vg_name"],
         uuid=group["vg_uuid"],
         extent_size_bytes=int(group["vg_extent_size"]),
         free_extents=int(group["vg_free_count"]),
-        logical_volumes=tuple(sorted(map(_logical_volume, report["lv"]), key=lambda lv: lv.name)),
+        logical_volumes=tuple(sorted(map(_logical_volume, lvs), key=lambda lv: lv.name)),
         missing_physical_volumes=int(group["vg_missing_pv_count"]),
     )
 
@@ -314,15 +345,35 @@ def _logical_volume(row: Row) -> LogicalVolume:
     )
 
 
-def _first_report(argv: Sequence[str], document: Mapping[str, object]) -> Report:
-    reports = document.get("report")
-    if not isinstance(reports, list) or not reports:
-        raise CommandFailed(argv, _FAILED, "it succeeded and reported nothing")
-    return cast(Report, reports[0])
+@contextmanager
+def _whole(argv: Sequence[str]) -> Iterator[None]:
+    """What a report lacks is the report's failure."""
+    try:
+        yield
+    except (LookupError, ValueError) as error:
+        raise CommandFailed(argv, _FAILED, f"it succeeded, and its report is not whole: {error!r}") from error
 
 
-def _log(document: Mapping[str, object]) -> Sequence[Row]:
-    return cast(Sequence[Row], document["log"])
+def _first_report(argv: Sequence[str], document: object) -> Report:
+    match document:
+        case {"report": [dict(report), *_]} if all(map(_are_rows, report.values())):
+            return cast(Report, report)
+        case _:
+            raise CommandFailed(argv, _FAILED, "it succeeded and reported nothing")
+
+
+def _log(argv: Sequence[str], document: object) -> Sequence[Row]:
+    match document:
+        case {"log": [_, *_] as log} if _are_rows(log) and log[-1].get("log_ret_code", "").lstrip("-").isdecimal():
+            return cast(Sequence[Row], log)
+        case _:
+            raise CommandFailed(argv, _FAILED, "it did not say whether it succeeded")
+
+
+def _are_rows(found: object) -> bool:
+    return isinstance(found, list) and all(
+        isinstance(row, dict) and all(isinstance(value, str) for value in row.values()) for row in found
+    )
 
 
 def _line(argv: Sequence[str]) -> str:

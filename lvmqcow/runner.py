@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lvmqcow.errors import CommandFailed, Corrupt, Interrupted, LvmqcowError, NoSpace, OperationCut
 from lvmqcow.host import Host
+from lvmqcow.lvm import Trace
 from lvmqcow.plans import Plan
 from lvmqcow.plans.room import more_room
 from lvmqcow.qemu_img import Progress
@@ -30,6 +31,8 @@ class Events:
     """Before each step, and before those that a step needs for want of space."""
     progress: Progress = lambda percent: None
     """During long steps, in percent of the step."""
+    waiting: Trace = lambda argv: None
+    """When an LVM command has not answered for some seconds: another may hold LVM's lock on the volume group."""
 
 
 def run_plan(host: Host, planned: Plan, events: Events) -> None:

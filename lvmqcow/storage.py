@@ -175,7 +175,8 @@ class Storage:
             VolumeGroupNotFound: when it is first looked at.
         """
         check_vg_name(vg)
-        runner: Lvm = LvmShell(trace=trace) if lvm == "shell" else LvmProcesses(trace=trace)
+        kind = LvmShell if lvm == "shell" else LvmProcesses
+        runner: Lvm = kind(trace=trace, waiting=events.waiting)
         host = RealHost(vg, runner, QemuImg(trace), QemuNbd(trace), wipe_bytes_per_second)
         return cls(host, locks or FlockLocks(), events, recover_first, layout, wipe)
 

@@ -123,7 +123,7 @@ def open_storage(arguments: argparse.Namespace, vg: str, output: Output) -> Stor
         vg,
         lvm=arguments.lvm,
         locks=FlockLocks(_LOCKS, wait_seconds=arguments.wait),
-        events=Events(output.recovering, output.postponed, output.begun, output.progress),
+        events=Events(output.recovering, output.postponed, output.begun, output.progress, output.waiting),
         trace=output.trace,
         recover_first=not getattr(arguments, "no_recover", False),
         layout=Layout(arguments.layout) if arguments.layout else None,

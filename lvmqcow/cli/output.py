@@ -80,6 +80,10 @@ class Output:
         """What recovery has to do later, once there is space for it."""
         self.say(f"not yet, the volume is used as it is: {error}")
 
+    def waiting(self, argv: Sequence[str]) -> None:
+        """Why nothing happens."""
+        self.say(f"waiting for `{shlex.join(argv)}`: another LVM command may hold the volume group; Ctrl-C stops it")
+
     def begun(self, step: Step) -> None:
         """What the progress that follows is of."""
         self._end_progress()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from lvmqcow.errors import CommandFailed, VolumeGroupNotFound
+from lvmqcow.errors import CommandFailed, Interrupted, OperationCut, VolumeGroupNotFound
+from lvmqcow.locks import NoLocks
 from lvmqcow.lvm import Lvm, LvmProcesses, LvmShell, read_volume_group
+from lvmqcow.steps import LvRename, Step
+from lvmqcow.storage import Events, Storage
 from lvmqcow.testing.worlds import RealWorld
 
 pytestmark = pytest.mark.real
@@ -149,3 +156,123 @@ def test_a_physical_volume_with_a_name_full_of_regular_expression_is_seen(lvm: L
 
 def run(*argv: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+SPOILED = """#!{python}
+import json, os, subprocess, sys
+report = os.environ.get("LVM_REPORT_FD")
+if report:  # the shell: one command, and it ends
+    out, told = os.pipe()
+    os.set_inheritable(told, True)
+    environment = {{**os.environ, "LVM_REPORT_FD": str(told)}}
+    subprocess.run(["{lvm}"], input=sys.stdin.readline(), text=True, env=environment, close_fds=False)
+    os.close(told)
+    said = json.dumps(json.JSONDecoder().raw_decode(os.fdopen(out).read().strip())[0])  # then one of its end
+else:
+    said = subprocess.run(["{lvm}", *sys.argv[1:]], capture_output=True, text=True, check=True).stdout
+said = {spoiled}
+os.write(int(report or 1), said.encode())
+"""
+"""An lvm that succeeds, and whose report is spoiled on the way."""
+
+
+NOT_WHOLE = (
+    "said[: len(said) // 2]",
+    "said[: said.rindex('}')]",
+    "''",
+    "'Segmentation fault'",
+    "'{}'",
+    "'null'",
+    "'[1]'",
+    """'{"report": 7, "log": 7}'""",
+    """'{"report": [7], "log": [7]}'""",
+    """'{"report": [{"vg": [7]}], "log": [{"log_ret_code": "?"}]}'""",
+    """'{"report": [{"vg": [], "lv": [], "pv": []}], "log": [{"log_ret_code": "1"}]}'""",
+    """'{"report": [{"vg": [{}], "pv": []}], "log": [{"log_ret_code": "1"}]}'""",
+    "said.replace('lv_tags', 'lv_tag')",
+    "said.replace('vg_extent_size', 'x')",
+    "said.replace('4194304', '4M')",
+)
+
+
+@pytest.mark.parametrize("kind", [LvmShell, LvmProcesses])
+def test_a_report_that_is_not_whole_is_an_error_and_no_empty_volume_group(
+    vg: str, kind: type[LvmShell | LvmProcesses], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(LvmProcesses()) as lvm:
+        create(lvm, vg, "a")
+    real, script = shutil.which("lvm"), tmp_path / "lvm"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for spoiled in ("said", *NOT_WHOLE):
+        script.write_text(SPOILED.format(python=sys.executable, lvm=real, spoiled=spoiled))
+        script.chmod(0o755)
+        with closing(kind()) as lvm:
+            if spoiled == "said":
+                assert read_volume_group(lvm, vg).lv_names == {"a"}
+            else:
+                with pytest.raises(CommandFailed, match=r"not whole|reported nothing|whether it succeeded|shell died"):
+                    read_volume_group(lvm, vg)
+
+
+@pytest.fixture
+def lvms_lock(vg: str) -> Callable[[], AbstractContextManager[None]]:
+    """Holds LVM's own lock on the volume group, as an LVM command does that changes it."""
+    setting = run("lvmconfig", "--type", "full", "global/locking_dir")
+    path = Path(setting.strip().partition("=")[2].strip('"')) / f"V_{vg}"
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    return hold
+
+
+@pytest.mark.parametrize("lvm_kind", ["shell", "process"])
+@pytest.mark.parametrize("ends", ["by Ctrl-C", "when it is let go"])
+def test_while_another_holds_lvms_lock_we_wait_and_say_so(
+    vg: str, lvms_lock: Callable[[], AbstractContextManager[None]], lvm_kind: str, ends: str
+) -> None:
+    with closing(LvmProcesses()) as lvm:
+        before = read_volume_group(lvm, vg)
+        argv = ("create", f"{vg}/vm-100-disk-0.qcow2", "--size", "4M", "--lvm", lvm_kind)
+        with lvms_lock():
+            waiting = subprocess.Popen([sys.executable, "-m", "lvmqcow", *argv], stderr=subprocess.PIPE, text=True)
+            assert waiting.stderr is not None
+            assert "waiting for `fullreport" in waiting.stderr.readline()
+            if ends == "by Ctrl-C":
+                waiting.send_signal(signal.SIGINT)
+                said = waiting.communicate()[1]  # the lock is held still
+                assert waiting.returncode == 130, said
+        if ends == "by Ctrl-C":
+            assert read_volume_group(lvm, vg) == before
+        else:
+            assert waiting.wait() == 0
+            assert "vm-100-disk-0.qcow2" in read_volume_group(lvm, vg).lv_names
+
+
+@pytest.mark.parametrize("lvm_kind", ["shell", "process"])
+def test_ctrl_c_while_a_change_waits_for_lvms_lock_leaves_what_recovery_knows(
+    real_world: Callable[[], RealWorld],
+    lvms_lock: Callable[[], AbstractContextManager[None]],
+    lvm_kind: Literal["shell", "process"],
+) -> None:
+    world, name = real_world(), "vm-100-disk-0.qcow2"
+    world.storage.create(name, 4 * 1024**2).snapshot("s1")
+    with ExitStack() as held:
+
+        def lock(step: Step) -> None:
+            if isinstance(step, LvRename):
+                held.enter_context(lvms_lock())
+
+        events = Events(begun=lock, waiting=lambda argv: os.kill(os.getpid(), signal.SIGINT))
+        with (
+            Storage.open(world.host.vg, lvm=lvm_kind, locks=NoLocks(), events=events) as storage,
+            pytest.raises(OperationCut) as cut,
+        ):
+            storage.volume(name).snapshot("s2")
+    assert isinstance(cut.value.cause, Interrupted)
+    assert [plan.operation for plan in world.storage.recover()] == ["undo snapshot"]
+    assert world.storage.volume(name).info().snapshots == ("s1",)
+    assert world.storage.check() == ()
