@@ -10,7 +10,9 @@ that cannot be written to fails whoever writes there, and not every flush of the
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +30,12 @@ __all__ = ["BEGINS_AT_BYTES", "Disk", "Fault", "breakable"]
 BEGINS_AT_BYTES: Final = 1024**2
 """Where in its file the disk begins: what is below must not look like a physical volume itself."""
 
+# linux/dm-ioctl.h: struct dm_ioctl, struct dm_target_spec. A dmsetup, four a fault, would take longer than the rest.
+_COMMAND: Final = struct.Struct("=3I4IIII Q128s136s")
+_TARGET: Final = struct.Struct("=QQiI16s")
+_TABLE_LOAD, _RESUME = (3 << 30 | _COMMAND.size << 16 | 0xFD << 8 | number for number in (9, 6))
+_SKIP_LOCKFS, _NOFLUSH = 1 << 10, 1 << 11
+
 
 class Fault(StrEnum):
     """What a place of a disk refuses with EIO."""
@@ -36,10 +44,14 @@ class Fault(StrEnum):
     READ = "read"
     """And to be written to."""
 
-    @property
-    def target(self) -> str:
-        """What device-mapper calls it; 0 seconds up, 1 down."""
-        return "flakey {below} {start} 0 1 1 error_writes" if self is Fault.WRITE else "error"
+
+@dataclass(frozen=True)
+class _Target:
+    """A part of a device-mapper device, in bytes."""
+
+    where: range
+    kind: str
+    arguments: str
 
 
 @dataclass(frozen=True)
@@ -58,28 +70,48 @@ class Disk:
     def fail(self, fault: Fault, place: range | None = None) -> None:
         """From now on this part of it, in whole sectors, fails; or all of it. What failed before is whole again."""
         part = place if place is not None else range(self.size_bytes)
-        parts = (
-            ("linear {below} {start}", range(part.start)),
-            (fault.target, part),
-            ("linear {below} {start}", range(part.stop, self.size_bytes)),
-        )
-        self._load("".join(self._line(target, where) for target, where in parts if where))
+        rest = range(part.start), range(part.stop, self.size_bytes)
+        self._load([self._linear(rest[0]), self._failing(fault, part), self._linear(rest[1])])
 
     def mend(self) -> None:
         """All of it is well."""
-        self._load(self._line("linear {below} {start}", range(self.size_bytes)))
+        self._load([self._linear(range(self.size_bytes))])
 
-    def _line(self, target: str, where: range) -> str:
-        start = (BEGINS_AT_BYTES + where.start) // SECTOR_BYTES
-        table = target.format(below=self.below, start=start)
-        return f"{where.start // SECTOR_BYTES} {len(where) // SECTOR_BYTES} {table}\n"
+    @contextmanager
+    def whole_again(self) -> Iterator[None]:
+        """Whatever fails within, afterwards all is well."""
+        try:
+            yield
+        finally:
+            self.mend()
 
-    def _load(self, table: str) -> None:
-        _dmsetup("load", self.name, table=table)
-        _dmsetup("resume", "--noudevsync", "--nolockfs", "--noflush", self.name)
+    def _linear(self, where: range) -> _Target:
+        return _Target(where, "linear", f"{self.below} {(BEGINS_AT_BYTES + where.start) // SECTOR_BYTES}")
+
+    def _failing(self, fault: Fault, where: range) -> _Target:
+        if fault is Fault.READ:
+            return _Target(where, "error", "")
+        below = self._linear(where).arguments
+        return _Target(where, "flakey", f"{below} 0 1 1 error_writes")  # 0 seconds up, 1 down
+
+    def _load(self, targets: list[_Target]) -> None:
+        used = [target for target in targets if target.where]
+        with open("/dev/mapper/control", "rb", buffering=0) as control:
+            for command, spec in ((_TABLE_LOAD, b"".join(map(_packed, used))), (_RESUME, b"")):
+                size_bytes = _COMMAND.size + len(spec)
+                version, flags, name = (4, 0, 0), _SKIP_LOCKFS | _NOFLUSH, self.name.encode()
+                head = _COMMAND.pack(*version, size_bytes, _COMMAND.size, len(used), 0, flags, 0, 0, 0, name, b"")
+                fcntl.ioctl(control, command, bytearray(head + spec))
         number = os.stat(self.device).st_rdev
         cache = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/queue/write_cache")
         cache.write_text("write through", encoding="ascii")
+
+
+def _packed(target: _Target) -> bytes:
+    arguments = target.arguments.encode() + b"\0"
+    arguments += bytes(-len(arguments) % 8)
+    start, length = target.where.start // SECTOR_BYTES, len(target.where) // SECTOR_BYTES
+    return _TARGET.pack(start, length, 0, _TARGET.size + len(arguments), target.kind.encode()) + arguments
 
 
 @contextmanager
@@ -91,7 +123,8 @@ def breakable(name: str, directory: Path, size_bytes: int) -> Iterator[Disk]:
     try:
         with attached(file) as below:
             disk = Disk(name, size_bytes, file, below)
-            _dmsetup("create", "--noudevsync", "--notable", name)
+            nothing = f"0 {size_bytes // SECTOR_BYTES} error"
+            _dmsetup("create", "--noudevsync", name, "--table", nothing)
             try:
                 disk.mend()
                 yield disk
@@ -101,8 +134,8 @@ def breakable(name: str, directory: Path, size_bytes: int) -> Iterator[Disk]:
         file.unlink()
 
 
-def _dmsetup(*words: str, table: str = "") -> None:
+def _dmsetup(*words: str) -> None:
     argv = ("dmsetup", *words)
-    done = subprocess.run(argv, input=table, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CommandFailed(argv, done.returncode, done.stderr)

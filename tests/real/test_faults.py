@@ -1,0 +1,329 @@
+"""The disk fails under any step of any operation: none says that it succeeded, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from lvmqcow.cli import main
+from lvmqcow.errors import OperationCut, VolumeGroupNotFound
+from lvmqcow.host import RealHost
+from lvmqcow.lvm import LvmShell
+from lvmqcow.names import device_path
+from lvmqcow.qemu_img import QemuImg
+from lvmqcow.requests import DeleteSnapshot, Request
+from lvmqcow.steps import ImageCopy, ImageStep, LvmStep, QcowRebase, QcowRepairLeaks, Step
+from lvmqcow.testing.faults import Disk, Fault
+from tests.real.faulted import Faulted, Outcome, Trial
+from tests.real.starts import Starts, breakable_starts
+from tests.sim.operations import ELSEWHERE, OPERATIONS, changed
+from tests.volumes import DISK, FILES, MIB, planned, run, storage
+
+pytestmark = pytest.mark.real
+
+ALL = os.environ.get("LVMQCOW_FAULTS") == "all"
+
+
+@pytest.fixture(scope="module")
+def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Starts, Disk]]:
+    """A volume group in any state of a simulated one, on a disk that can be told to fail."""
+    name = f"faults-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
+    with breakable_starts(name, tmp_path_factory.mktemp("faults"), FILES, 768 * MIB) as made:
+        yield made
+
+
+def traits(request: Request, step: Step, fault: Fault) -> Hashable:
+    """What may distinguish a fault: an LVM command fails as a whole, whoever asked; an image fails at a place."""
+    match step:
+        case _ if isinstance(step, LvmStep):
+            return type(request), type(step)
+        case _ if fault is Fault.WRITE:
+            merge = request.merge if isinstance(request, DeleteSnapshot) else None
+            return type(request), request.volume.format, merge, type(step), fault
+        case ImageCopy():
+            return type(step), step.source_format, step.format, fault
+        case QcowRebase():
+            return type(step), step.backing is None, fault
+        case _:
+            return type(step), fault
+
+
+def with_every_trait() -> Mapping[str, set[tuple[int, Fault]]]:
+    """By operation, the steps that are to fail, and how. Those with most that is new are taken first."""
+    possible = {
+        operation: {
+            traits(request, step, fault): (done, fault)
+            for done, step in enumerate(planned(start(), request).steps)
+            for fault in (list(Fault)[:: 1 if done % 2 else -1] if isinstance(step, LvmStep) else Fault)
+        }
+        for operation, (start, request) in OPERATIONS.items()
+    }
+    rows, seen = dict[str, set[tuple[int, Fault]]](), set[Hashable]()
+    while possible:
+        operation = max(possible, key=lambda name: len(possible[name].keys() - seen))
+        new = possible.pop(operation)
+        if new.keys() <= seen:
+            break
+        rows[operation] = {new[trait] for trait in new.keys() - seen}
+        seen |= new.keys()
+    return rows
+
+
+TRIED = dict.fromkeys(OPERATIONS) if ALL else with_every_trait()
+
+
+def wanted(operation: str, trials: list[Trial]) -> list[Trial]:
+    """Of an image every place; an LVM command, and what changes nothing that is on the disk, on a disk that is gone."""
+    chosen = TRIED[operation]
+    if chosen is None:
+        return trials
+    new = [trial for trial in trials if (trial.done, trial.fault) in chosen]
+    placed = {(trial.done, trial.fault) for trial in new if trial.place and not isinstance(trial.step, LvmStep)}
+    return [trial for trial in new if bool(trial.place) == ((trial.done, trial.fault) in placed)]
+
+
+@pytest.mark.parametrize("operation", TRIED)
+def test_no_operation_succeeds_over_an_io_error_and_recovery_brings_the_volume_back(
+    breakable: tuple[Starts, Disk], operation: str, record_property: Callable[[str, object], None]
+) -> None:
+    real, disk = breakable
+    faulted = Faulted(real, disk, *OPERATIONS[operation])
+    came: Counter[tuple[Fault, Outcome]] = Counter()
+    for trial in wanted(operation, list(faulted.trials())):
+        came[trial.fault, faulted.outcome(trial)] += 1
+    assert came.total()
+    for (fault, outcome), number in came.items():
+        record_property(f"faults: EIO on {fault}, {outcome}", number)
+
+
+IN_RECOVERY = [
+    "delete 1 of 1 by pull, active",
+    "delete 1 of 1 by push, to zero, inactive",
+    "rollback to 1 of 2, discard newer, active",
+    "flatten over 0, of a snapshot, active",
+    "resize over 1, inactive",
+    "convert to raw, to zero, active",
+    "rename with 1, active",
+]
+
+
+def longest_recovery(operation: str) -> int:
+    """After how many steps a cut leaves most to do."""
+    start, request = OPERATIONS[operation]
+    host = start()
+    steps = planned(host, request).steps
+
+    def left(done: int) -> int:
+        return len(storage(run(host, *steps[:done])).plan_recovery(changed(request).text).steps)
+
+    return max(range(len(steps)), key=left)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS if ALL else IN_RECOVERY)
+def test_a_recovery_over_an_io_error_fails_and_the_next_one_brings_the_volume_back(
+    breakable: tuple[Starts, Disk], operation: str, record_property: Callable[[str, object], None]
+) -> None:
+    real, disk = breakable
+    came = Counter(Faulted(real, disk, *OPERATIONS[operation]).outcomes_in_recovery(longest_recovery(operation)))
+    assert came[Outcome.RAISED] or ALL
+    for outcome, number in came.items():
+        record_property(f"faults in recovery, {outcome}", number)
+
+
+@contextmanager
+def qemu_img_with(cache: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For new hosts, a qemu-img that takes another cache mode than it is told to."""
+    script = directory / "qemu-img"
+    script.write_text(f'#!/bin/bash\nexec {shutil.which("qemu-img")} "${{@/#directsync/{cache}}}"\n')
+    script.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+        yield
+
+
+@pytest.mark.parametrize("cache", ["none", "writeback", "directsync"])
+def test_a_rebase_whose_last_write_fails_is_found_to_lie_with_any_cache_but_ours(
+    breakable: tuple[Starts, Disk], cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, disk = breakable
+    with qemu_img_with(cache, tmp_path, monkeypatch):
+        host = RealHost(real.world.host.vg, LvmShell(), QemuImg())
+    with closing(host):
+        faulted = Faulted(real, disk, *OPERATIONS["delete 2 of 2 by pull, active"], host)
+        trials = [t for t in faulted.trials() if isinstance(t.step, QcowRebase) and t.place and t.written]
+        assert len(trials) >= 2
+        assert ("it says that it succeeded" in map_errors(faulted, trials)) == (cache != "directsync")
+
+
+def map_errors(faulted: Faulted, trials: list[Trial]) -> str:
+    """What there is to say against it."""
+    said = []
+    for trial in trials:
+        try:
+            faulted.outcome(trial)
+        except AssertionError as error:
+            said.append(str(error))
+    return "\n".join(said)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "snapshot over 1, inactive",
+        "delete 1 of 1 by push, to zero, active",
+        "convert to raw, to zero, active",
+        "rename with 1, active",
+    ],
+)
+def test_the_lvm_shell_may_be_killed_at_any_moment(
+    breakable: tuple[Starts, Disk], operation: str, record_property: Callable[[str, object], None]
+) -> None:
+    real, disk = breakable
+    start, request = OPERATIONS[operation]
+    real.world.host.close()
+    known = lvm_shells()
+    faulted, chance = Faulted(real, disk, start, request), random.Random(operation)
+    came = Counter[str]()
+    for position, step in enumerate(planned(start(), request).steps):
+        if not isinstance(step, LvmStep):
+            continue
+        delay_seconds = chance.uniform(0, 0.03)
+        killing = Killing(position, delay_seconds, known)
+        what = f"lvm killed {1000 * delay_seconds:.0f} ms after the begin of {type(step).__name__} ({position + 1})"
+        result = faulted.came_of(killing)
+        killing.timer.join()
+        if isinstance(result, OperationCut):
+            assert result.done >= position, f"{what}: {result}"
+            assert "died" in str(result), f"{what}: {result}"
+            faulted.require_recovery(what, result.done, or_one_more=True)
+        else:
+            faulted.require_done(what, result)
+        came["cut" if isinstance(result, OperationCut) else "too late"] += 1
+    assert came["cut"]
+    for how, number in came.items():
+        record_property(f"lvm shells killed, {how}", number)
+
+
+class Killing:
+    """Kills the lvm shell that came after the ``known`` ones, some time after a step began."""
+
+    def __init__(self, position: int, delay_seconds: float, known: set[int]) -> None:
+        self.timer = threading.Timer(delay_seconds, self._kill)
+        self._position = position
+        self._known = known
+        self._begun = 0
+
+    def __call__(self, step: Step) -> None:
+        if self._begun == self._position:
+            self.timer.start()
+        self._begun += 1
+
+    def _kill(self) -> None:
+        for shell in lvm_shells() - self._known:
+            os.kill(shell, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("lvm", ["shell", "process"])
+def test_a_disk_that_cannot_be_read_is_nothing_healthy_and_all_is_there_once_it_can(
+    breakable: tuple[Starts, Disk], lvm: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, disk = breakable
+    start, request = OPERATIONS["snapshot over 1, active"]
+    real.build(start().history)
+    vg, before = real.world.host.vg, real.checkpoints.take().key
+    asked = [("list", vg), ("check", vg), ("check", "--activate", vg), ("recover", vg), ("info", f"{vg}/{DISK}")]
+    asked += [
+        ("recover", f"{vg}/{DISK}"),
+        ("snapshot", f"{vg}/{DISK}", "s7"),
+        ("create", f"{vg}/{ELSEWHERE}", "--size", "4M"),
+    ]
+    with disk.whole_again():
+        disk.fail(Fault.READ)
+        for argv in asked:
+            assert main((*argv, "--lvm", lvm)) == 10, argv
+            said = capsys.readouterr()
+            assert said.out == ""
+            assert vg in said.err
+        with pytest.raises(VolumeGroupNotFound):
+            real.world.storage.apply(request)
+    assert real.checkpoints.take().key == before
+    assert main(("check", vg, "--lvm", lvm)) == 0
+    real.world.storage.apply(request)
+    assert real.world.storage.check() == ()
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "create vm-100-disk-0.qcow2",
+        "create vm-100-disk-2",
+        "import a raw file as vm-100-disk-0.qcow2",
+        "import a stream as vm-100-disk-0.qcow2",
+        "snapshot over 1, active",
+        "rollback of 1, active",
+        "delete 1 of 1 by pull, active",
+        "delete 1 of 1 by push, active",
+        "resize over 1, active",
+        "copy raw to raw, active",
+        "remove with 0, to zero, active",
+    ],
+)
+def test_a_device_that_vanishes_is_missed_and_no_file_takes_its_place(
+    breakable: tuple[Starts, Disk], operation: str
+) -> None:
+    real, disk = breakable
+    start, request = OPERATIONS[operation]
+    vg, faulted = real.world.host.vg, Faulted(real, disk, start, request)
+    for position, step in enumerate(planned(start(), request).steps):
+        if isinstance(step, LvmStep):
+            continue
+        path = Path(device_path(vg, step.lv))
+        begun = count()
+
+        def vanish(step: Step, path: Path = path, begun: Iterator[int] = begun, position: int = position) -> None:
+            if next(begun) == position:
+                path.unlink()
+
+        came = faulted.came_of(vanish)
+        made = path.exists()
+        path.unlink(missing_ok=True)
+        subprocess.run(("vgmknodes", vg), check=True, capture_output=True)
+        assert not made, f"{path} was made by {type(step).__name__}"
+        assert isinstance(came, OperationCut), f"{type(step).__name__}: it says that it succeeded"
+        faulted.require_recovery(f"{type(step).__name__} without its device", came.done)
+
+
+def lvm_shells() -> set[int]:
+    """The lvm that are children of ours."""
+    children = {int(child) for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+    return {child for child in children if Path(f"/proc/{child}/comm").read_text() == "lvm\n"}
+
+
+def test_what_is_tried_is_every_kind_of_step_in_both_ways() -> None:
+    """So that the tests above do not become empty."""
+    tried = set()
+    for operation, chosen in TRIED.items():
+        start, request = OPERATIONS[operation]
+        steps = planned(start(), request).steps
+        tried |= {
+            (type(step), fault)
+            for done, step in enumerate(steps)
+            for fault in Fault
+            if not chosen or (done, fault) in chosen
+        }
+    assert {step for step, _ in tried} >= {*get_args(LvmStep), *get_args(ImageStep)} - {QcowRepairLeaks}
+    assert {step for step, fault in tried if fault is Fault.WRITE} == {
+        step for step, fault in tried if fault is Fault.READ
+    }
