@@ -26,6 +26,7 @@ from lvmqcow.errors import (
     NoSpace,
     OperationCut,
     RecoveryNeeded,
+    VolumeGroupNotFound,
     VolumeNotFound,
 )
 from lvmqcow.exports import whole_file
@@ -353,7 +354,8 @@ class Storage:
             run_plan(self._host, planned, self._events)
         except OperationCut:
             if isinstance(request, Deactivate):  # LVM does not say who opened it since we asked
-                self._require_unused(planned, self._observe())
+                with suppress(CommandFailed, VolumeGroupNotFound):  # then it was not that
+                    self._require_unused(planned, self._observe())
             if isinstance(request, Export | ExportStream):  # all that it changed is what is active
                 with suppress(CommandFailed):
                     for step in planned.steps:
