@@ -7,7 +7,7 @@ what the plan says; or the step needed nothing of that place, and all is as it s
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from lvmqcow.errors import OperationCut
 from lvmqcow.host import Host
 from lvmqcow.locks import NoLocks
 from lvmqcow.model import VolumeGroup
+from lvmqcow.names import Format
 from lvmqcow.plans import Plan
-from lvmqcow.requests import Export, Request
+from lvmqcow.requests import Export, ExportStream, Request, StreamFormat
 from lvmqcow.steps import ImageCopy, LvDiscardRange, LvmStep, LvZero, LvZeroRange, QcowCreate, Step
 from lvmqcow.storage import Events, Storage
 from lvmqcow.testing.checkpoints import CHUNK_BYTES
@@ -71,6 +72,7 @@ class Faulted:
         self._disk = disk
         self._request = request
         self._host = host or real.world.host
+        self._sent = disk.file.with_name("sent")
         simulated = start()
         self._judge = Judge(real, simulated, request)
         self._plan = planned(simulated, request)
@@ -154,15 +156,28 @@ class Faulted:
         self._judged(path, len(plan.steps))
         match self._asked:
             case Export() as asked:
-                golden = Path(asked.path).with_name("golden")
-                difference = compared(asked.path, asked.format, self._holds[asked.snapshot], golden)
-                assert difference is None, f"{path}: {difference}"
+                self._require_exported(path, Path(asked.path), asked.format, asked.snapshot)
+            case ExportStream() as asked:
+                head_bytes = 8 if asked.format is StreamFormat.RAW_SIZE else 0
+                stream = self._sent.read_bytes()
+                assert len(stream) == head_bytes + self._holds[asked.snapshot].size_bytes, path
+                self._sent.write_bytes(stream[head_bytes:])
+                self._require_exported(path, self._sent, Format.RAW, asked.snapshot)
             case _:
                 pass
 
+    def _require_exported(self, path: str, file: Path, file_format: Format, snapshot: str | None) -> None:
+        golden = self._sent.with_name("golden")
+        difference = compared(str(file), file_format, self._holds[snapshot], golden)
+        assert difference is None, f"{path}: {difference}"
+
     def _apply(self, begun: Callable[[Step], None]) -> Plan:
         self._asked = self._real.request(self._request)
-        return Storage(self._host, NoLocks(), Events(begun=begun)).apply(self._asked)
+        storage = Storage(self._host, NoLocks(), Events(begun=begun))
+        if isinstance(self._asked, ExportStream):
+            with self._sent.open("wb") as out:
+                return storage.apply(replace(self._asked, stream=out.fileno()))
+        return storage.apply(self._asked)
 
     def _breaking(self, trial: Trial) -> Callable[[Step], None]:
         """Told of every step before it begins, it makes the disk fail for that one."""
