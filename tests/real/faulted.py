@@ -18,8 +18,9 @@ from lvmqcow.model import VolumeGroup
 from lvmqcow.names import Format
 from lvmqcow.plans import Plan
 from lvmqcow.requests import Export, ExportStream, Request, StreamFormat
+from lvmqcow.runner import Events
 from lvmqcow.steps import ImageCopy, LvDiscardRange, LvmStep, LvZero, LvZeroRange, QcowCreate, Step
-from lvmqcow.storage import Events, Storage
+from lvmqcow.storage import Storage
 from lvmqcow.testing.checkpoints import CHUNK_BYTES
 from lvmqcow.testing.cuts import Place
 from lvmqcow.testing.faults import BEGINS_AT_BYTES, Disk, Fault

@@ -18,8 +18,9 @@ import pytest
 from lvmqcow.errors import CommandFailed, Interrupted, OperationCut, VolumeGroupNotFound
 from lvmqcow.locks import NoLocks
 from lvmqcow.lvm import Lvm, LvmProcesses, LvmShell, read_volume_group
+from lvmqcow.runner import Events
 from lvmqcow.steps import LvRename, Step
-from lvmqcow.storage import Events, Storage
+from lvmqcow.storage import Storage
 from lvmqcow.testing.worlds import RealWorld
 
 pytestmark = pytest.mark.real
