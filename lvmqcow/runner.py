@@ -56,11 +56,19 @@ def _run(host: Host, step: Step, events: Events) -> None:
         try:
             return host.run(step, events.progress)
         except CommandFailed as failed:
-            before = more_room(host.observe(), step, failed)
+            before = _room(host, step, failed)
             if not before:
                 raise
         for each in before:
             _run(host, each, events)
+
+
+def _room(host: Host, step: Step, failed: CommandFailed) -> tuple[Step, ...]:
+    try:
+        picture = host.observe()
+    except LvmqcowError:
+        return ()  # what failed says more than that nothing can be seen any more
+    return more_room(picture, step, failed)
 
 
 def _cut(planned: Plan, done: int, error: LvmqcowError) -> OperationCut:
