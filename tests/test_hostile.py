@@ -22,7 +22,7 @@ from lvmqcow.qemu_img import QemuImg
 from lvmqcow.requests import Import
 from lvmqcow.steps import ImageWrite
 from lvmqcow.testing.canary import Canary, canary
-from lvmqcow.testing.hostile import Notice, Specimen, specimens
+from lvmqcow.testing.hostile import Notice, Specimen, listing, specimens
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import DISK, RAW, state, storage
 
@@ -71,6 +71,8 @@ def test_the_corpus_is_large_and_every_specimen_has_a_name_and_a_purpose_of_its_
     assert len({specimen.what for specimen in CORPUS}) == len(CORPUS)
     assert len({(specimen.image.start, specimen.declared, *specimen.image.parts.items()) for specimen in CORPUS}) > 100
     assert specimens(Path("/nowhere/canary.txt")) == CORPUS
+    listed = Path(__file__).parents[1] / "fixtures" / "hostile.txt"
+    assert listed.read_text().splitlines() == listing(CORPUS)
 
 
 @of(Notice.HEADER)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ from lvmqcow.errors import Corrupt, FormatMismatch, InvalidSize, LvmqcowError, N
 from lvmqcow.names import Format
 from lvmqcow.qcow2 import HEADER_BYTES
 
-__all__ = ["DATA", "Image", "Notice", "Specimen", "header_bytes", "qcow2", "specimens"]
+__all__ = ["DATA", "Image", "Notice", "Specimen", "header_bytes", "listing", "qcow2", "specimens"]
 
 DIRTY, CORRUPT, DATA_FILE, COMPRESSION, EXTENDED_L2 = 1, 2, 4, 8, 16
 _COPIED: Final = 1 << 63
@@ -461,6 +461,11 @@ def _misdeclared(outside: bytes) -> Iterator[Specimen]:
         yield Specimen(name, said, image, None, Notice.HEADER, FormatMismatch, "says raw, the request says qcow2")
 
 
+def listing(made: Iterable[Specimen]) -> list[str]:
+    """A line for each: what the file is called, the error that it is refused with, and what it is."""
+    return [f"{one.name:32} {one.refusal.__name__ if one.refusal else 'harmless':16} {one.what}" for one in made]
+
+
 def _refused(name: str, what: str, image: Image, says: str) -> Specimen:
     return Specimen(f"{name}.qcow2", what, image, Format.QCOW2, Notice.HEADER, Corrupt, says)
 
@@ -471,6 +476,7 @@ def _table(entries: Mapping[int, int]) -> bytes:
 
 if __name__ == "__main__":
     directory = Path(sys.argv[1]).resolve()
-    for made in specimens(directory / "canary.txt"):
-        made.image.write(directory / made.name)
-        print(f"{made.name:32} {made.refusal.__name__ if made.refusal else 'harmless':16} {made.what}")
+    made = specimens(directory / "canary.txt")
+    for specimen in made:
+        specimen.image.write(directory / specimen.name)
+    print("\n".join(listing(made)))
