@@ -268,6 +268,11 @@ def sizes_and_tags(picture: VolumeGroup, *, index: bool) -> Mapping[str, tuple[i
     }
 
 
+def parents(picture: VolumeGroup) -> Mapping[str, str | None]:
+    """What every layer reads through: of a picture with the headers of all."""
+    return {layer.lv.name: layer.parent for volume in picture.volumes for layer in volume.layers}
+
+
 @dataclass(frozen=True)
 class State:
     """All that can be told of a simulated volume group."""

@@ -11,7 +11,7 @@ from lvmqcow.testing.cuts import Place
 from lvmqcow.testing.sim import SimHost
 from tests.real.starts import Starts
 from tests.sim.operations import Contents, called, changed, expected
-from tests.volumes import contents, others, planned, run, sizes_and_tags
+from tests.volumes import active, contents, others, parents, planned, run, sizes_and_tags, storage
 
 __all__ = ["Judge"]
 
@@ -27,6 +27,7 @@ class Judge:
         self._before = contents(start, changed(request))
         self._after = expected(request, contents(start, request.volume))
         self._beside = others(start, changed(request))
+        self._read_through = parents(storage(active(start)).picture())
         self._undone = sizes_and_tags(start.observe(), index=False)
         self._finished = sizes_and_tags(run(start, *plan.steps).observe(), index=True)
         self._compared: set[Hashable] = set()
@@ -39,6 +40,7 @@ class Judge:
             picture = world.storage.picture()
             if undone:
                 assert sizes_and_tags(picture, index=False) == self._undone, where
+                assert parents(picture) == self._read_through, where
             else:
                 assert sizes_and_tags(picture, index=True) == self._finished, where
             found = {

@@ -13,7 +13,19 @@ from lvmqcow.requests import Convert
 from lvmqcow.testing.sim import SimHost
 from tests.sim.cuts import cuts
 from tests.sim.operations import OPERATIONS, Contents, called, changed, expected, expected_active, lv_names, wipes
-from tests.volumes import NEIGHBOUR, active, contents, inactive, intents, others, planned, run, sizes_and_tags, storage
+from tests.volumes import (
+    NEIGHBOUR,
+    active,
+    contents,
+    inactive,
+    intents,
+    others,
+    parents,
+    planned,
+    run,
+    sizes_and_tags,
+    storage,
+)
 
 FLAWS = {Severity.FLAWED, Severity.UNSEEN}
 """What a healthy volume may have been met with: a tight LV, an inactive one."""
@@ -87,6 +99,7 @@ def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after
     name, plan = changed(request), planned(host, request)
     before, read, beside = contents(host, name), contents(host, request.volume), others(host, name)
     assert beside[NEIGHBOUR]
+    read_through = parents(storage(active(host)).picture())
     finished = sizes_and_tags(run(host, *plan.steps).observe(), index=True)
     positions = 0
     for cut in cuts(host, plan):
@@ -104,6 +117,7 @@ def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after
                     assert sizes_and_tags(whole.observe(), index=False) == sizes_and_tags(
                         host.observe(), index=False
                     ), where
+                    assert parents(storage(active(whole)).picture()) == read_through, where
                 else:
                     assert sizes_and_tags(whole.observe(), index=True) == finished, where
                 positions += 1
