@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from .kernels import LEAST_WITH_AMX
 from .machine import UML_MODULES, Driver, Machine
 
 __all__ = ["Finding", "Status", "diagnose", "lab_kind", "verdict"]
@@ -76,11 +77,16 @@ def _can_run_directly(machine: Machine) -> bool:
 
 def _can_boot_uml(machine: Machine) -> bool:
     return (
-        machine.uml_kernel
+        machine.uml_version is not None
+        and not _too_old_for_cpu(machine.uml_version, machine)
         and machine.uml_modules >= set(UML_MODULES)
         and machine.tools.get("modprobe") is not None
         and any(place.executable for place in machine.memory_directories)
     )
+
+
+def _too_old_for_cpu(version: tuple[int, ...], machine: Machine) -> bool:
+    return machine.cpu_amx and version < LEAST_WITH_AMX
 
 
 def _check_root(machine: Machine) -> Iterator[Finding]:
@@ -218,20 +224,23 @@ def _check_qemu_img_version(machine: Machine) -> Iterator[Finding]:
 
 def _check_uml(machine: Machine) -> Iterator[Finding]:
     otherwise = _unless(_can_run_directly(machine))
+    version = machine.uml_version
     absent = sorted(set(UML_MODULES) - machine.uml_modules)
-    if machine.architecture != "x86_64" and not machine.uml_kernel:
+    if machine.architecture != "x86_64" and version is None:
         yield Finding(
             "uml",
             otherwise,
             f"User-mode Linux does not exist for {machine.architecture}.",
             "Use a machine with root, device-mapper and loop devices",
         )
-    elif not machine.uml_kernel:
+    elif version is None:
+        yield Finding("uml", otherwise, "linux.uml is not installed.", "apt-get install user-mode-linux")
+    elif _too_old_for_cpu(version, machine):
         yield Finding(
             "uml",
             otherwise,
-            "/usr/bin/linux.uml is not installed.",
-            "apt-get install user-mode-linux",
+            f"User-mode Linux {_dotted(version)} cannot run on this CPU, which has AMX; {_dotted(LEAST_WITH_AMX)} can.",
+            "ci/kernel    (in a checkout; it installs a newer one in /usr/local)",
         )
     elif absent:
         yield Finding(
@@ -241,7 +250,7 @@ def _check_uml(machine: Machine) -> Iterator[Finding]:
             "apt-get install --reinstall user-mode-linux",
         )
     else:
-        yield Finding("uml", Status.OK, "User-mode Linux, with overlay, dm-mod and loop")
+        yield Finding("uml", Status.OK, f"User-mode Linux {_dotted(version)}, with overlay, dm-mod and loop")
 
 
 def _check_uml_memory(machine: Machine) -> Iterator[Finding]:

@@ -20,8 +20,9 @@ from enum import Enum
 from pathlib import Path
 
 from .environment import root_path
+from .kernels import installed_kernel, version_of
 from .rundir import leftover_run_directories
-from .uml import KERNEL, MODULES, is_executable_memory, memory_directories
+from .uml import is_executable_memory, memory_directories
 
 __all__ = ["LVM_SETTINGS", "TOOLS", "UML_MODULES", "Driver", "Machine", "MemoryDirectory", "probe"]
 
@@ -72,7 +73,8 @@ class Machine:
     lvm_settings: Mapping[str, str]
     tools: Mapping[str, str | None]
     qemu_img_version: tuple[int, ...] | None
-    uml_kernel: bool
+    cpu_amx: bool  # a process has registers that an old User-mode Linux has no room for
+    uml_version: tuple[int, ...] | None
     uml_modules: frozenset[str]
     memory_directories: tuple[MemoryDirectory, ...]
     temporary_directory: Path
@@ -87,6 +89,7 @@ def probe() -> Machine:
     path = root_path(os.environ)
     tools = {tool: shutil.which(tool, path=path) for tool in TOOLS}
     temporary = Path(tempfile.gettempdir())
+    kernel = installed_kernel()
     return Machine(
         architecture=platform.machine(),
         user_id=os.geteuid(),
@@ -101,8 +104,9 @@ def probe() -> Machine:
         lvm_settings=_lvm_settings(tools["lvm"]),
         tools=tools,
         qemu_img_version=_version(tools["qemu-img"]),
-        uml_kernel=os.access(KERNEL, os.X_OK),
-        uml_modules=_uml_modules(),
+        cpu_amx="amx_tile" in _text("/proc/cpuinfo").split(),
+        uml_version=version_of(kernel) if kernel else None,
+        uml_modules=_modules(kernel.modules) if kernel else frozenset(),
         memory_directories=tuple(map(_memory_directory, memory_directories())),
         temporary_directory=temporary,
         temporary_nodev=bool(os.statvfs(temporary).f_flag & os.ST_NODEV),
@@ -156,8 +160,8 @@ def _version(qemu_img: str | None) -> tuple[int, ...] | None:
     return tuple(map(int, match.groups())) if match else None
 
 
-def _uml_modules() -> frozenset[str]:
-    lists = [_text(str(path)) for path in MODULES.glob("*/modules.dep")]
+def _modules(directory: Path) -> frozenset[str]:
+    lists = [_text(str(path)) for path in directory.glob("*/modules.dep")]
     return frozenset(name for name in UML_MODULES if any(f"/{name}.ko" in listed for listed in lists))
 
 

@@ -1,8 +1,7 @@
 """The lab on a machine that has no device-mapper, or lets us not use it: User-mode Linux.
 
 A Linux kernel that is an ordinary process, booted in a second over the machine's own files.
-It needs no KVM, no root and no image: Debian's `user-mode-linux` is all. `guest.uml` is what its
-process 1 does.
+It needs no KVM, no root and no image: one of `kernels` is all. `guest.uml` is what its process 1 does.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ from .cpu import claim_cpu
 from .errors import LabError
 from .guest.job import Job, write_job
 from .inside import guest_program
+from .kernels import Kernel, installed_kernel
 from .rundir import RunDirectory, new_run_directory
 from .session import LabLines, run_session
 
-__all__ = ["KERNEL", "MODULES", "is_executable_memory", "memory_directories", "run_in_uml"]
+__all__ = ["is_executable_memory", "memory_directories", "run_in_uml"]
 
-KERNEL = Path("/usr/bin/linux.uml")
-MODULES = Path("/usr/lib/uml/modules")
 _MOST_DISKS = 8
 _KERNELS_OWN = ("/dev/", "/proc/", "/sys/")
 
 
 def run_in_uml(job: Job, memory_bytes: int) -> int:
     """Boot, run the job, end; returns the exit status of its command."""
+    kernel = _kernel()
     _refuse_impossible(job)
     with new_run_directory() as run_directory, claim_cpu() as claim:
         disks = _link_disks(job.disks, run_directory)
         nodes = tuple(f"/dev/ubd{chr(ord('a') + number)}" for number in range(len(disks)))
         write_job(replace(job, disks=nodes), run_directory.path / "job.json")
-        _write_init(run_directory.path / "init")
+        _write_init(run_directory.path / "init", kernel)
         return run_session(
-            lambda lines: _command_line(run_directory.path, lines, disks, memory_bytes),
+            lambda lines: _command_line(kernel, run_directory.path, lines, disks, memory_bytes),
             run_directory,
             environment={"TMPDIR": str(_memory_directory(memory_bytes)), "PATH": os.defpath},
             cpu=claim.cpu,
@@ -75,9 +74,18 @@ def _refuse_impossible(job: Job) -> None:
         )
 
 
-def _command_line(run_directory: Path, lines: LabLines, disks: Sequence[Path], memory_bytes: int) -> list[str]:
+def _kernel() -> Kernel:
+    kernel = installed_kernel()
+    if kernel is None:
+        raise LabError("There is no User-mode Linux here.", "apt-get install user-mode-linux")
+    return kernel
+
+
+def _command_line(
+    kernel: Kernel, run_directory: Path, lines: LabLines, disks: Sequence[Path], memory_bytes: int
+) -> list[str]:
     return [
-        str(KERNEL),
+        str(kernel.program),
         f"mem={memory_bytes // 1024}K",
         *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"),
         f"init={run_directory}/init",
@@ -86,6 +94,7 @@ def _command_line(run_directory: Path, lines: LabLines, disks: Sequence[Path], m
         *("ssl=null", f"ssl0=null,fd:{lines.output}", f"ssl1=null,fd:{lines.errors}"),
         f"ssl2=fd:{lines.control_in},fd:{lines.control_out}",
         "pty.legacy_count=0",
+        "seccomp=auto",  # twice as fast as ptrace, where kernel and machine can
         # Half of the boot would be a race of RAID 6 algorithms; without it this lab has no RAID 6.
         "initcall_blacklist=raid6_select_algo",
         # c: several labs may share the file; d: raw data, whatever its first bytes look like.
@@ -93,10 +102,10 @@ def _command_line(run_directory: Path, lines: LabLines, disks: Sequence[Path], m
     ]
 
 
-def _write_init(path: Path) -> None:
+def _write_init(path: Path, kernel: Kernel) -> None:
     """What the kernel starts as process 1: this interpreter, this package's guest side."""
     path.write_text(
-        f"#!/bin/sh\nexec {shlex.join(guest_program('uml'))} {path.parent}\n",
+        f"#!/bin/sh\nexec {shlex.join(guest_program('uml'))} {path.parent} {kernel.modules}\n",
         encoding="utf-8",
         errors="surrogateescape",
     )

@@ -26,7 +26,8 @@ PERFECT = Machine(
     lvm_settings=dict.fromkeys(LVM_SETTINGS, "0"),
     tools={tool: f"/usr/sbin/{tool}" for tool in TOOLS},
     qemu_img_version=(7, 2, 22),
-    uml_kernel=True,
+    cpu_amx=False,
+    uml_version=(6, 1),
     uml_modules=frozenset(UML_MODULES),
     memory_directories=(ROOMY,),
     temporary_directory=Path("/tmp"),
@@ -35,7 +36,7 @@ PERFECT = Machine(
     leftover_run_directories=(),
     leftover_loops=(),
 )
-NO_UML = replace(PERFECT, uml_kernel=False, uml_modules=frozenset())
+NO_UML = replace(PERFECT, uml_version=None, uml_modules=frozenset())
 NO_KERNEL = replace(PERFECT, device_mapper=Driver.ABSENT)
 
 
@@ -64,6 +65,8 @@ def test_nothing_to_say_about_a_perfect_machine() -> None:
         (replace(PERFECT, user_id=1000), "uml"),
         (replace(PERFECT, may_administrate=False), "uml"),
         (replace(PERFECT, loop=Driver.DENIED), "uml"),
+        (replace(NO_KERNEL, cpu_amx=True, uml_version=(7, 2)), "uml"),
+        (replace(NO_KERNEL, cpu_amx=True, uml_version=(6, 12)), None),
         (replace(NO_UML, user_id=1000), None),
         (replace(NO_KERNEL, uml_modules=frozenset({"loop"})), None),
         (replace(NO_KERNEL, tools={**PERFECT.tools, "modprobe": None}), None),
@@ -100,6 +103,7 @@ def test_which_lab(machine: Machine, kind: str | None) -> None:
         (replace(PERFECT, leftover_loops=("/dev/loop3 (/tmp/lvmqcow-pv)",)),
          "leftover", "losetup --detach /dev/loop3"),
         (NO_UML, "uml", "apt-get install user-mode-linux"),
+        (replace(PERFECT, cpu_amx=True), "uml", "ci/kernel"),
         (replace(PERFECT, uml_modules=frozenset({"loop"})), "uml", "--reinstall user-mode-linux"),
         (replace(NO_UML, architecture="aarch64"), "uml", "Use a machine"),
         (replace(PERFECT, memory_directories=(replace(ROOMY, executable=False),)),
@@ -152,7 +156,7 @@ def test_every_finding_that_is_not_fine_says_how_to_mend_it() -> None:
         lvm_settings=dict.fromkeys(LVM_SETTINGS, "1"),
         tools=dict.fromkeys(TOOLS),
         qemu_img_version=(2, 0, 0),
-        uml_kernel=False,
+        uml_version=None,
         temporary_nodev=True,
         venv=False,
     )

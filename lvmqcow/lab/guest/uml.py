@@ -23,17 +23,19 @@ from .lvm import furnish
 
 __all__ = ["main"]
 
-_MODULES = "/usr/lib/uml/modules"
 _LVM_HOME = Path("/run/lvmqcow-lab/lvm")
 
 
 def main() -> None:
-    """Build, serve, power off. The argument is the run directory, which holds `job.json`."""
-    run_directory = Path(sys.argv[1])
+    """Build, serve, power off.
+
+    The arguments are the run directory, which holds `job.json`, and the directory of the kernel's modules.
+    """
+    run_directory, modules = map(Path, sys.argv[1:])
     job = read_job(run_directory / "job.json")
-    _load_modules(run_directory)
+    _load_modules(run_directory, modules)
     _enter_overlay(run_directory)
-    _mount_own_places()
+    _mount_own_places(modules)
     _share(job.directory)
     kernel.set_loopback_up()
     kernel.set_host_name("lvmqcow-lab")
@@ -41,14 +43,14 @@ def main() -> None:
     kernel.power_off()
 
 
-def _load_modules(run_directory: Path) -> None:
-    """modprobe finds the kernel's modules where the machine's Debian package keeps them."""
+def _load_modules(run_directory: Path, modules: Path) -> None:
+    """modprobe finds them where the machine keeps them, which is not below /lib."""
     kernel.mount("lab", str(run_directory), "tmpfs", options="mode=755,size=50%")
     (run_directory / "lib").mkdir()
-    (run_directory / "lib/modules").symlink_to(_MODULES)
+    (run_directory / "lib/modules").symlink_to(modules)
     argv = ["modprobe", "--dirname", str(run_directory), "--all", "overlay", "dm-mod", "loop"]
     if os.spawnv(os.P_WAIT, "/sbin/modprobe", argv) != 0:
-        raise SystemExit(f"modprobe finds no overlay, dm-mod and loop in {_MODULES}")
+        raise SystemExit(f"modprobe finds no overlay, dm-mod and loop in {modules}")
 
 
 def _enter_overlay(run_directory: Path) -> None:
@@ -60,7 +62,7 @@ def _enter_overlay(run_directory: Path) -> None:
     kernel.pivot_root(f"{run_directory}/root")
 
 
-def _mount_own_places() -> None:
+def _mount_own_places(kernels_modules: Path) -> None:
     kernel.mount("proc", "/proc", "proc")
     kernel.mount("sysfs", "/sys", "sysfs")
     kernel.mount("devtmpfs", "/dev", "devtmpfs")
@@ -81,7 +83,7 @@ def _mount_own_places() -> None:
     modules = Path("/lib/modules", os.uname().release)
     modules.parent.mkdir(parents=True, exist_ok=True)
     if not modules.exists():
-        modules.symlink_to(Path(_MODULES, os.uname().release))
+        modules.symlink_to(kernels_modules / os.uname().release)
 
 
 def _share(directory: str) -> None:

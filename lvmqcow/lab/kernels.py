@@ -1,0 +1,45 @@
+"""The User-mode Linux kernels that a machine may have: Debian's package, or a newer one that `ci/kernel` put beside it.
+
+6.1, which is Debian 12's, takes twice the time of 7.2, and neither it nor 6.12 can run where the CPU has AMX: what
+they give ptrace for a process's registers is too small, and the first process dies ("set fp regs failed, errno = 14").
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["KERNELS", "LEAST_WITH_AMX", "Kernel", "installed_kernel", "version_of"]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A program, and where its modules are."""
+
+    program: Path
+    modules: Path
+
+
+KERNELS = (
+    Kernel(Path("/usr/local/bin/linux.uml"), Path("/usr/local/lib/uml/modules")),
+    Kernel(Path("/usr/bin/linux.uml"), Path("/usr/lib/uml/modules")),
+)
+"""The local administrator's comes first."""
+
+LEAST_WITH_AMX = (7, 2)
+"""The oldest that was seen to run on a CPU with AMX."""
+
+
+def installed_kernel() -> Kernel | None:
+    """The one that the lab boots."""
+    return next((kernel for kernel in KERNELS if os.access(kernel.program, os.X_OK)), None)
+
+
+def version_of(kernel: Kernel) -> tuple[int, ...]:
+    """What the program says of itself; empty if it says nothing."""
+    said = subprocess.run([kernel.program, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.match(r"(\d+)\.(\d+)", said)
+    return tuple(map(int, match.groups())) if match else ()
