@@ -6,6 +6,7 @@
 finding                                            severity    what to run
 =================================================  ==========  ========================================================
 a cut operation: an intent, ``new-V``, ``del-…``   unfinished  ``lvmqcow recover``
+suspended: an lvm was killed while it changed it   unfinished  ``lvmqcow recover``
 a cut operation that recovery will not touch       damaged     nothing before somebody looked; what contradicts is named
 an intent of another version                       damaged     that version's ``recover``
 no current LV                                      damaged     look for it under another name; save the newest snapshot;
@@ -215,6 +216,10 @@ def _unfinished(volume: Volume) -> list[Finding]:
             intents = [intent for intent in lv.intents if intent not in unknown]
             text = "an operation was cut: "
             found += [Finding(lv.name, Severity.UNFINISHED, text + intent.tag, recover) for intent in intents]
+    found += [
+        Finding(lv.name, Severity.UNFINISHED, "suspended, because an lvm was killed: whoever reads it waits", recover)
+        for lv in volume.suspended
+    ]
     if volume.new is not None:
         found.append(Finding(volume.new.name, Severity.UNFINISHED, "a snapshot was cut", recover))
     found += [

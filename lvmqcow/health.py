@@ -43,14 +43,14 @@ def _examine(host: Host, picture: VolumeGroup, volume: Volume, unreadable: list[
     wrong = {Severity.DAMAGED, Severity.UNFINISHED} & {finding.severity for finding in found}
     if not wrong:  # else qemu-img would follow a chain that is not one
         for layer in _images(volume):
-            if all(read.lv.active for read in volume.reads(layer)):
+            if all(read.lv.readable for read in volume.reads(layer)):
                 found += _image(host, layer)
     return [*found, *unseen(volume)]
 
 
 def _images(volume: Volume) -> list[Layer]:
     """The layers whose bytes may be read."""
-    return [layer for layer in volume.layers if layer.lv.active and volume.name.format is Format.QCOW2]
+    return [layer for layer in volume.layers if layer.lv.readable and volume.name.format is Format.QCOW2]
 
 
 def _stuck(host: Host, picture: VolumeGroup, volume: Volume) -> list[Finding]:

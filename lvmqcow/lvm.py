@@ -341,6 +341,7 @@ def _logical_volume(row: Row) -> LogicalVolume:
         active=row["lv_active"] == "active",
         partial=row["lv_health_status"] == "partial",
         writable=row["lv_attr"][1] != "r",  # lv_permissions says nothing of what is not active
+        suspended=row["lv_attr"][4] == "s",
         autoactivated=row["lv_autoactivation"] == "enabled",
     )
 

@@ -8,7 +8,7 @@ its header.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -68,6 +68,7 @@ class LogicalVolume:
     """One LV as LVM reports it, with its image's header where that was read.
 
     ``partial``: some of it is on a physical volume that is missing. ``autoactivated``: at every boot, by LVM itself.
+    ``suspended``: an lvm was killed while it changed it. Whoever reads it, or writes, waits until it is resumed.
     """
 
     name: str
@@ -79,6 +80,12 @@ class LogicalVolume:
     partial: bool = False
     writable: bool = True
     autoactivated: bool = False
+    suspended: bool = False
+
+    @property
+    def readable(self) -> bool:
+        """Whether its device is there, and answers."""
+        return self.active and not self.suspended
 
     @property
     def template(self) -> bool:
@@ -220,7 +227,13 @@ class Volume:
 
         A merge can wait, for want of space, as long as each image names what it still reads through.
         """
-        return self.new is not None or any(lv.intent and not self._can_wait(lv) for lv in self.kept)
+        cut = self.new is not None or any(lv.intent and not self._can_wait(lv) for lv in self.kept)
+        return cut or bool(self.suspended)
+
+    @property
+    def suspended(self) -> tuple[LogicalVolume, ...]:
+        """Those of its LVs, and of those it reads through, whose device waits to be resumed."""
+        return tuple(lv for lv in (*self.logical_volumes, *(base.lv for base in self.bases)) if lv.suspended)
 
     def _can_wait(self, lv: LogicalVolume) -> bool:
         match lv.intent:
@@ -393,8 +406,11 @@ class VolumeGroup:
     @cached_property
     def volumes(self) -> tuple[Volume, ...]:
         """All volumes, by name; those of which only leftovers exist included. Foreign LVs are not among them."""
-        names = {name for lv in self.logical_volumes if (name := self._owner(lv))}
-        alone = [volume for name in sorted(names) if (volume := self._assemble(name)).logical_volumes]
+        owned: dict[VolumeName, list[LogicalVolume]] = {}
+        for lv in self.logical_volumes:
+            if owner := self._owner(lv):
+                owned.setdefault(owner, []).append(lv)
+        alone = [volume for name in sorted(owned) if (volume := self._assemble(name, owned[name])).logical_volumes]
         layers = {layer.lv.name: layer for volume in alone for layer in volume.layers}
         readers: dict[str, list[Layer]] = {}
         for layer in layers.values():
@@ -434,8 +450,7 @@ class VolumeGroup:
         owner = _owner(lv)
         return self._renamed.get(owner, owner) if owner else None
 
-    def _assemble(self, name: VolumeName) -> Volume:
-        own = [lv for lv in self.logical_volumes if self._owner(lv) == name]
+    def _assemble(self, name: VolumeName, own: Sequence[LogicalVolume]) -> Volume:
         becoming = next((new for new, old in self._renamed.items() if old == name), None)
         names = [name, becoming] if becoming else [name]
         snapshots = {lv.name: snapshot for lv in own for each in names if (snapshot := snapshot_of(lv.name, each))}

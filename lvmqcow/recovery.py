@@ -30,10 +30,14 @@ convert             ``convert/N`` on ``del-O``                    finish: drop N
 remove              ``remove`` on all that are not ``del-``       finish: let them go
 remove              ``remove`` on some of them                    undo: nothing was removed yet; drop the intents
 any                 a ``del-`` LV with our tags                   finish: wipe what is left to wipe, remove it
+any                 a suspended LV that it has or reads through   resume it, then look again
 ==================  ============================================  =================================================
 
-The last row comes with every other: an operation may have been cut while one before it was still wiping. To let an LV
-go is to wipe it first, where it has the record that says so.
+The ``del-`` row comes with every other: an operation may have been cut while one before it was still wiping. To let an
+LV go is to wipe it first, where it has the record that says so.
+
+lvm2 suspends the device of an LV while it extends, renames or protects it; where it is killed then, the device stays
+so, and maybe under its old name and in its old size. Nothing reads from it, so all else is seen only afterwards.
 
 What is none of this is left as it is, by name (`Corrupt`): two operations at once, an intent where its operation would
 not have put it, and above all whatever is to be removed while something still reads through it, or while what it was
@@ -71,7 +75,7 @@ from lvmqcow.plans.resize import finish_resize, lv_bytes
 from lvmqcow.plans.rollback import blockers, format_again
 from lvmqcow.plans.rollback import lv_bytes as rolled_back_bytes
 from lvmqcow.plans.template import frozen
-from lvmqcow.steps import LvRemove, LvRename, LvTag, QcowRelink, QcowRepairLeaks, Step
+from lvmqcow.steps import LvRefresh, LvRemove, LvRename, LvTag, QcowRelink, QcowRepairLeaks, Step
 from lvmqcow.wiping import WIPE_PREFIX, Wiping
 
 __all__ = ["plan_recovery"]
@@ -89,6 +93,9 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     volume = vg.find(name)
     if volume is None:
         return Plan("recover", vg.name, name, ())
+    if volume.suspended:
+        resume = LvRefresh(tuple(lv.name for lv in volume.suspended))
+        return Plan("resume", vg.name, volume.name, (resume,))
     operation, steps = _recover(vg, volume, measure)
     _require_unread(vg, volume, steps)
     beside = volume.becoming or volume.converting

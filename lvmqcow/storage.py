@@ -15,11 +15,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeVar
 
 from lvmqcow.checks import Finding, Severity, beside
 from lvmqcow.errors import (
     CommandFailed,
+    Corrupt,
     InUse,
     Locked,
     LvmqcowError,
@@ -89,6 +90,7 @@ __all__ = ["LayerInfo", "Storage", "Volume", "VolumeInfo", "raise_together"]
 
 SILENT: Final = Events()
 _MOST_BUSY: Final = 64  # names that others hold, before we say so: they may hold all there could be
+_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True)
@@ -308,8 +310,7 @@ class Storage:
             LvmqcowError: one volume could not be recovered. The others were tried all the same; what went wrong
                 with more of them is in the error's notes.
         """
-        ran = self._recover_all() if name is None else [self._recover(parse_volume_name(name))]
-        return tuple(recovery for recovery in ran if recovery.steps)
+        return self._recover_all() if name is None else self._recover(parse_volume_name(name))
 
     def check(self, name: str | None = None) -> tuple[Finding, ...]:
         """Everything that is wrong with one volume or with the whole volume group; nothing is activated for it.
@@ -372,19 +373,31 @@ class Storage:
         names = _names(request)
         try:
             recovery, picture = self._look(*names)
-            for _ in names:
-                if recovery.steps:
-                    if not self._recover_first:
-                        raise RecoveryNeeded(recovery.target, recovery.operation)
-                    self._run_recovery(recovery, held)
-                    recovery, picture = self._look(*names)
+            if not recovery.steps:
+                return picture
+            if not self._recover_first:
+                raise RecoveryNeeded(recovery.target, recovery.operation)
+            return self._recover_names(names, held)[1]
         except (NoSpace, OperationCut) as error:
             without = isinstance(error, NoSpace) or isinstance(error.cause, NoSpace)
             if not (without and isinstance(request, Activate | Deactivate)):
                 raise
             self._events.postponed(error)
             return self._observe()
-        return picture
+
+    def _recover_names(
+        self, names: Iterable[VolumeName], held: frozenset[VolumeName]
+    ) -> tuple[tuple[Plan, ...], VolumeGroup]:
+        """Recover each of them; returns the plans that ran. What is suspended is resumed first, and then looked at."""
+        ran = list[Plan]()
+        recovery, picture = self._look(*names)
+        while recovery.steps:
+            if recovery in ran:
+                raise Corrupt(recovery.target, [f"{recovery.operation} is done, and the same is to be done again"])
+            self._run_recovery(recovery, held)
+            ran.append(recovery)
+            recovery, picture = self._look(*names)
+        return tuple(ran), picture
 
     def _observe(self) -> VolumeGroup:
         return replace(self._host.observe(), given_layout=self._layout)
@@ -410,7 +423,7 @@ class Storage:
                 found |= self._host.headers([name])
         return found
 
-    def _holding(self, names: Iterable[VolumeName], work: Callable[[frozenset[VolumeName]], Plan]) -> Plan:
+    def _holding(self, names: Iterable[VolumeName], work: Callable[[frozenset[VolumeName]], _Done]) -> _Done:
         """Do it with these names locked; and where a recovery is about more, with all of them.
 
         First the locks are let go: two that each hold what the other waits for would wait for ever.
@@ -478,24 +491,18 @@ class Storage:
         cost = self._host.merge_cost(child.lv.name)
         return Merge.PULL if cost.pull_bytes <= cost.push_bytes else Merge.PUSH
 
-    def _recover(self, name: VolumeName) -> Plan:
-        def recover(held: frozenset[VolumeName]) -> Plan:
-            recovery, _ = self._look(name)
-            if recovery.steps:
-                self._run_recovery(recovery, held)
-            return recovery
+    def _recover(self, name: VolumeName) -> tuple[Plan, ...]:
+        return self._holding([name], lambda held: self._recover_names([name], held)[0])
 
-        return self._holding([name], recover)
-
-    def _recover_all(self) -> list[Plan]:
-        ran, errors = [], []
+    def _recover_all(self) -> tuple[Plan, ...]:
+        ran, errors = list[Plan](), list[LvmqcowError]()
         for volume in self._observe().volumes:
             try:
-                ran.append(self._recover(volume.name))
+                ran += self._recover(volume.name)
             except LvmqcowError as error:
                 errors.append(error)
         raise_together(errors)
-        return ran
+        return tuple(ran)
 
     def _run_recovery(self, recovery: Plan, held: frozenset[VolumeName]) -> None:
         """Run it, if all of its names are among those locked. Raises _MoreNames."""
@@ -778,7 +785,7 @@ def _volume_info(volume: VolumePicture) -> VolumeInfo:
 
 def _readable(volume: VolumePicture, layer: Layer) -> bool:
     """Whether an image can be opened, with all it reads through."""
-    return all(read.lv.active for read in volume.reads(layer))
+    return all(read.lv.readable for read in volume.reads(layer))
 
 
 def _active(volumes: tuple[VolumePicture, ...] | list[VolumePicture]) -> list[str]:
@@ -787,7 +794,7 @@ def _active(volumes: tuple[VolumePicture, ...] | list[VolumePicture]) -> list[st
         for volume in volumes
         if volume.name.format is Format.QCOW2
         for layer in (*volume.layers, *volume.bases)
-        if layer.lv.active
+        if layer.lv.readable
     ]
 
 

@@ -8,7 +8,7 @@ it before, and what was discarded is still there. Tests run the same plans on bo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -59,7 +59,7 @@ _STALE: Final = 0xAA
 class _Raw:
     """Plain bytes: of a raw volume, or what an unformatted LV was left with."""
 
-    blocks: Blocks
+    blocks: Blocks = field(hash=False)
     rest: int = 0
     """The byte in every block that is not listed."""
 
@@ -70,7 +70,7 @@ class _Qcow:
 
     virtual_size_bytes: int
     backing: str | None
-    blocks: Blocks = field(default_factory=dict)
+    blocks: Blocks = field(default_factory=dict, hash=False)
     leaked_clusters: int = 0
     options: ImageOptions = OURS
     scattered_bytes: int = 0
@@ -89,6 +89,8 @@ class _Lv:
     holders: tuple[str, ...] = ()
     writable: bool = True
     autoactivated: bool = False
+    suspended: bool = False
+    """Until LVM changes it once more: then whoever reads it would wait for ever."""
     discarded_bytes: int = 0
     """How much of it was discarded, from its start: what a device reads there is its own affair."""
 
@@ -133,6 +135,11 @@ class SimHost:
         return self._vg
 
     @property
+    def key(self) -> Hashable:
+        """All that is there. Two hosts of one volume group with the same key behave the same, whatever was done."""
+        return frozenset(self._lvs.items()), self._partial, self._freed
+
+    @property
     def history(self) -> tuple[Step | GuestWrites, ...]:
         """All that was done to it, in order. Done to an empty volume group, a real one too, it gives the same state."""
         return self._history
@@ -155,6 +162,7 @@ class SimHost:
                 partial=lv.uuid in self._partial,
                 writable=lv.writable,
                 autoactivated=lv.autoactivated,
+                suspended=lv.active and lv.suspended,
             )
             for name, lv in sorted(self._lvs.items())
         )
@@ -206,6 +214,10 @@ class SimHost:
         """From now on an image has these options, as if another tool had made it; what it holds stays."""
         self._put(lv_name, replace(self._qcow(lv_name, ("lay out", lv_name)), options=options))
 
+    def suspend(self, lv_name: str) -> None:
+        """From now on whoever reads from an LV would wait for ever: as if an lvm had been killed that changed it."""
+        self._lvs[lv_name] = replace(self._open(lv_name, ("suspend", lv_name)), suspended=True)
+
     def fail_next(self, said: str) -> None:
         """The next step fails and has done nothing; ``said`` is what the command writes to stderr."""
         self._failure = said
@@ -241,7 +253,7 @@ class SimHost:
             case LvRename():
                 if step.to in self._lvs:
                     raise CommandFailed(argv, 5, f'Logical Volume "{step.to}" already exists')
-                self._lvs[step.to] = self._find(step.lv, argv)
+                self._lvs[step.to] = replace(self._find(step.lv, argv), suspended=False)
                 del self._lvs[step.lv]
             case LvRemove():
                 for name in step.lvs:
@@ -257,7 +269,7 @@ class SimHost:
                 lv, writable = self._find(step.lv, argv), step.permission is Permission.WRITE
                 if lv.writable == writable:
                     raise CommandFailed(argv, 5, f'Logical volume "{step.lv}" is already {step.permission}.')
-                self._lvs[step.lv] = replace(lv, writable=writable)
+                self._lvs[step.lv] = replace(lv, writable=writable, suspended=False)
             case LvActivate():
                 for name in step.lvs:
                     lv = self._find(name, argv)
@@ -265,14 +277,14 @@ class SimHost:
                     self._lvs[name] = replace(lv, active=True, device_bytes=device_bytes)
             case LvDeactivate():
                 for name in step.lvs:
-                    self._lvs[name] = replace(self._unused(name, argv), active=False)
+                    self._lvs[name] = replace(self._unused(name, argv), active=False, suspended=False)
             case LvNoAutoactivation():
                 for name in step.lvs:
                     self._lvs[name] = replace(self._find(name, argv), autoactivated=False)
             case LvRefresh():
                 for name in step.lvs:
                     lv = self._find(name, argv)
-                    self._lvs[name] = replace(lv, device_bytes=lv.size_bytes)
+                    self._lvs[name] = replace(lv, device_bytes=lv.size_bytes, suspended=False)
             case _:
                 self._run_image(step, argv)
         self._history = (*self._history, step)
@@ -313,7 +325,7 @@ class SimHost:
         if isinstance(image, _Raw):
             added = range(lv.size_bytes // BLOCK_BYTES, size_bytes // BLOCK_BYTES)
             image = replace(image, blocks={**image.blocks, **dict.fromkeys(added, _STALE)})
-        self._lvs[step.lv] = replace(lv, size_bytes=size_bytes, image=image, device_bytes=size_bytes)
+        self._lvs[step.lv] = replace(lv, size_bytes=size_bytes, image=image, device_bytes=size_bytes, suspended=False)
 
     def _run_image(
         self,
@@ -458,6 +470,8 @@ class SimHost:
         lv = self._lvs.get(lv_name)
         if lv is None or not lv.active:
             raise CommandFailed(argv, 1, f"Could not open '/dev/{self._vg}/{lv_name}': No such file or directory")
+        if lv.suspended:
+            raise CommandFailed(argv, 1, f"/dev/{self._vg}/{lv_name} is suspended: a real one would wait for ever")
         return lv
 
     def _qcow(self, lv_name: str, argv: tuple[str, ...]) -> _Qcow:

@@ -20,8 +20,10 @@ from lvmqcow.steps import (
     LvDiscardRange,
     LvExtend,
     LvNoAutoactivation,
+    LvPermission,
     LvRefresh,
     LvRemove,
+    LvRename,
     LvTag,
     LvZero,
     LvZeroRange,
@@ -61,7 +63,8 @@ def cuts(host: SimHost, plan: Plan) -> Iterator[Cut]:
         yield Cut(plan, done, False, running.copy())
         for half in begun(running, step):
             yield Cut(plan, done, True, half)
-        if isinstance(step, LvExtend):
+        if isinstance(step, LvExtend | LvRename | LvPermission) and running._lvs[step.lv].active:
+            yield Cut(plan, done, True, _suspended(running, step.lv))
             yield Cut(plan, done + 1, False, _not_resumed(running, step))
         running.run(step)
     yield Cut(plan, len(plan.steps), False, running)
@@ -125,10 +128,18 @@ def _half_filled(host: SimHost, step: ImageWrite | ImageCopy | ImageReceive) -> 
     return twin
 
 
-def _not_resumed(host: SimHost, step: LvExtend) -> SimHost:
-    """LVM's metadata has the new size, so the step is done, and the device still has the old one."""
-    twin = run(host, step)
-    twin._lvs[step.lv] = replace(twin._lvs[step.lv], device_bytes=host._lvs[step.lv].device_bytes)
+def _suspended(host: SimHost, lv: str) -> SimHost:
+    """Its device is suspended, and LVM's metadata as before."""
+    twin = host.copy()
+    twin.suspend(lv)
+    return twin
+
+
+def _not_resumed(host: SimHost, step: LvExtend | LvRename | LvPermission) -> SimHost:
+    """LVM's metadata is as it should be, so the step is done, and the device suspended in its old size."""
+    lv = step.to if isinstance(step, LvRename) else step.lv
+    twin = _suspended(run(host, step), lv)
+    twin._lvs[lv] = replace(twin._lvs[lv], device_bytes=host._lvs[step.lv].device_bytes)
     return twin
 
 
