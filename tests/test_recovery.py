@@ -454,3 +454,21 @@ def test_the_leftovers_of_one_volume_do_not_stop_another() -> None:
     host = chain(1, run(chain(1), LvTag((DISK.text,), add=(f"{INTENT_PREFIX}copy",))), NEIGHBOUR)
     storage(host).volume(NEIGHBOUR.text).snapshot("s2")
     assert storage(host).check(NEIGHBOUR.text) == ()
+
+
+@pytest.mark.parametrize("suspended", [DISK.text, S1])
+def test_what_an_lvm_that_was_killed_left_suspended_is_resumed_before_anything_is_read(suspended: str) -> None:
+    host = chain(2)
+    host.suspend(suspended)
+    assert recovery(host) == [f"lvchange --refresh sim/{suspended}"]
+    assert [plan.operation for plan in storage(host).recover()] == ["resume"]
+    assert recovery(host) == []
+
+
+def test_a_suspended_base_of_a_clone_is_resumed_before_the_clone_is_read() -> None:
+    host = with_a_clone(1)
+    (clone,) = [volume for volume in host.observe().volumes if volume.bases]
+    host.suspend(clone.bases[0].lv.name)
+    assert commands(storage(host).plan_recovery(clone.name.text)) == [
+        f"lvchange --refresh sim/{clone.bases[0].lv.name}"
+    ]

@@ -41,6 +41,7 @@ __all__ = ["StorageMachine", "machine"]
 _MOST_SNAPSHOTS: Final = 5
 _LARGEST_BYTES: Final = 48 * 1024**2
 _LAST_DISK: Final = 2  # of a machine: the volume group is small
+_BACKUP: Final = "vzdump"
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,18 @@ class StorageMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._writable())
     @rule(data=st.data())
     def write(self, data: st.DataObject) -> None:
+        self._write(data, data.draw(st.sampled_from(self._writable()), label="volume"))
+
+    @precondition(lambda self: self._writable())
+    @rule(data=st.data(), merge=st.sampled_from(Merge))
+    def backup(self, data: st.DataObject, merge: Merge) -> None:
+        """What happens most: a snapshot, the guest writes while it is copied away, and it is deleted again."""
         name = data.draw(st.sampled_from(self._writable()), label="volume")
-        disk = self.disks[name]
-        if disk.base:  # whoever has the base may have deactivated it
-            self.world.storage.volume(name).activate()
-        drawn = data.draw(writes(disk.current.size_bytes // BLOCK_BYTES), label="writes")
-        self.world.write(name, disk.image_format, drawn)
-        disk.current = disk.current.written(drawn)
+        volume, disk = self.world.storage.volume(name), self.disks[name]
+        if not self._refusal_of_snapshot(disk, _BACKUP):
+            volume.snapshot(_BACKUP)
+            self._write(data, name)
+            volume.delete_snapshot(_BACKUP, merge)
 
     @precondition(lambda self: self._changing())
     @rule(data=st.data(), snapshot=snapshot_names)
@@ -447,6 +453,14 @@ class StorageMachine(RuleBasedStateMachine):
             size_bytes = disk.current.size_bytes
             needed_bytes = self.world.host.measure(size_bytes) if disk.image_format is Format.QCOW2 else size_bytes
             assert sizes.get(name, 0) >= needed_bytes, f"{name} has no room for {size_bytes} bytes"
+
+    def _write(self, data: st.DataObject, name: str) -> None:
+        disk = self.disks[name]
+        if disk.base:  # whoever has the base may have deactivated it
+            self.world.storage.volume(name).activate()
+        drawn = data.draw(writes(disk.current.size_bytes // BLOCK_BYTES), label="writes")
+        self.world.write(name, disk.image_format, drawn)
+        disk.current = disk.current.written(drawn)
 
     def _create(self, name: str, size_bytes: int) -> None:
         self.world.storage.create(name, size_bytes)

@@ -1,0 +1,91 @@
+"""An lvm that was killed while it changed an LV leaves its device suspended: nobody waits for it, and it is resumed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.checks import Severity
+from lvmqcow.errors import RecoveryNeeded
+from lvmqcow.lvm import LvmProcesses
+from lvmqcow.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
+from lvmqcow.requests import Snapshot
+from lvmqcow.steps import LvRename
+from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
+from lvmqcow.testing.worlds import RealWorld
+
+pytestmark = pytest.mark.real
+
+DISK = parse_volume_name("vm-100-disk-0.qcow2")
+S1 = snapshot_lv_name(DISK, "s1", Layout.SEED)
+SIZE_BYTES = 4 * 1024**2
+CONTENT = Content(SIZE_BYTES, {0: 7, SIZE_BYTES // BLOCK_BYTES - 1: 9})
+
+
+@pytest.fixture
+def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+    """A volume with a snapshot, and something written before and after it."""
+    made = real_world()
+    made.storage.create(DISK.text, SIZE_BYTES)
+    made.write(DISK.text, Format.QCOW2, [Write(0, 1, 7)])
+    made.storage.volume(DISK.text).snapshot("s1")
+    made.write(DISK.text, Format.QCOW2, [Write(SIZE_BYTES // BLOCK_BYTES - 1, 1, 9)])
+    yield made
+    made.close()
+
+
+def suspend(world: RealWorld, lv: str) -> None:
+    subprocess.run(("dmsetup", "suspend", device_path(world.host.vg, lv)), check=True)
+
+
+@pytest.mark.parametrize("lv", [DISK.text, S1], ids=["current", "snapshot"])
+def test_a_suspended_layer_is_named_has_no_path_and_is_resumed_before_anything_reads_it(
+    world: RealWorld, lv: str
+) -> None:
+    suspend(world, lv)
+    (finding,) = world.storage.check()
+    assert (finding.lv, finding.severity) == (lv, Severity.UNFINISHED)
+    assert "suspended" in finding.text
+    volume = world.storage.volume(DISK.text)
+    with pytest.raises(RecoveryNeeded, match="resume"):
+        volume.path()
+    assert volume.info().virtual_size_bytes == SIZE_BYTES
+    assert [plan.operation for plan in volume.recover()] == ["resume"]
+    assert world.storage.check() == ()
+    assert world.difference(DISK.text, Format.QCOW2, CONTENT) is None
+
+
+def test_an_operation_on_a_suspended_volume_goes_on_once_it_is_resumed(world: RealWorld) -> None:
+    suspend(world, DISK.text)
+    world.storage.volume(DISK.text).delete_snapshot("s1")
+    assert world.storage.check() == ()
+    assert world.difference(DISK.text, Format.QCOW2, CONTENT) is None
+
+
+def test_a_neighbour_of_a_suspended_volume_does_not_wait_for_it(world: RealWorld) -> None:
+    suspend(world, DISK.text)
+    world.storage.create("vm-100-disk-1.qcow2", SIZE_BYTES)
+    world.storage.volume(DISK.text).recover()
+    assert world.storage.check() == ()
+
+
+def test_an_lvrename_that_was_killed_after_its_commit_is_finished(world: RealWorld, tmp_path: Path) -> None:
+    """LVM's metadata has the new name, and the suspended device the old one."""
+    vg, lvm, backup = world.host.vg, LvmProcesses(), tmp_path / "metadata"
+    create, overlay, rename, _ = world.storage.plan(Snapshot(DISK, "s2")).steps
+    assert isinstance(rename, LvRename)
+    for step in (create, overlay):
+        world.host.run(step)
+    suspend(world, rename.lv)
+    lvm.change(("vgcfgbackup", "--file", str(backup), vg))
+    backup.write_text(backup.read_text().replace(f"\t\t{rename.lv} {{", f"\t\t{rename.to} {{"))
+    lvm.change(("vgcfgrestore", "--yes", "--file", str(backup), vg))
+    assert not Path(device_path(vg, rename.to)).exists()
+    volume = world.storage.volume(DISK.text)
+    assert [plan.operation for plan in volume.recover()] == ["resume", "finish snapshot"]
+    assert volume.info().snapshots == ("s1", "s2")
+    assert world.storage.check() == ()
+    assert world.difference(DISK.text, Format.QCOW2, CONTENT) is None
