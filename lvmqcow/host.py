@@ -27,12 +27,12 @@ from lvmqcow.steps import (
     ImageReceive,
     ImageSend,
     LvActivate,
+    LvAutoactivation,
     LvCreate,
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
     LvmStep,
-    LvNoAutoactivation,
     LvPermission,
     LvRefresh,
     LvRemove,
@@ -154,7 +154,7 @@ class RealHost:
                 | LvActivate()
                 | LvDeactivate()
                 | LvRefresh()
-                | LvNoAutoactivation()
+                | LvAutoactivation()
             ):
                 self._lvm.change(argv)
             case ImageReceive():

@@ -24,11 +24,11 @@ __all__ = [
     "ImageStep",
     "ImageWrite",
     "LvActivate",
+    "LvAutoactivation",
     "LvCreate",
     "LvDeactivate",
     "LvDiscardRange",
     "LvExtend",
-    "LvNoAutoactivation",
     "LvPermission",
     "LvRefresh",
     "LvRemove",
@@ -166,13 +166,14 @@ class LvRefresh:
 
 
 @dataclass(frozen=True)
-class LvNoAutoactivation:
-    """From now on no boot activates them by itself, on whatever host. Those that are active stay so."""
+class LvAutoactivation:
+    """Whether a boot activates them by itself, on whatever host. What is active stays so."""
 
     lvs: tuple[str, ...]
+    at_boot: bool
 
     def argv(self, vg: str) -> Argv:
-        return ("lvchange", "--setautoactivation", "n", *(f"{vg}/{lv}" for lv in self.lvs))
+        return ("lvchange", "--setautoactivation", "y" if self.at_boot else "n", *(f"{vg}/{lv}" for lv in self.lvs))
 
 
 @dataclass(frozen=True)
@@ -392,7 +393,7 @@ LvmStep = (
     | LvActivate
     | LvDeactivate
     | LvRefresh
-    | LvNoAutoactivation
+    | LvAutoactivation
 )
 RangeStep = LvZeroRange | LvDiscardRange
 ImageStep = (

@@ -16,12 +16,12 @@ from lvmqcow.steps import (
     ImageStep,
     ImageWrite,
     LvActivate,
+    LvAutoactivation,
     LvCreate,
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
     LvmStep,
-    LvNoAutoactivation,
     LvPermission,
     LvRefresh,
     LvRemove,
@@ -54,7 +54,7 @@ STEPS: list[tuple[Step, str]] = [
     (LvActivate(("a", "b")), "lvchange --activate ey vg/a vg/b"),
     (LvDeactivate(("a", "b")), "lvchange --activate n vg/a vg/b"),
     (LvRefresh(("a", "b")), "lvchange --refresh vg/a vg/b"),
-    (LvNoAutoactivation(("a", "b")), "lvchange --setautoactivation n vg/a vg/b"),
+    (LvAutoactivation(("a", "b"), False), "lvchange --setautoactivation n vg/a vg/b"),
     (LvZero("a"), "blkdiscard --zeroout --step 33554432 /dev/vg/a"),
     (
         LvZeroRange("a", 4194304, 8388608),
@@ -135,6 +135,6 @@ def test_a_commit_leaves_the_overlay_its_data() -> None:
 @given(lvs=st.lists(st.text("abc-", min_size=1), min_size=1, max_size=4).map(tuple), tag=st.text("x=/", min_size=1))
 def test_every_lv_is_named_with_its_volume_group(lvs: tuple[str, ...], tag: str) -> None:
     names = [f"vg/{lv}" for lv in lvs]
-    steps = (LvRemove, LvActivate, LvDeactivate, LvNoAutoactivation, LvRefresh)
-    for step in (*(kind(lvs) for kind in steps), LvTag(lvs, add=(tag,))):
+    steps = (LvRemove, LvActivate, LvDeactivate, LvRefresh)
+    for step in (*(kind(lvs) for kind in steps), LvAutoactivation(lvs, False), LvTag(lvs, add=(tag,))):
         assert list(step.argv("vg")[-len(lvs) :]) == names

@@ -22,6 +22,7 @@ from lvmqcow.requests import Newer, Request
 from lvmqcow.sizing import whole_extents
 from lvmqcow.steps import (
     LvActivate,
+    LvAutoactivation,
     LvCreate,
     LvDeactivate,
     LvRemove,
@@ -194,6 +195,12 @@ def run(host: SimHost, *steps: Step) -> SimHost:
 def inactive(host: SimHost) -> SimHost:
     """The same, nothing active."""
     return run(host, LvDeactivate(tuple(sorted(host.observe().lv_names))))
+
+
+def at_boot(host: SimHost) -> SimHost:
+    """The same, and every boot activates the disk."""
+    lvs = (layer.lv.name for layer in host.observe().volume(DISK).layers)
+    return run(host, LvAutoactivation(tuple(sorted(lvs)), True))
 
 
 def half_active(host: SimHost) -> SimHost:

@@ -21,7 +21,7 @@ from lvmqcow.model import VolumeGroup
 from lvmqcow.plans.common import activated
 from lvmqcow.plans.plan import Plan
 from lvmqcow.requests import Activate, Deactivate
-from lvmqcow.steps import LvDeactivate, LvNoAutoactivation, LvRefresh, Step
+from lvmqcow.steps import LvAutoactivation, LvDeactivate, LvRefresh, Step
 
 __all__ = ["plan_activate", "plan_deactivate"]
 
@@ -33,7 +33,7 @@ def plan_activate(vg: VolumeGroup, request: Activate) -> Plan:
     at_boot = tuple(layer.lv.name for layer in volume.layers if layer.lv.autoactivated)
     steps: tuple[Step, ...] = (
         *activated((*volume.layers, *volume.bases)),
-        *((LvNoAutoactivation(at_boot),) if at_boot else ()),
+        *((LvAutoactivation(at_boot, False),) if at_boot else ()),
         *((LvRefresh(active),) if active else ()),
     )
     return Plan("activate", vg.name, request.volume, steps)

@@ -11,10 +11,10 @@ from lvmqcow.steps import (
     ImageExport,
     ImageSend,
     LvActivate,
+    LvAutoactivation,
     LvCreate,
     LvDeactivate,
     LvExtend,
-    LvNoAutoactivation,
     LvPermission,
     LvRefresh,
     LvRemove,
@@ -72,7 +72,7 @@ class Plan:
 
 def _disturbed(step: Step) -> tuple[str, ...]:
     match step:
-        case LvCreate() | LvTag() | LvExtend() | LvActivate() | LvRefresh() | LvNoAutoactivation():
+        case LvCreate() | LvTag() | LvExtend() | LvActivate() | LvRefresh() | LvAutoactivation():
             return ()
         case ImageExport() | ImageSend():
             return ()

@@ -26,11 +26,11 @@ from lvmqcow.steps import (
     ImageStep,
     ImageWrite,
     LvActivate,
+    LvAutoactivation,
     LvCreate,
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
-    LvNoAutoactivation,
     LvPermission,
     LvRefresh,
     LvRemove,
@@ -226,11 +226,6 @@ class SimHost:
         """From now on an image takes so much more than `measure` says, as if a guest had discarded and rewritten."""
         self._put(lv_name, replace(self._qcow(lv_name, ("scatter", lv_name)), scattered_bytes=more_bytes))
 
-    def autoactivate(self, *lv_names: str) -> None:
-        """From now on LVM activates these at boot, as it does where whoever made them did not say otherwise."""
-        for name in lv_names:
-            self._lvs[name] = replace(self._find(name, ("autoactivate", name)), autoactivated=True)
-
     def lose_physical_volume(self, *lv_names: str) -> None:
         """From now on a physical volume is missing, and these LVs had a part of themselves on it."""
         self._partial = frozenset(self._lvs[name].uuid for name in lv_names)
@@ -278,9 +273,9 @@ class SimHost:
             case LvDeactivate():
                 for name in step.lvs:
                     self._lvs[name] = replace(self._unused(name, argv), active=False, suspended=False)
-            case LvNoAutoactivation():
+            case LvAutoactivation():
                 for name in step.lvs:
-                    self._lvs[name] = replace(self._find(name, argv), autoactivated=False)
+                    self._lvs[name] = replace(self._find(name, argv), autoactivated=step.at_boot)
             case LvRefresh():
                 for name in step.lvs:
                     lv = self._find(name, argv)

@@ -11,6 +11,7 @@ from tests.volumes import (
     MIB,
     NEIGHBOUR,
     RAW,
+    at_boot,
     chain,
     commands,
     foreign,
@@ -69,8 +70,7 @@ def test_what_is_not_there_is_refused(request_: Request) -> None:
 
 @pytest.mark.parametrize("met", [chain(1), inactive(chain(1))], ids=["active", "inactive"])
 def test_no_boot_activates_it_from_then_on(met: SimHost) -> None:
-    host = met.copy()
-    host.autoactivate(S1, DISK.text)
+    host = at_boot(met)
     assert f"lvchange --setautoactivation n sim/{S1} sim/{DISK}" in commands(planned(host, Activate(DISK)))
     storage(host).apply(Activate(DISK))
     assert not [lv.name for lv in host.observe().logical_volumes if lv.autoactivated]

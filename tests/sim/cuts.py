@@ -16,10 +16,10 @@ from lvmqcow.steps import (
     ImageReceive,
     ImageWrite,
     LvActivate,
+    LvAutoactivation,
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
-    LvNoAutoactivation,
     LvPermission,
     LvRefresh,
     LvRemove,
@@ -73,7 +73,7 @@ def cuts(host: SimHost, plan: Plan) -> Iterator[Cut]:
 def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
     """What a step that was cut inside may leave, where that is neither nothing nor all."""
     match step:
-        case LvTag() | LvRemove() | LvActivate() | LvDeactivate() | LvRefresh() | LvNoAutoactivation():
+        case LvTag() | LvRemove() | LvActivate() | LvDeactivate() | LvRefresh() | LvAutoactivation():
             for part in parts(step):
                 yield run(host, part)
         case QcowCreate():
