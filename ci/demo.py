@@ -21,7 +21,8 @@ from rich.console import Console
 from lvmqcow import loopvg
 from lvmqcow.cli.volumes import layer_tree
 from lvmqcow.requests import Merge
-from lvmqcow.storage import Storage, Volume
+from lvmqcow.storage import Storage
+from lvmqcow.volume import Volume
 
 VG, NAME = "demo", "vm-100-disk-0.qcow2"
 FILES_BYTES = 210 * 1024**2

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from lvmqcow.checks import Finding, Severity
 from lvmqcow.errors import LvmqcowError
+from lvmqcow.info import LayerInfo, VolumeInfo
 from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name
 from lvmqcow.plans import Plan
 from lvmqcow.requests import (
@@ -48,7 +49,8 @@ from lvmqcow.requests import (
 )
 from lvmqcow.runner import Events
 from lvmqcow.sizing import parse_size
-from lvmqcow.storage import LayerInfo, Storage, Volume, VolumeInfo
+from lvmqcow.storage import Storage
+from lvmqcow.volume import Volume
 
 __all__ = [
     "Activate",

@@ -20,9 +20,10 @@ from typing import Final
 
 from lvmqcow.errors import InvalidName, NewerSnapshots, NotPossible, VolumeNotFound
 from lvmqcow.imports import read_size
+from lvmqcow.info import VolumeInfo
 from lvmqcow.names import CURRENT, Format, VolumeName, device_path, parse_volume_name
 from lvmqcow.requests import Rollback, StreamFormat
-from lvmqcow.storage import Storage, VolumeInfo
+from lvmqcow.storage import Storage
 
 __all__ = [
     "PluginData",

@@ -1,8 +1,14 @@
-"""What all our suites share: Hypothesis runs the ``ci`` profile unless another one is asked for."""
+"""What all our suites share.
+
+Hypothesis runs the ``ci`` profile unless another one is asked for, and tests run as from a terminal, whoever started
+them.
+"""
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -23,3 +29,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         counts.update({name: count for name, count in report.user_properties if isinstance(count, int)})
     for name, count in sorted(counts.items()):
         terminalreporter.write_line(f"{name}: {count:,}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_not_ignored() -> Iterator[None]:
+    """A shell that is not interactive starts its background jobs with SIGINT ignored, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

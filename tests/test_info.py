@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.tree import Tree
 
 from lvmqcow.cli.volumes import layer_tree, volume_table
+from lvmqcow.info import VolumeInfo
 from lvmqcow.names import Format, Layout, snapshot_lv_name
 from lvmqcow.steps import LvTag
-from lvmqcow.storage import VolumeInfo
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import DISK, MIB, RAW, beside, chain, foreign, grown, inactive, raw_volume, run, state, storage
 

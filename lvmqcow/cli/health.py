@@ -10,8 +10,8 @@ from lvmqcow.checks import Finding, Severity
 from lvmqcow.cli.common import add_dry_run, add_storage_options, add_wipe_rate_option, open_storage, vg_or_target
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
+from lvmqcow.executor import raise_together
 from lvmqcow.plans import Plan
-from lvmqcow.storage import raise_together
 
 __all__ = ["add_verbs"]
 

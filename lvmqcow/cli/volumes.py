@@ -17,10 +17,10 @@ from lvmqcow.cli.common import (
 )
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import InvalidName
+from lvmqcow.info import LayerInfo, VolumeInfo
 from lvmqcow.names import Format, disk_name, parse_volume_name
 from lvmqcow.requests import Create, Grow, Remove, Rename, Request, Resize
 from lvmqcow.sizing import format_size, parse_size
-from lvmqcow.storage import LayerInfo, VolumeInfo
 
 if TYPE_CHECKING:
     from rich.table import Table

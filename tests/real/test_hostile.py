@@ -20,11 +20,12 @@ from lvmqcow.names import Format, Layout, device_path, parse_volume_name, snapsh
 from lvmqcow.qemu_img import QemuImg
 from lvmqcow.requests import Merge
 from lvmqcow.steps import LvActivate, LvDeactivate, LvTag
-from lvmqcow.storage import Storage, Volume
+from lvmqcow.storage import Storage
 from lvmqcow.testing.canary import Canary, canary
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.hostile import DATA, Image, Notice, Specimen, specimens
 from lvmqcow.testing.worlds import RealWorld
+from lvmqcow.volume import Volume
 
 pytestmark = pytest.mark.real
 

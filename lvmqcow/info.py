@@ -1,0 +1,80 @@
+"""What there is to say of a volume and of its layers, for people and programs that list them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lvmqcow.host import Host
+from lvmqcow.model import Layer
+from lvmqcow.model import Volume as VolumePicture
+from lvmqcow.names import Format
+
+__all__ = ["LayerInfo", "VolumeInfo", "layer_info", "volume_info"]
+
+
+@dataclass(frozen=True)
+class VolumeInfo:
+    """A volume as `Storage.volumes` lists it. ``lv_size_bytes`` is that of all its LVs together.
+
+    ``virtual_size_bytes`` is None where only the image's header tells, and the LV is not active: never a guess.
+    """
+
+    name: str
+    format: Format
+    virtual_size_bytes: int | None
+    lv_size_bytes: int
+    snapshots: tuple[str, ...]
+    template: bool = False
+    base: str | None = None
+    """What a clone reads through: ``VOLUME@SNAPSHOT``, or a template's ``VOLUME``."""
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One layer of a volume; ``snapshot`` is None for the current one, ``parent`` is an LV name.
+
+    ``allocated_bytes`` is what the image's clusters take; None when the LV is not active, or raw.
+    ``virtual_size_bytes`` is as in `VolumeInfo`, and where that is None, so is ``parent``.
+    """
+
+    lv: str
+    snapshot: str | None
+    parent: str | None
+    virtual_size_bytes: int | None
+    lv_size_bytes: int
+    allocated_bytes: int | None
+    clones: tuple[str, ...] = ()
+    """The volumes that read through it, directly."""
+
+
+def volume_info(volume: VolumePicture) -> VolumeInfo:
+    """What a picture shows of a volume."""
+    current = volume.layer(volume.name.text) or volume.layers[0]
+    return VolumeInfo(
+        name=volume.name.text,
+        format=volume.name.format,
+        virtual_size_bytes=current.virtual_size_bytes,
+        lv_size_bytes=sum(lv.size_bytes for lv in volume.logical_volumes),
+        snapshots=volume.snapshots,
+        template=current.lv.template,
+        base=volume.bases[0].source if volume.bases else None,
+    )
+
+
+def layer_info(host: Host, volume: VolumePicture, layer: Layer) -> LayerInfo:
+    """The same of a layer; what it takes is asked of its image, where that can be read. Raises Corrupt."""
+    image = volume.name.format is Format.QCOW2 and _readable(volume, layer)
+    return LayerInfo(
+        lv=layer.lv.name,
+        snapshot=layer.snapshot,
+        parent=layer.parent,
+        virtual_size_bytes=layer.virtual_size_bytes,
+        lv_size_bytes=layer.lv.size_bytes,
+        allocated_bytes=host.check(layer.lv.name).allocated_bytes if image else None,
+        clones=tuple(sorted({clone.volume.text for clone in volume.clones if clone.parent == layer.lv.name})),
+    )
+
+
+def _readable(volume: VolumePicture, layer: Layer) -> bool:
+    """Whether an image can be opened, with all it reads through."""
+    return all(read.lv.readable for read in volume.reads(layer))
