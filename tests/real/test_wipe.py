@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from lvmqcow import loopvg
 from lvmqcow.cli import main
 from lvmqcow.errors import CommandFailed, InUse
 from lvmqcow.host import RealHost, can_discard
@@ -31,6 +34,7 @@ from lvmqcow.wiping import Wiping
 
 pytestmark = pytest.mark.real
 
+_LOOP_CTL_REMOVE = 0x4C81  # loop(4)
 MIB = 1024**2
 QCOW2, RAW = parse_volume_name("vm-100-disk-0.qcow2"), parse_volume_name("vm-100-disk-1")
 S1 = snapshot_lv_name(QCOW2, "s1", Layout.SEED)
@@ -83,6 +87,21 @@ def wiper(real_world: Callable[[], RealWorld]) -> Iterator[Wiper]:
     LvmProcesses().change(("lvremove", "--yes", f"{world.host.vg}/first"))
     yield Wiper(world)
     world.close()
+
+
+@pytest.fixture
+def without_discards(tmp_path: Path) -> Iterator[Wiper]:
+    """On a device that cannot discard. It goes for good: a newer kernel that was told so once takes it back no more."""
+    name = f"rigid-{os.getpid()}"
+    group = loopvg.create(name, 64 * MIB, tmp_path / "pv.img")
+    try:
+        Path(f"/sys/block/{Path(group.device).name}/queue/discard_max_bytes").write_text("0")
+        with closing(RealHost(name, LvmProcesses(), QemuImg())) as host:
+            yield Wiper(RealWorld(host, tmp_path))
+    finally:
+        loopvg.destroy(name)
+        with open("/dev/loop-control", "rb") as control:
+            fcntl.ioctl(control, _LOOP_CTL_REMOVE, int(group.device.removeprefix("/dev/loop")))
 
 
 def filled(wiper: Wiper, name: VolumeName) -> None:
@@ -144,21 +163,13 @@ def test_what_a_merged_layer_held_is_nowhere_to_be_read_and_the_volume_holds_all
     assert wiper.storage.check(QCOW2.text) == ()
 
 
-def test_a_device_that_cannot_discard_is_zeroed(wiper: Wiper) -> None:
-    (device,) = LvmProcesses().report(("pvs", "-o", "pv_name", "--select", f"vg_name={wiper.vg}"))["pv"]
-    queue = Path(f"/sys/block/{Path(device['pv_name']).name}/queue")
-    limit, granularity = queue / "discard_max_bytes", int((queue / "discard_granularity").read_text())
-    usual = int(limit.read_text()) // granularity * granularity  # the kernel takes no other
-    limit.write_text("0")
-    try:
-        filled(wiper, RAW)
-        assert not can_discard(device_path(wiper.vg, RAW.text))
-        wiper.take_the_rest()
-        wiper.storage.volume(RAW.text).remove(Wipe.DISCARD)
-    finally:
-        limit.write_text(str(usual))
-    assert wiper.blkdiscards() == [f"zero del-{RAW}"]
-    assert not any(wiper.freed())
+def test_a_device_that_cannot_discard_is_zeroed(without_discards: Wiper) -> None:
+    filled(without_discards, RAW)
+    assert not can_discard(device_path(without_discards.vg, RAW.text))
+    without_discards.take_the_rest()
+    without_discards.storage.volume(RAW.text).remove(Wipe.DISCARD)
+    assert without_discards.blkdiscards() == [f"zero del-{RAW}"]
+    assert not any(without_discards.freed())
 
 
 def test_the_pieces_of_a_step_are_what_is_asked_for_and_nothing_beside(wiper: Wiper) -> None:
