@@ -106,9 +106,11 @@ class OperationCut(LvmqcowError):
         super().__init__(operation, target, done, steps, cause, outcome)
 
     def __str__(self) -> str:
+        stopped = f"{self.operation} of {self.target} stopped after {self.done} of {self.steps} steps: {self.cause}\n"
+        if not self.outcome:
+            return f"{stopped}Nothing that the volume holds has changed. Next: mend that, and ask again."
         return (
-            f"{self.operation} of {self.target} stopped after {self.done} of {self.steps} steps: "
-            f"{self.cause}\nNo data is lost. Next: `lvmqcow recover {self.target}` "
+            f"{stopped}No data is lost. Next: `lvmqcow recover {self.target}` "
             f"({self.outcome} the {self.operation}; the next operation on the volume does it too)."
         )
 

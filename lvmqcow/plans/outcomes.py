@@ -26,7 +26,7 @@ from lvmqcow.intents import (
 from lvmqcow.model import TEMPLATE
 from lvmqcow.steps import LvExtend, LvRename, LvTag, Step
 
-__all__ = ["COMMITS", "Commit", "commit_point"]
+__all__ = ["COMMITS", "Commit", "commit_point", "never_commits"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ COMMITS: Final[Mapping[str, Commit]] = {
     "deactivate": Commit(_never),
 }
 """By operation. Where nothing commits, nothing that a volume holds or is called changes: then the last step counts."""
+
+
+def never_commits(operation: str) -> bool:
+    """Whether a cut of it leaves nothing to recover."""
+    return operation in COMMITS and COMMITS[operation].by is _never
 
 
 def commit_point(operation: str, steps: Sequence[Step]) -> int:

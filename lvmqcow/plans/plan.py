@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lvmqcow.names import VolumeName
-from lvmqcow.plans.outcomes import commit_point
+from lvmqcow.plans.outcomes import commit_point, never_commits
 from lvmqcow.qcow2 import Measure
 from lvmqcow.steps import (
     ImageExport,
@@ -66,7 +66,9 @@ class Plan:
         return self.still.union(lv for step in self.steps for lv in _disturbed(step))
 
     def outcome(self, done: int) -> str:
-        """What recovery makes of a cut after ``done`` steps, as a word: ``undoes`` or ``finishes``."""
+        """What recovery makes of a cut after ``done`` steps: ``undoes``, ``finishes``, or nothing where it need not."""
+        if never_commits(self.operation):
+            return ""
         return "finishes" if done >= self.commit_point else "undoes"
 
 
