@@ -69,7 +69,7 @@ class Executor:
     def __init__(
         self, host: Host, locks: Locks, events: Events, recover_first: bool, layout: Layout | None, wipe: Wipe
     ) -> None:
-        """As `lvmqcow.Storage`."""
+        """The arguments are those of `lvmqcow.Storage`."""
         self._host = host
         self._locks = locks
         self._events = events
@@ -78,11 +78,7 @@ class Executor:
         self._wipe = wipe
 
     def plan(self, request: Request) -> Plan:
-        """What `apply` would run first: the operation's plan, or, where one was cut, that of its recovery.
-
-        Raises:
-            LvmqcowError: a refusal; Locked only where headers can be read no other way than by activating the volume.
-        """
+        """As `lvmqcow.Storage.plan`."""
         recovery, picture = self._look(*_names(request))
         if recovery.steps:
             self._events.recovered(recovery)
@@ -94,11 +90,7 @@ class Executor:
             return self._plan(request, picture)
 
     def apply(self, request: Request) -> Plan:
-        """Carry out a request; returns the plan that ran.
-
-        Raises:
-            LvmqcowError: a refusal (nothing was touched), or OperationCut (a step failed; recovery knows the state).
-        """
+        """As `lvmqcow.Storage.apply`."""
         return self._holding(_names(request), lambda held: self.apply_held(request, held))
 
     def apply_held(self, request: Request, held: frozenset[VolumeName]) -> Plan:
@@ -123,19 +115,15 @@ class Executor:
         return planned
 
     def plan_recovery(self, name: VolumeName) -> Plan:
-        """What `recover` would run; no steps on a healthy volume."""
+        """As `lvmqcow.Storage.plan_recovery`."""
         return self._look(name)[0]
 
     def recover(self, name: VolumeName | None = None) -> tuple[Plan, ...]:
-        """Finish or undo what was cut, on one volume or on all; returns the plans that ran.
-
-        Raises:
-            LvmqcowError: one volume could not be recovered. The others were tried all the same; what went wrong
-                with more of them is in the error's notes.
-        """
+        """As `lvmqcow.Storage.recover`."""
         return self._recover_all() if name is None else self._recover(name)
 
     def observe(self) -> VolumeGroup:
+        """The volume group as it is now, without headers, in the layout that was given."""
         return replace(self._host.observe(), given_layout=self._layout)
 
     @contextmanager
@@ -148,7 +136,7 @@ class Executor:
 
     @contextmanager
     def activated(self, lv_names: tuple[str, ...]) -> Iterator[None]:
-        """These inactive LVs are active within, and inactive again afterwards."""
+        """These inactive LVs are active within, and inactive again afterwards. Only under their volume's lock."""
         try:
             if lv_names:
                 self._host.run(LvActivate(lv_names))
