@@ -30,6 +30,7 @@ from lvmqcow.steps import (
     ImageSend,
     ImageStep,
     LvActivate,
+    LvAutoactivation,
     LvDeactivate,
     LvmStep,
     LvRefresh,
@@ -61,6 +62,8 @@ def traits(request: Request, step: Step, fault: Fault) -> Hashable:
     match step:
         case LvDeactivate() if isinstance(request, Deactivate):  # who deactivates it asks LVM once more
             return type(request), type(step), fault
+        case LvAutoactivation():  # no other request does that
+            return type(step), fault
         case _ if isinstance(step, LvmStep):
             return type(request), type(step)
         case _ if fault is Fault.WRITE:
