@@ -15,7 +15,21 @@ from lvmqcow.info import VolumeInfo
 from lvmqcow.names import Format, Layout, snapshot_lv_name
 from lvmqcow.steps import LvTag
 from lvmqcow.testing.sim import SimHost
-from tests.volumes import DISK, MIB, RAW, beside, chain, foreign, grown, inactive, raw_volume, run, state, storage
+from tests.volumes import (
+    DISK,
+    MIB,
+    NEIGHBOUR,
+    RAW,
+    beside,
+    chain,
+    foreign,
+    grown,
+    inactive,
+    raw_volume,
+    run,
+    state,
+    storage,
+)
 
 S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
 
@@ -93,6 +107,18 @@ def test_the_tree_of_what_is_not_known_shows_every_layer() -> None:
         "vm-100-disk-0.qcow2  qcow2, size unknown",
         "├── current  [8 MiB LV, not active]",
         "└── s1  [8 MiB LV, not active]",
+    ]
+
+
+def test_the_tree_of_a_clone_begins_with_its_own_layers() -> None:
+    host = chain(1, chain(1, None, NEIGHBOUR))
+    storage(host).volume(DISK.text).remove()
+    clone = storage(host).volume(NEIGHBOUR.text).clone(DISK.text, "s1")
+    clone.snapshot("mine")
+    assert [line.split("[")[0].rstrip() for line in lines(host)] == [
+        f"vm-100-disk-0.qcow2  qcow2, 4 MiB, clone of {NEIGHBOUR}@s1",
+        "└── mine",
+        "    └── current",
     ]
 
 

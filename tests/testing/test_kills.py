@@ -36,6 +36,16 @@ def test_of_the_requests_to_a_device_those_that_clear_are_moments_in_each_proces
     assert watched(log).calls == (Call(0, "ioctl", 3), Call(1, "ioctl", 1))
 
 
+def test_a_process_that_becomes_another_is_counted_anew() -> None:
+    log = """\
+40   100.000000 execve("/usr/bin/python3", ["python3", "tethered.py"], 0x7f /* 17 vars */) = 0
+40   100.100000 pwrite64(3, "\\0"..., 1, 0) = 1
+40   100.200000 execve("/usr/bin/qemu-nbd", ["qemu-nbd"], 0x7f /* 17 vars */) = 0
+40   100.300000 pwrite64(9, "\\1"..., 65536, 0) = 65536
+"""
+    assert watched(log).calls == (Call(1, "pwrite64", 1),)
+
+
 def test_a_step_that_writes_nothing_has_no_moments() -> None:
     assert watched('20   100.0 execve("/usr/bin/qemu-img", ["qemu-img"], 0x7f) = 0\n') == Watched((), 0, 0)
 
