@@ -24,7 +24,7 @@ from lvmqcow.names import Format, Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.real.worker import MIB, STUCK_SECONDS, Operation
+from tests.real.worker import MIB, Operation
 
 pytestmark = pytest.mark.real
 
@@ -161,7 +161,7 @@ class Crowd:
     def wait(self) -> None:
         """Until all are done. One that never ends is told by its own stacks."""
         for process in self.started:
-            process.wait(timeout=STUCK_SECONDS + 200)
+            process.wait()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ SHARED: Final = ("vm-100-disk-0.qcow2", "vm-100-disk-1.qcow2", "vm-1000-disk-0.q
 RAW: Final = "vm-100-disk-2"
 SNAPSHOTS: Final = ("s1", "s2", "s3")
 ALLOCATED_VMID: Final = 300
-STUCK_SECONDS: Final = 400
+_STUCK_SECONDS: Final = 400
 LOCK_WAIT_SECONDS: Final = 200
 
 Operation = tuple[str, ...]
@@ -145,11 +145,13 @@ def _write(storage: Storage, locks: LoggedLocks, wanted: Operation) -> None:
 
 def main(vg: str, locks_directory: str, log_path: str, seed: str, operations: str, lvm: str) -> None:
     """Run ``operations`` of them."""
-    faulthandler.dump_traceback_later(STUCK_SECONDS, exit=True)
     draw, log = random.Random(int(seed)), Log(Path(log_path))
     locks = LoggedLocks(FlockLocks(Path(locks_directory), wait_seconds=LOCK_WAIT_SECONDS), log)
     with Storage.open(vg, lvm="process" if lvm == "process" else "shell", locks=locks) as storage:
         for _ in range(int(operations)):
+            faulthandler.dump_traceback_later(
+                _STUCK_SECONDS, exit=True
+            )  # that one operation takes so long is a deadlock
             wanted = operation(draw, f"vm-{2000 + int(seed)}-disk-0.qcow2")
             try:
                 carry_out(storage, locks, log, wanted)
