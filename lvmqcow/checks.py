@@ -217,7 +217,7 @@ def _unfinished(volume: Volume) -> list[Finding]:
             text = "an operation was cut: "
             found += [Finding(lv.name, Severity.UNFINISHED, text + intent.tag, recover) for intent in intents]
     found += [
-        Finding(lv.name, Severity.UNFINISHED, "suspended, because an lvm was killed: whoever reads it waits", recover)
+        Finding(lv.name, Severity.UNFINISHED, "its device is suspended or has no table: an lvm was killed", recover)
         for lv in volume.suspended
     ]
     if volume.new is not None:

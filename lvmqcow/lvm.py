@@ -46,6 +46,7 @@ _FAILED: Final = 5
 _PATIENCE_SECONDS: Final = 3.0
 _VG_FIELDS: Final = "vg_uuid,vg_extent_size,vg_free_count,vg_missing_pv_count"
 _LV_FIELDS: Final = "lv_name,lv_uuid,lv_size,lv_tags,lv_active,lv_health_status,lv_attr,lv_autoactivation"
+_NOT_MAPPED: Final = frozenset("sdiX")  # lvs(8): suspended, without a table, with one not in use yet, unknown
 _GIVEN_BY_PROFILE: Final = ("--reportformat", "json", "--units", "b", "--nosuffix")
 
 
@@ -341,7 +342,7 @@ def _logical_volume(row: Row) -> LogicalVolume:
         active=row["lv_active"] == "active",
         partial=row["lv_health_status"] == "partial",
         writable=row["lv_attr"][1] != "r",  # lv_permissions says nothing of what is not active
-        suspended=row["lv_attr"][4] == "s",
+        suspended=row["lv_attr"][4] in _NOT_MAPPED,
         autoactivated=row["lv_autoactivation"] == "enabled",
     )
 

@@ -68,7 +68,8 @@ class LogicalVolume:
     """One LV as LVM reports it, with its image's header where that was read.
 
     ``partial``: some of it is on a physical volume that is missing. ``autoactivated``: at every boot, by LVM itself.
-    ``suspended``: an lvm was killed while it changed it. Whoever reads it, or writes, waits until it is resumed.
+    ``suspended``: an lvm was killed while it changed it, and its device is suspended or has no table: whoever reads it,
+    or writes, waits until it is resumed, or is told that it is no device.
     """
 
     name: str

@@ -37,7 +37,8 @@ The ``del-`` row comes with every other: an operation may have been cut while on
 LV go is to wipe it first, where it has the record that says so.
 
 lvm2 suspends the device of an LV while it extends, renames or protects it; where it is killed then, the device stays
-so, and maybe under its old name and in its old size. Nothing reads from it, so all else is seen only afterwards.
+so, and maybe under its old name and in its old size. One that was being activated may have no table yet. Nothing can be
+read from it, so all else is seen only afterwards.
 
 What is none of this is left as it is, by name (`Corrupt`): two operations at once, an intent where its operation would
 not have put it, and above all whatever is to be removed while something still reads through it, or while what it was

@@ -13,7 +13,7 @@ from lvmqcow.errors import RecoveryNeeded
 from lvmqcow.lvm import LvmProcesses
 from lvmqcow.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.requests import Snapshot
-from lvmqcow.steps import LvRename
+from lvmqcow.steps import LvDeactivate, LvRename
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 
@@ -37,18 +37,32 @@ def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     made.close()
 
 
+def dmsetup(*words: str) -> None:
+    subprocess.run(("dmsetup", *words, "--noudevsync"), check=True)
+
+
 def suspend(world: RealWorld, lv: str) -> None:
-    subprocess.run(("dmsetup", "suspend", device_path(world.host.vg, lv)), check=True)
+    dmsetup("suspend", device_path(world.host.vg, lv))
 
 
+def map_to_nothing(world: RealWorld, lv: str) -> None:
+    """As an lvm leaves it that is killed while it activates the LV."""
+    picture = world.host.observe()
+    uuid = next(each.uuid for each in picture.logical_volumes if each.name == lv)
+    name = "-".join(part.replace("-", "--") for part in (world.host.vg, lv))
+    world.host.run(LvDeactivate((lv,)))
+    dmsetup("create", name, "--notable", "--uuid", "LVM-" + (picture.uuid + uuid).replace("-", ""))
+
+
+@pytest.mark.parametrize("halt", [suspend, map_to_nothing], ids=["suspended", "without a table"])
 @pytest.mark.parametrize("lv", [DISK.text, S1], ids=["current", "snapshot"])
 def test_a_suspended_layer_is_named_has_no_path_and_is_resumed_before_anything_reads_it(
-    world: RealWorld, lv: str
+    world: RealWorld, lv: str, halt: Callable[[RealWorld, str], None]
 ) -> None:
-    suspend(world, lv)
+    halt(world, lv)
     (finding,) = world.storage.check()
     assert (finding.lv, finding.severity) == (lv, Severity.UNFINISHED)
-    assert "suspended" in finding.text
+    assert "an lvm was killed" in finding.text
     volume = world.storage.volume(DISK.text)
     with pytest.raises(RecoveryNeeded, match="resume"):
         volume.path()
