@@ -126,6 +126,25 @@ class Executor:
         """The volume group as it is now, without headers, in the layout that was given."""
         return replace(self._host.observe(), given_layout=self._layout)
 
+    def seen(self, *names: VolumeName) -> VolumeGroup:
+        """The same, with the headers of what is active: all of these volumes, others as far as they can be read.
+
+        One of the others may be a clone though no tag says so, and one may be changing just now, or be broken: it is
+        for its own operations to complain.
+        """
+        picture = self.observe()
+        own = [volume for name in names if (volume := picture.find(name))]
+        beside = active_images(volume for volume in picture.volumes if volume not in own)
+        return picture.with_headers({**self.readable(beside), **self._host.headers(active_images(own))})
+
+    def readable(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
+        """The headers of those of these active LVs that can be read."""
+        found: dict[str, Header] = {}
+        for name in lv_names:
+            with suppress(CommandFailed):
+                found |= self._host.headers([name])
+        return found
+
     @contextmanager
     def locked(self, names: Iterable[VolumeName]) -> Iterator[None]:
         """All of these locks, in the same order for everybody."""
@@ -181,19 +200,9 @@ class Executor:
 
     def _look(self, *names: VolumeName) -> tuple[Plan, VolumeGroup]:
         """The plan that recovers a volume (the first that needs it), and the picture, with headers of active layers."""
-        picture = self.observe()
-        own = [volume for name in names if (volume := picture.find(name))]
-        picture = picture.with_headers({**self._seen_beside(picture, own), **self._host.headers(active_images(own))})
+        picture = self.seen(*names)
         plans = [plan_recovery(picture, name, self._host.measure) for name in names]
         return next((recovery for recovery in plans if recovery.steps), plans[0]), picture
-
-    def _seen_beside(self, picture: VolumeGroup, own: Sequence[Volume]) -> Mapping[str, Header]:
-        """The headers of other volumes, as far as they can be read: one may be a clone though no tag says so."""
-        found: dict[str, Header] = {}
-        for name in active_images([volume for volume in picture.volumes if volume not in own]):
-            with suppress(CommandFailed):  # it is for its own operations to complain
-                found |= self._host.headers([name])
-        return found
 
     def _holding(self, names: Iterable[VolumeName], work: Callable[[frozenset[VolumeName]], _Done]) -> _Done:
         """Do it with these names locked; and where a recovery is about more, with all of them.

@@ -122,7 +122,7 @@ def get_snap_name(storage: Storage, volname: str, snapname: str | None = None) -
     name = parse_volume_name(volname)
     if snapname in (None, CURRENT):
         return name.text
-    return storage.picture().volume(name).snapshot_lv(str(snapname))
+    return storage.picture(name).volume(name).snapshot_lv(str(snapname))
 
 
 def get_snap_volname(storage: Storage, volname: str, snapname: str | None = None) -> str:
@@ -183,7 +183,7 @@ def volume_resize(storage: Storage, volname: str, size_bytes: int) -> None:
 def volume_size_info(storage: Storage, volname: str, snapname: str | None = None) -> VolumeSize:
     """The size that a guest sees, never that of the LV; what it takes on LVM is ``used_bytes``."""
     name = parse_volume_name(volname)
-    volume = storage.picture().volume(name)
+    volume = storage.picture(name).volume(name)
     layer = volume.snapshot(snapname) if snapname and snapname != CURRENT else volume.current
     below = volume.layer(layer.parent) if layer.parent else None
     base = next(info.base for info in storage.volumes() if info.name == name.text)

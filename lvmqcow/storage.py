@@ -129,7 +129,7 @@ class Storage:
     def volumes(self) -> tuple[VolumeInfo, ...]:
         """All volumes, by name; one report, nothing is activated."""
         picture = self._executor.observe()
-        picture = picture.with_headers(self._host.headers(_unknown_active(picture.volumes)))
+        picture = picture.with_headers(self._executor.readable(_unknown_active(picture.volumes)))
         return tuple(volume_info(volume) for volume in picture.volumes if volume.layers)
 
     def volume(self, name: str) -> Volume:
@@ -251,10 +251,13 @@ class Storage:
         around, wanted = self._wanted(name)
         return (*around, *(finding for each in wanted for finding in self._check_activating(each)))
 
-    def picture(self) -> VolumeGroup:
-        """The volume group as it is now, headers of active LVs included."""
-        picture = self._executor.observe()
-        return picture.with_headers(self._host.headers(active_images(picture.volumes)))
+    def picture(self, *names: VolumeName) -> VolumeGroup:
+        """The volume group as it is now, with the headers of active LVs: of others than these as far as possible.
+
+        Raises:
+            CommandFailed: a header of one of these cannot be read.
+        """
+        return self._executor.seen(*names)
 
     def layers(self, name: VolumeName) -> tuple[LayerInfo, ...]:
         """The layers of a volume, current first, then newest to oldest; then those of its other branches."""

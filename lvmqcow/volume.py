@@ -53,7 +53,7 @@ class Volume:
 
     def info(self) -> VolumeInfo:
         """Name, format, sizes and snapshots. Raises VolumeNotFound."""
-        picture = self._storage.picture()
+        picture = self._storage.picture(self._name)
         return volume_info(picture.volume(self._name))
 
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -67,7 +67,7 @@ class Volume:
             RecoveryNeeded: an operation was cut; a guest could read what is half done, and recovery undo what it wrote.
             VolumeNotFound, SnapshotNotFound.
         """
-        volume = self._storage.picture().volume(self._name)
+        volume = self._storage.picture(self._name).volume(self._name)
         if volume.unfinished:
             raise RecoveryNeeded(volume.target, self._storage.plan_recovery(self.name).operation)
         layer = volume.snapshot(snapshot) if snapshot else volume.current

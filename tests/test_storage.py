@@ -634,3 +634,28 @@ def test_a_caller_hears_of_every_step_before_it_is_done() -> None:
 def test_a_volume_group_name_is_refused_before_lvm_sees_it() -> None:
     with pytest.raises(InvalidName):
         Storage.open("-vg")
+
+
+class NeighbourChanging(SimHost):
+    """The devices of its neighbour go away between the picture and the look at them."""
+
+    def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
+        wanted = tuple(lv_names)
+        if any(NEIGHBOUR.text in name for name in wanted):
+            raise CommandFailed(("read", *wanted), 6, "No such device or address")
+        return super().headers(wanted)
+
+
+def test_a_neighbour_that_changes_just_now_keeps_nobody_from_anything() -> None:
+    host = NeighbourChanging()
+    host.__dict__.update(foreign(chain(1, chain(1, None, NEIGHBOUR))).__dict__)
+    mine, other = storage(host).volume(DISK.text), storage(host).volume(NEIGHBOUR.text)
+    assert mine.path() == Path(f"/dev/sim/{DISK}")
+    assert {info.name: info.virtual_size_bytes for info in storage(host).volumes()} == {
+        DISK.text: mine.info().virtual_size_bytes,
+        NEIGHBOUR.text: None,
+    }
+    mine.delete_snapshot("s1")
+    for look in (other.path, other.info):
+        with pytest.raises(CommandFailed, match="No such device"):
+            look()
