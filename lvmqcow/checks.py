@@ -217,7 +217,12 @@ def _unfinished(volume: Volume) -> list[Finding]:
             text = "an operation was cut: "
             found += [Finding(lv.name, Severity.UNFINISHED, text + intent.tag, recover) for intent in intents]
     found += [
-        Finding(lv.name, Severity.UNFINISHED, "its device is suspended or has no table: an lvm was killed", recover)
+        Finding(
+            lv.name,
+            Severity.UNFINISHED,
+            "its device is not what LVM says: an lvm was killed, or another host changed it",
+            recover,
+        )
         for lv in volume.suspended
     ]
     if volume.new is not None:

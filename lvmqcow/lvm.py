@@ -46,7 +46,7 @@ _FAILED: Final = 5
 _PATIENCE_SECONDS: Final = 3.0
 _VG_FIELDS: Final = "vg_uuid,vg_extent_size,vg_free_count,vg_missing_pv_count"
 _LV_FIELDS: Final = "lv_name,lv_uuid,lv_size,lv_tags,lv_active,lv_health_status,lv_attr,lv_autoactivation"
-_NOT_MAPPED: Final = frozenset("sdiX")  # lvs(8): suspended, without a table, with one not in use yet, unknown
+_NOT_MAPPED: Final = frozenset("sdiX")  # lvs(8): suspended, no table, one not in use yet, not as LVM says
 _GIVEN_BY_PROFILE: Final = ("--reportformat", "json", "--units", "b", "--nosuffix")
 
 

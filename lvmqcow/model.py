@@ -68,8 +68,8 @@ class LogicalVolume:
     """One LV as LVM reports it, with its image's header where that was read.
 
     ``partial``: some of it is on a physical volume that is missing. ``autoactivated``: at every boot, by LVM itself.
-    ``suspended``: an lvm was killed while it changed it, and its device is suspended or has no table: whoever reads it,
-    or writes, waits until it is resumed, or is told that it is no device.
+    ``suspended``: its device is suspended, has no table, or another one than LVM's metadata says: an lvm was killed
+    while it changed it, or another host did. Until it is refreshed, whoever uses it may wait for ever.
     """
 
     name: str
