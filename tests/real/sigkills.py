@@ -109,8 +109,10 @@ class Sigkills:
         for attempt in range(4 * wanted):
             if kills.total() >= wanted:
                 break
-            spot = next(chosen, None) if attempt % 4 < 3 else None
-            inside, moment = spot or _at_random(insides, random)
+            by_call = attempt % 4 < 3
+            inside, moment = (
+                next(chosen, None) or _at_any_call(insides, random) if by_call else _at_random(insides, random)
+            )
             if self.mortal.kill(inside, moment):
                 kills[inside.kind] += 1
                 place = Place(inside.done, inside.killed(moment))
@@ -136,6 +138,12 @@ class Sigkills:
             return Counter()
         self._recovered(Place(place.done, f"{place.path}; {inside.killed(moment)}"))
         return Counter([f"{inside.kind} in recovery"])
+
+
+def _at_any_call(insides: Sequence[Inside], random: Random) -> tuple[Inside, Call]:
+    """Once all were had: other threads, and a recovery that is killed elsewhere, make it a new case."""
+    inside = random.choice([inside for inside in insides if inside.watched.calls])
+    return inside, random.choice(inside.watched.calls)
 
 
 def _at_random(insides: Sequence[Inside], random: Random) -> tuple[Inside, Timer]:
