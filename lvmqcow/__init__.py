@@ -4,13 +4,15 @@ Public: `Storage` and what it gives back, the requests, and the errors. Below it
 
 names, sizing, intents, wiping, qcow2,
 model                                   words of the field, and the picture of a volume group
-requests, plans, recovery, checks       pure: from a picture and a request to a plan of steps
+requests, plans, recovery, checks,
+chains                                  pure: from a picture and a request to a plan of steps, or to what is wrong
 steps                                   one external command each, as data
 host, pieces, runner                    runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
 lvm, qemu_img, qemu_nbd, nbd, tethered, what touches the world
-imports, exports, locks, loopvg,
-holders, interrupts
-storage, plugin                         the public API; and it under the names of a Proxmox VE storage plugin
+imports, exports, limits, locks,
+loopvg, holders, interrupts
+executor, health                        a request carried out, under locks, after recovery; what is wrong with images
+storage, volume, info, plugin           the public API; and it under the names of a Proxmox VE storage plugin
 lab                                     a kernel with device-mapper for whoever has none
 cli, testing                            the command line; the harness
 """

@@ -6,7 +6,7 @@
 finding                                            severity    what to run
 =================================================  ==========  ========================================================
 a cut operation: an intent, ``new-V``, ``del-…``   unfinished  ``lvmqcow recover``
-suspended: an lvm was killed while it changed it   unfinished  ``lvmqcow recover``
+a device that is suspended, or not what LVM says   unfinished  ``lvmqcow recover``
 a cut operation that recovery will not touch       damaged     nothing before somebody looked; what contradicts is named
 an intent of another version                       damaged     that version's ``recover``
 no current LV                                      damaged     look for it under another name; save the newest snapshot;

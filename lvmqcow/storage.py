@@ -16,11 +16,7 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from lvmqcow.checks import Finding, Severity, beside
-from lvmqcow.errors import (
-    CommandFailed,
-    Locked,
-    VolumeNotFound,
-)
+from lvmqcow.errors import CommandFailed, Locked, VolumeNotFound
 from lvmqcow.executor import Executor, active_images
 from lvmqcow.health import examine
 from lvmqcow.host import Host, RealHost
@@ -42,12 +38,7 @@ from lvmqcow.names import (
 from lvmqcow.plans import Plan
 from lvmqcow.qemu_img import QemuImg
 from lvmqcow.qemu_nbd import QemuNbd
-from lvmqcow.requests import (
-    Create,
-    ImportStream,
-    Request,
-    Wipe,
-)
+from lvmqcow.requests import Create, ImportStream, Request, Wipe
 from lvmqcow.runner import Events
 from lvmqcow.sizing import whole_sectors
 from lvmqcow.volume import Volume
@@ -261,9 +252,7 @@ class Storage:
 
     def layers(self, name: VolumeName) -> tuple[LayerInfo, ...]:
         """The layers of a volume, current first, then newest to oldest; then those of its other branches."""
-        picture = self._executor.observe()
-        picture = picture.with_headers(self._host.headers(active_images([picture.volume(name)])))
-        volume = picture.volume(name)
+        volume = self.picture(name).volume(name)
         return tuple(layer_info(self._host, volume, layer) for layer in (*volume.chain, *volume.branches))
 
     def _taken(self) -> frozenset[str]:

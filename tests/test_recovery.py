@@ -17,9 +17,10 @@ from lvmqcow.intents import (
     RollingBack,
 )
 from lvmqcow.names import Layout, snapshot_lv_name
+from lvmqcow.qemu_img import Progress
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import DeleteSnapshot, Merge
-from lvmqcow.steps import LvCreate, LvDeactivate, LvExtend, LvRemove, LvRename, LvTag, QcowRelink, Step
+from lvmqcow.steps import LvCreate, LvDeactivate, LvExtend, LvRefresh, LvRemove, LvRename, LvTag, QcowRelink, Step
 from lvmqcow.testing.sim import SimHost
 from tests.sim.cuts import cuts
 from tests.sim.operations import OPERATIONS
@@ -472,3 +473,19 @@ def test_a_suspended_base_of_a_clone_is_resumed_before_the_clone_is_read() -> No
     assert commands(storage(host).plan_recovery(clone.name.text)) == [
         f"lvchange --refresh sim/{clone.bases[0].lv.name}"
     ]
+
+
+class Unmended(SimHost):
+    """A refresh that changes nothing."""
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        if not isinstance(step, LvRefresh):
+            super().run(step, progress)
+
+
+def test_a_recovery_that_leaves_the_same_to_be_done_is_named_and_not_repeated_for_ever() -> None:
+    host = Unmended()
+    host.__dict__.update(chain(1).__dict__)
+    host.suspend(DISK.text)
+    with pytest.raises(Corrupt, match="resume is done, and the same is to be done again"):
+        storage(host).recover()

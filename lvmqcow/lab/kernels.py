@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +34,9 @@ LEAST_WITH_AMX = (7, 2)
 """The oldest that was seen to run on a CPU with AMX."""
 
 
-def installed_kernel() -> Kernel | None:
-    """The one that the lab boots."""
-    return next((kernel for kernel in KERNELS if os.access(kernel.program, os.X_OK)), None)
+def installed_kernel(kernels: Sequence[Kernel] = KERNELS) -> Kernel | None:
+    """The one that the lab boots: the first that is there."""
+    return next((kernel for kernel in kernels if os.access(kernel.program, os.X_OK)), None)
 
 
 def version_of(kernel: Kernel) -> tuple[int, ...]:
