@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lvmqcow.checks import Severity
 from lvmqcow.errors import Corrupt, NoSpace
 from lvmqcow.intents import (
     INTENT_PREFIX,
@@ -461,6 +462,7 @@ def test_the_leftovers_of_one_volume_do_not_stop_another() -> None:
 def test_what_an_lvm_that_was_killed_left_suspended_is_resumed_before_anything_is_read(suspended: str) -> None:
     host = chain(2)
     host.suspend(suspended)
+    assert [(found.lv, found.severity) for found in storage(host).check()] == [(suspended, Severity.UNFINISHED)]
     assert recovery(host) == [f"lvchange --refresh sim/{suspended}"]
     assert [plan.operation for plan in storage(host).recover()] == ["resume"]
     assert recovery(host) == []

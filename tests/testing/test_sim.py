@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lvmqcow.errors import CommandFailed
-from lvmqcow.names import Format
+from lvmqcow.names import Format, Layout, snapshot_lv_name
 from lvmqcow.qcow2 import OURS, ImageOptions
 from lvmqcow.steps import (
     ImageWrite,
     LvActivate,
+    LvAutoactivation,
     LvCreate,
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
+    LvPermission,
     LvRemove,
     LvRename,
     LvTag,
     LvZero,
     LvZeroRange,
+    Permission,
     QcowCommit,
     QcowCreate,
     QcowRebase,
@@ -35,7 +39,7 @@ from lvmqcow.steps import (
 from lvmqcow.testing.content import BLOCK_BYTES, Content, GuestWrites, Write
 from lvmqcow.testing.sim import SimHost, fully_allocated_bytes
 from lvmqcow.testing.strategies import writes
-from tests.volumes import FILES, MIB, PVE_BASE, RAW_FILE, chain, inactive, raw_volume, run, state
+from tests.volumes import DISK, FILES, MIB, PVE_BASE, RAW_FILE, chain, inactive, raw_volume, run, state
 
 GIB = 1024**3
 EVEN = [25 * GIB, 26 * GIB, 100 * GIB, 1024 * GIB, 16 * 1024 * GIB, 512, 128 * 1024, 4 * MIB]
@@ -308,3 +312,36 @@ def test_a_history_repeated_gives_the_same_state() -> None:
             again.run(event)
     assert state(again) == state(host)
     assert again.history == host.history
+
+
+def test_the_key_of_a_state_tells_it_from_every_other() -> None:
+    """Tests judge no state twice, by it: what it did not tell would not be judged at all."""
+    base, lv, snapshot = chain(1), DISK.text, snapshot_lv_name(DISK, "s1", Layout.SEED)
+    changes: list[Callable[[SimHost], object]] = [
+        lambda host: host.guest_write(lv, [Write(5, 1, 0x77)]),
+        lambda host: host.guest_write(lv, [Write(5, 1, 0x78)]),
+        lambda host: host.run(QcowRelink(lv, lv)),
+        lambda host: host.run(QcowResize(lv, 8 * MIB)),
+        lambda host: host.run(LvTag((lv,), add=("x",))),
+        lambda host: host.run(LvTag((snapshot,), add=("x",))),
+        lambda host: host.run(LvExtend(lv, 64 * MIB)),
+        lambda host: host.run(LvDeactivate((lv,))),
+        lambda host: host.run(LvRename(lv, "x")),
+        lambda host: host.run(LvRemove((lv,))),
+        lambda host: host.run(LvPermission(lv, Permission.READ)),
+        lambda host: host.run(LvAutoactivation((lv,), True)),
+        lambda host: host.run(LvDiscardRange(lv, 0, MIB)),
+        lambda host: host.run(LvZero(lv)),
+        lambda host: host.lay_out(lv, PVE_BASE),
+        lambda host: host.scatter(lv, MIB),
+        lambda host: host.hold(lv, "a guest"),
+        lambda host: host.suspend(lv),
+        lambda host: host.lose_physical_volume(lv),
+    ]
+    keys = [base.key]
+    for change in changes:
+        host = base.copy()
+        change(host)
+        keys.append(host.key)
+    assert len(set(keys)) == len(keys)
+    assert run(base, LvTag((lv,), add=("x",)), LvTag((lv,), drop=("x",))).key == base.key
