@@ -6,7 +6,8 @@
 finding                                            severity    what to run
 =================================================  ==========  ========================================================
 a cut operation: an intent, ``new-V``, ``del-…``   unfinished  ``lvmqcow recover``
-a device that is suspended, or not what LVM says   unfinished  ``lvmqcow recover``
+a device, or a name in ``/dev``, that is not what  unfinished  ``lvmqcow recover``; where it was no volume's, leaked:
+LVM says, or whose LV is gone                                  ``dmsetup``
 a cut operation that recovery will not touch       damaged     nothing before somebody looked; what contradicts is named
 an intent of another version                       damaged     that version's ``recover``
 no current LV                                      damaged     look for it under another name; save the newest snapshot;
@@ -53,18 +54,34 @@ than it takes, so only the current one is measured.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from lvmqcow.intents import Unknown
-from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup, index_tags
-from lvmqcow.names import Format, VolumeName, as_volume_name, device_path, doomed_lv_name, new_lv_name, snapshot_of
+from lvmqcow.model import Layer, LogicalVolume, Stray, StrayKind, Volume, VolumeGroup, index_tags
+from lvmqcow.names import (
+    Format,
+    VolumeName,
+    as_volume_name,
+    device_path,
+    dm_name,
+    doomed_lv_name,
+    new_lv_name,
+    snapshot_of,
+)
 from lvmqcow.qcow2 import Measure
 from lvmqcow.sizing import format_size
 from lvmqcow.wiping import Wiping
 
 __all__ = ["Finding", "Severity", "beside", "contradictions", "faults", "structure", "unseen"]
 
+_STRAY: Final = {
+    StrayKind.DEVICE: ("a device without a logical volume: what it maps is free, or another's", "dmsetup remove {dm}"),
+    StrayKind.NODE: ("a device node without a logical volume: an lvm was killed", "dmsetup mknodes {dm}; rm -f {path}"),
+    StrayKind.LINK: ("a link in /dev without a logical volume: an lvm was killed", "rm {path}"),
+}
 _PART = re.compile(r"(?:snap-.*|snap_|new-)vm-[0-9]+-.+\.qcow2")
 
 
@@ -124,7 +141,22 @@ def beside(vg: VolumeGroup, name: VolumeName | None = None) -> tuple[Finding, ..
         near = [] if lv.name in ours else _near(vg, lv)
         if lv.name not in ours and (name is None or name in near or name in _tagged(lv)):
             found += (_stranger(vg, lv, near), *_partial(vg.name, [lv]))
-    return tuple(found)
+    return (*found, *_strays(vg, name))
+
+
+def _strays(vg: VolumeGroup, name: VolumeName | None) -> Iterator[Finding]:
+    for stray in vg.strays:
+        owner = vg.owner_of(stray)
+        if name in (None, owner):
+            yield _stray(vg.name, stray, owner)
+
+
+def _stray(vg: str, stray: Stray, owner: VolumeName | None) -> Finding:
+    text, mend = _STRAY[stray.kind]
+    if owner:
+        return Finding(stray.lv_name, Severity.UNFINISHED, text, f"lvmqcow recover {vg}/{owner}")
+    advice = mend.format(dm=dm_name(vg, stray.lv_name), path=device_path(vg, stray.lv_name))
+    return Finding(stray.lv_name, Severity.LEAKED, text, f"if nobody is changing it: {advice}")
 
 
 def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
@@ -217,13 +249,9 @@ def _unfinished(volume: Volume) -> list[Finding]:
             text = "an operation was cut: "
             found += [Finding(lv.name, Severity.UNFINISHED, text + intent.tag, recover) for intent in intents]
     found += [
-        Finding(
-            lv.name,
-            Severity.UNFINISHED,
-            "its device is not what LVM says: an lvm was killed, or another host changed it",
-            recover,
-        )
-        for lv in volume.suspended
+        Finding(lv.name, Severity.UNFINISHED, f"{text}: an lvm was killed, or another host changed it", recover)
+        for lv in volume.unsettled
+        for text in _unsettled(lv)
     ]
     if volume.new is not None:
         found.append(Finding(volume.new.name, Severity.UNFINISHED, "a snapshot was cut", recover))
@@ -234,6 +262,15 @@ def _unfinished(volume: Volume) -> list[Finding]:
     ]
     found += [Finding(lv.name, Severity.UNFINISHED, _cut_removal(lv), recover) for lv in volume.leaving]
     return found
+
+
+def _unsettled(lv: LogicalVolume) -> Iterator[str]:
+    if lv.suspended:
+        yield "its device is not what LVM says"
+    if lv.preloaded:
+        yield "a table that was never committed waits in its device"
+    if lv.misplaced:
+        yield "its name in /dev is missing, or another device's" if lv.active else "it is not active, and is in /dev"
 
 
 def _cut_removal(lv: LogicalVolume) -> str:

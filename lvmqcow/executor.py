@@ -30,7 +30,7 @@ from lvmqcow.errors import (
 from lvmqcow.host import Host
 from lvmqcow.imports import require_whole
 from lvmqcow.locks import Locks
-from lvmqcow.model import Volume, VolumeGroup
+from lvmqcow.model import StrayKind, Volume, VolumeGroup
 from lvmqcow.names import Format, Layout, VolumeName
 from lvmqcow.plans import Plan, plan
 from lvmqcow.plans.delete import only_child
@@ -187,7 +187,7 @@ class Executor:
     def _recover_names(
         self, names: Iterable[VolumeName], held: frozenset[VolumeName]
     ) -> tuple[tuple[Plan, ...], VolumeGroup]:
-        """Recover each of them; returns the plans that ran. What is suspended is resumed first, and then looked at."""
+        """Recover each of them; returns the plans that ran. Devices are put right first, and all is looked at again."""
         ran = list[Plan]()
         recovery, picture = self._look(*names)
         while recovery.steps:
@@ -234,8 +234,10 @@ class Executor:
 
     def _require_unused(self, planned: Plan, picture: VolumeGroup) -> None:
         """Raises InUse for what must not happen below a running guest: it would go on writing to a snapshot."""
-        active = sorted(lv.name for lv in picture.logical_volumes if lv.active and lv.name in planned.disturbed)
-        holders = [f"{name} by {holder}" for name in active for holder in self._host.holders(name)]
+        there = {lv.name for lv in picture.logical_volumes if lv.active}
+        there |= {stray.lv_name for stray in picture.strays if stray.kind is StrayKind.DEVICE}
+        names = sorted(there & planned.disturbed)
+        holders = [f"{name} by {holder}" for name in names for holder in self._host.holders(name)]
         if holders:
             raise InUse(planned.target, holders)
 
@@ -258,9 +260,9 @@ class Executor:
 
     def _recover_all(self) -> tuple[Plan, ...]:
         ran, errors = list[Plan](), list[LvmqcowError]()
-        for volume in self.observe().volumes:
+        for name in self.observe().recoverable:
             try:
-                ran += self._recover(volume.name)
+                ran += self._recover(name)
             except LvmqcowError as error:
                 errors.append(error)
         raise_together(errors)

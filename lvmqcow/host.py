@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lvmqcow.chains import require_harmless
+from lvmqcow.devices import device_names, with_devices
 from lvmqcow.errors import CommandFailed
 from lvmqcow.holders import holders
 from lvmqcow.lvm import Lvm, read_volume_group
@@ -24,8 +25,12 @@ from lvmqcow.qcow2 import HEADER_BYTES, OURS, Header, ImageOptions, parse_header
 from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress, QemuImg
 from lvmqcow.qemu_nbd import QemuNbd
 from lvmqcow.steps import (
+    DeviceClear,
+    DeviceRemove,
+    DeviceStep,
     ImageReceive,
     ImageSend,
+    LinkRemove,
     LvActivate,
     LvAutoactivation,
     LvCreate,
@@ -39,6 +44,7 @@ from lvmqcow.steps import (
     LvRename,
     LvTag,
     LvZeroRange,
+    NodeRemove,
     RangeStep,
     Step,
     opened,
@@ -110,7 +116,8 @@ class RealHost:
         return self._vg
 
     def observe(self) -> VolumeGroup:
-        return read_volume_group(self._lvm, self._vg)
+        before = device_names(self._vg)
+        return with_devices(read_volume_group(self._lvm, self._vg), before)
 
     def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
         found = {name: parse_header(self._start(name)) for name in lv_names}
@@ -139,7 +146,7 @@ class RealHost:
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         argv = step.argv(self._vg)
-        if not isinstance(step, LvmStep):
+        if not isinstance(step, LvmStep | DeviceStep):
             _require_device(device_path(self._vg, step.lv))
         for lv_name in opened(step):
             require_harmless(self._vg, lv_name, self._header)
@@ -157,6 +164,8 @@ class RealHost:
                 | LvAutoactivation()
             ):
                 self._lvm.change(argv)
+            case DeviceClear() | DeviceRemove() | NodeRemove() | LinkRemove():
+                self._qemu_img.run(argv)
             case ImageReceive():
                 self._qemu_nbd.receive(argv, step.stream, step.size_bytes, progress)
                 self._flush(device_path(self._vg, step.lv))

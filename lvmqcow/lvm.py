@@ -45,7 +45,10 @@ _SUCCESS: Final = 1  # log_ret_code, in the shell's log report; for failures it 
 _FAILED: Final = 5
 _PATIENCE_SECONDS: Final = 3.0
 _VG_FIELDS: Final = "vg_uuid,vg_extent_size,vg_free_count,vg_missing_pv_count"
-_LV_FIELDS: Final = "lv_name,lv_uuid,lv_size,lv_tags,lv_active,lv_health_status,lv_attr,lv_autoactivation"
+_LV_FIELDS: Final = (
+    "lv_name,lv_uuid,lv_size,lv_tags,lv_active,lv_health_status,lv_attr,lv_autoactivation"
+    ",lv_inactive_table,lv_kernel_major,lv_kernel_minor"
+)
 _NOT_MAPPED: Final = frozenset("sdiX")  # lvs(8): suspended, no table, one not in use yet, not as LVM says
 _GIVEN_BY_PROFILE: Final = ("--reportformat", "json", "--units", "b", "--nosuffix")
 
@@ -344,7 +347,14 @@ def _logical_volume(row: Row) -> LogicalVolume:
         writable=row["lv_attr"][1] != "r",  # lv_permissions says nothing of what is not active
         suspended=row["lv_attr"][4] in _NOT_MAPPED,
         autoactivated=row["lv_autoactivation"] == "enabled",
+        preloaded=row["lv_inactive_table"] == "inactive table present",  # it may be "unknown"
+        device_number=_device_number(row),
     )
+
+
+def _device_number(row: Row) -> tuple[int, int] | None:
+    major, minor = int(row["lv_kernel_major"]), int(row["lv_kernel_minor"])
+    return None if minor < 0 else (major, minor)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property
 
 from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
@@ -31,13 +32,24 @@ from lvmqcow.names import (
     doomed_origin,
     layout_of,
     new_lv_name,
+    owner_of_part,
     snapshot_lv_name,
     snapshot_of,
 )
 from lvmqcow.qcow2 import OURS, Header, ImageOptions
 from lvmqcow.wiping import Wiping, parse_wiping
 
-__all__ = ["TEMPLATE", "Layer", "LogicalVolume", "Volume", "VolumeGroup", "index_tags", "parent_tags"]
+__all__ = [
+    "TEMPLATE",
+    "Layer",
+    "LogicalVolume",
+    "Stray",
+    "StrayKind",
+    "Volume",
+    "VolumeGroup",
+    "index_tags",
+    "parent_tags",
+]
 
 _PARENT_PREFIX = "lvmqcow.parent="
 _SIZE_PREFIX = "lvmqcow.size="
@@ -68,8 +80,16 @@ class LogicalVolume:
     """One LV as LVM reports it, with its image's header where that was read.
 
     ``partial``: some of it is on a physical volume that is missing. ``autoactivated``: at every boot, by LVM itself.
-    ``suspended``: its device is suspended, has no table, or another one than LVM's metadata says: an lvm was killed
-    while it changed it, or another host did. Until it is refreshed, whoever uses it may wait for ever.
+
+    Three things may be wrong with its device, where an lvm was killed while it changed the LV:
+
+    ``suspended``: it is suspended, has no table, or another one than LVM's metadata says. Whoever uses it may wait for
+    ever, until it is refreshed. Another host that changed the LV leaves the same.
+    ``preloaded``: a second table waits in it that was never committed. The next LVM command that resumes the device
+    would put that table in force: it may map extents that are free, or another LV's.
+    ``misplaced``: its name in ``/dev`` is missing or leads to another device, or is there though it is not active.
+
+    ``device_number`` is the kernel's, major and minor; it says nothing of the LV itself.
     """
 
     name: str
@@ -82,11 +102,19 @@ class LogicalVolume:
     writable: bool = True
     autoactivated: bool = False
     suspended: bool = False
+    preloaded: bool = False
+    misplaced: bool = False
+    device_number: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def readable(self) -> bool:
-        """Whether its device is there, and answers."""
-        return self.active and not self.suspended
+        """Whether its device is there under its name, and answers."""
+        return self.active and not (self.suspended or self.misplaced)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether its device has to be put right before the LV is used."""
+        return self.suspended or self.preloaded or self.misplaced
 
     @property
     def template(self) -> bool:
@@ -141,6 +169,25 @@ class LogicalVolume:
     def _recorded(self, prefix: str) -> str | None:
         values = sorted(tag.removeprefix(prefix) for tag in self.tags if tag.startswith(prefix))
         return values[0] if len(values) == 1 else None
+
+
+class StrayKind(StrEnum):
+    """What is there under a name that no LV has."""
+
+    DEVICE = "device"
+    """A device-mapper device of an LV that was removed: its table maps extents that are free, or another LV's."""
+    NODE = "node"
+    """A device node alone. Its number is another LV's one day."""
+    LINK = "link"
+    """A link in ``/dev/VG`` that leads nowhere."""
+
+
+@dataclass(frozen=True)
+class Stray:
+    """What an lvm that was killed in a removal or a rename leaves in ``/dev``; ``lv_name`` is the name it has there."""
+
+    lv_name: str
+    kind: StrayKind
 
 
 @dataclass(frozen=True)
@@ -229,12 +276,12 @@ class Volume:
         A merge can wait, for want of space, as long as each image names what it still reads through.
         """
         cut = self.new is not None or any(lv.intent and not self._can_wait(lv) for lv in self.kept)
-        return cut or bool(self.suspended)
+        return cut or bool(self.unsettled)
 
     @property
-    def suspended(self) -> tuple[LogicalVolume, ...]:
-        """Those of its LVs, and of those it reads through, whose device waits to be resumed."""
-        return tuple(lv for lv in (*self.logical_volumes, *(base.lv for base in self.bases)) if lv.suspended)
+    def unsettled(self) -> tuple[LogicalVolume, ...]:
+        """Those of its LVs, and of those it reads through, whose device has to be put right first."""
+        return tuple(lv for lv in (*self.logical_volumes, *(base.lv for base in self.bases)) if lv.unsettled)
 
     def _can_wait(self, lv: LogicalVolume) -> bool:
         match lv.intent:
@@ -367,7 +414,8 @@ class Volume:
 class VolumeGroup:
     """One volume group: its space and its logical volumes.
 
-    ``given_layout`` is the layout that its user said it has, of volumes that show none.
+    ``given_layout`` is the layout that its user said it has, of volumes that show none. ``strays`` are devices and
+    device nodes under names that no LV has.
     """
 
     name: str
@@ -377,6 +425,7 @@ class VolumeGroup:
     logical_volumes: tuple[LogicalVolume, ...]
     missing_physical_volumes: int = 0
     given_layout: Layout | None = None
+    strays: tuple[Stray, ...] = ()
 
     @cached_property
     def layout(self) -> Layout:
@@ -435,6 +484,22 @@ class VolumeGroup:
         """The volume that is on its way to that name, or else the one that has it; None if there is neither."""
         unfinished = (volume for volume in self.volumes if name in (volume.becoming, volume.converting))
         return next(unfinished, None) or next((volume for volume in self.volumes if volume.name == name), None)
+
+    def owner_of(self, stray: Stray) -> VolumeName | None:
+        """The volume that a stray was a part of, by its name; None if it was nothing of ours."""
+        name = doomed_origin(stray.lv_name) or stray.lv_name
+        named = (volume.name for volume in self.volumes if snapshot_of(name, volume.name))
+        return next(named, None) or owner_of_part(name)
+
+    def strays_of(self, *names: VolumeName) -> tuple[Stray, ...]:
+        """The strays that were a part of one of these volumes, which need not be there any more."""
+        return tuple(stray for stray in self.strays if self.owner_of(stray) in names)
+
+    @property
+    def recoverable(self) -> tuple[VolumeName, ...]:
+        """Every name under which something may be left to recover."""
+        gone = {owner for stray in self.strays if (owner := self.owner_of(stray))}
+        return tuple(sorted(gone.union(volume.name for volume in self.volumes)))
 
     @cached_property
     def _renamed(self) -> Mapping[VolumeName, VolumeName]:

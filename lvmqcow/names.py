@@ -36,12 +36,16 @@ __all__ = [
     "check_vg_name",
     "device_path",
     "disk_name",
+    "dm_name",
+    "dm_uuid",
     "doomed_lv_name",
     "doomed_origin",
     "free_disk_number",
     "in_other_format",
     "layout_of",
+    "lv_of_dm_name",
     "new_lv_name",
+    "owner_of_part",
     "parse_volume_name",
     "renamed_lv_name",
     "snapshot_lv_name",
@@ -56,11 +60,18 @@ _LVM_CHARACTERS = "A-Za-z0-9+_.-"
 _LVM_RESERVED = re.compile(
     r"_(?:cpool|tdata|tmeta|mlog|mimage|rimage|rmeta|cdata|cmeta|corig|pmspare|vdata|vorigin|wcorig|iorig|imeta|cvol)"
 )
+_LVM_OWN = re.compile(r"(?:pvmove|snapshot)[0-9]+")
 # device-mapper names end at 127 characters; "VG-LV" is one, with every hyphen of both written twice.
 _DM_NAME_LENGTH = 127
 _VOLUME = re.compile(rf"vm-([0-9]{{1,9}})-[{_LVM_CHARACTERS}]+")
 _AMBIGUOUS = re.compile(r"(?:^|-)vm-[0-9]+(?:-|$)")
 _DOOMED = re.compile(r"del-(?:[0-9]+-)?(.+)")
+# A part of a volume that need not be there; of two ways to read one, that with the shorter name of the disk.
+_PARTS = (
+    re.compile(r"new-(?P<volume>vm-.+)"),
+    re.compile(r"snap-.+-(?P<volume>vm-[0-9]+-.+)"),
+    re.compile(r"snap_(?P<volume>vm-.+?)_.+(?P<suffix>\.qcow2)"),
+)
 
 
 class Format(StrEnum):
@@ -258,6 +269,38 @@ def doomed_origin(lv_name: str) -> str | None:
     return match[1] if match else None
 
 
+def owner_of_part(lv_name: str) -> VolumeName | None:
+    """The volume of which ``lv_name`` is the current LV, the next one or a snapshot, by the name alone; or None."""
+    for part in _PARTS:
+        match = part.fullmatch(lv_name)
+        if match and (owner := as_volume_name(match["volume"] + match.groupdict().get("suffix", ""))):
+            return owner
+    return as_volume_name(lv_name)
+
+
+def dm_name(vg: str, lv_name: str) -> str:
+    """What device-mapper calls the device of an LV: hyphens of either name are doubled (libdevmapper)."""
+    return "-".join(part.replace("-", "--") for part in (vg, lv_name))
+
+
+def dm_uuid(vg_uuid: str, lv_uuid: str) -> str:
+    """What the device of an LV is known by, whatever its name: both UUIDs, without their hyphens (libdevmapper)."""
+    return "LVM-" + (vg_uuid + lv_uuid).replace("-", "")
+
+
+def lv_of_dm_name(vg: str, name: str) -> str | None:
+    """The LV of the group ``vg`` that a device-mapper name stands for.
+
+    None for another group's, for a layer below an LV (``vg-lv-real``), and for LVM's own sub-volumes.
+    """
+    before = f"{vg.replace('-', '--')}-"
+    rest = name.removeprefix(before)
+    if rest == name or not rest or re.search(r"(?<!-)-(?:--)*(?!-)", rest):
+        return None
+    lv_name = rest.replace("--", "-")
+    return None if _LVM_RESERVED.search(lv_name) or _LVM_OWN.fullmatch(lv_name) else lv_name
+
+
 def device_path(vg: str, lv_name: str) -> str:
     """The path given to QEMU: relative backing names resolve next to it, through ``/dev/mapper`` they would not."""
     return f"/dev/{vg}/{lv_name}"
@@ -275,7 +318,7 @@ def _around(volume: VolumeName, layout: Layout) -> tuple[str, str]:
 def _check_length(vg: str, lv_name: str, kind: str, name: str) -> None:
     """The longest name is that of a logical volume on its way out, so that one is measured."""
     longest = f"del-99-{lv_name}"
-    over = sum(len(part.replace("-", "--")) for part in (vg, longest)) + 1 - _DM_NAME_LENGTH
+    over = len(dm_name(vg, longest)) - _DM_NAME_LENGTH
     if over > 0:
         raise InvalidName(kind, name, f"with {vg!r} it is {over} characters too long for device-mapper")
 

@@ -30,15 +30,16 @@ convert             ``convert/N`` on ``del-O``                    finish: drop N
 remove              ``remove`` on all that are not ``del-``       finish: let them go
 remove              ``remove`` on some of them                    undo: nothing was removed yet; drop the intents
 any                 a ``del-`` LV with our tags                   finish: wipe what is left to wipe, remove it
-any                 a suspended LV that it has or reads through   resume it, then look again
+any                 a device or a name in ``/dev`` that is        put it right, then look again
+                    not what LVM says, of an LV that it has,
+                    had, or reads through
 ==================  ============================================  =================================================
 
 The ``del-`` row comes with every other: an operation may have been cut while one before it was still wiping. To let an
 LV go is to wipe it first, where it has the record that says so.
 
-lvm2 suspends the device of an LV while it extends, renames or protects it; where it is killed then, the device stays
-so, and maybe under its old name and in its old size. One that was being activated may have no table yet. Nothing can be
-read from it, so all else is seen only afterwards.
+An lvm that is killed may leave a device, or a name in ``/dev``, that is not what its metadata says. What is read there
+cannot be trusted, so all else is looked at only afterwards (`lvmqcow.plans.devices`).
 
 What is none of this is left as it is, by name (`Corrupt`): two operations at once, an intent where its operation would
 not have put it, and above all whatever is to be removed while something still reads through it, or while what it was
@@ -68,6 +69,7 @@ from lvmqcow.names import Format, VolumeName, doomed_origin, renamed_lv_name
 from lvmqcow.plans.common import activated, deactivated, refreshed, require_whole
 from lvmqcow.plans.create import existing
 from lvmqcow.plans.delete import drop_pushed, pull, push, push_renames
+from lvmqcow.plans.devices import devices_put_right
 from lvmqcow.plans.flatten import cut_loose
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.removal import gone
@@ -76,7 +78,7 @@ from lvmqcow.plans.resize import finish_resize, lv_bytes
 from lvmqcow.plans.rollback import blockers, format_again
 from lvmqcow.plans.rollback import lv_bytes as rolled_back_bytes
 from lvmqcow.plans.template import frozen
-from lvmqcow.steps import LvRefresh, LvRemove, LvRename, LvTag, QcowRelink, QcowRepairLeaks, Step
+from lvmqcow.steps import LvRemove, LvRename, LvTag, QcowRelink, QcowRepairLeaks, Step
 from lvmqcow.wiping import WIPE_PREFIX, Wiping
 
 __all__ = ["plan_recovery"]
@@ -93,13 +95,13 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     require_whole(vg)
     volume = vg.find(name)
     if volume is None:
-        return Plan("recover", vg.name, name, ())
-    if volume.suspended:
-        resume = LvRefresh(tuple(lv.name for lv in volume.suspended))
-        return Plan("resume", vg.name, volume.name, (resume,))
+        return Plan("put devices right", vg.name, name, devices_put_right(vg, name))
+    beside = volume.becoming or volume.converting
+    devices = devices_put_right(vg, volume.name, *((beside,) if beside else ()))
+    if devices:
+        return Plan("put devices right", vg.name, volume.name, devices, beside=beside)
     operation, steps = _recover(vg, volume, measure)
     _require_unread(vg, volume, steps)
-    beside = volume.becoming or volume.converting
     return Plan(operation, vg.name, volume.name, steps, beside=beside)
 
 

@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lvmqcow.limits import COPYING
-from lvmqcow.names import Format, device_path
+from lvmqcow.names import Format, device_path, dm_name, dm_uuid
 from lvmqcow.qcow2 import IMAGE_OPTIONS
 
 __all__ = [
+    "DeviceClear",
+    "DeviceRemove",
+    "DeviceStep",
     "ImageCopy",
     "ImageExport",
     "ImageReceive",
     "ImageSend",
     "ImageStep",
     "ImageWrite",
+    "LinkRemove",
     "LvActivate",
     "LvAutoactivation",
     "LvCreate",
@@ -37,6 +41,7 @@ __all__ = [
     "LvZero",
     "LvZeroRange",
     "LvmStep",
+    "NodeRemove",
     "Permission",
     "QcowCommit",
     "QcowCreate",
@@ -174,6 +179,51 @@ class LvAutoactivation:
 
     def argv(self, vg: str) -> Argv:
         return ("lvchange", "--setautoactivation", "y" if self.at_boot else "n", *(f"{vg}/{lv}" for lv in self.lvs))
+
+
+@dataclass(frozen=True)
+class DeviceClear:
+    """Drop a table that waits in the device of an LV; the table in force stays (dmsetup(8)).
+
+    The device is named by the UUIDs of group and LV: where a rename was cut, its name may be another one.
+    """
+
+    lv: str
+    vg_uuid: str
+    lv_uuid: str
+
+    def argv(self, vg: str) -> Argv:
+        return ("dmsetup", "clear", "--uuid", dm_uuid(self.vg_uuid, self.lv_uuid))
+
+
+@dataclass(frozen=True)
+class DeviceRemove:
+    """Remove a device whose LV is gone. dmsetup refuses while somebody has it open."""
+
+    lv: str
+
+    def argv(self, vg: str) -> Argv:
+        return ("dmsetup", "remove", dm_name(vg, self.lv))
+
+
+@dataclass(frozen=True)
+class NodeRemove:
+    """Remove device nodes of LVs that have no device; dmsetup looks, and leaves one that has (``dmsetup mknodes``)."""
+
+    lvs: tuple[str, ...]
+
+    def argv(self, vg: str) -> Argv:
+        return ("dmsetup", "mknodes", *(dm_name(vg, lv) for lv in self.lvs))
+
+
+@dataclass(frozen=True)
+class LinkRemove:
+    """Remove links in ``/dev/VG`` of LVs that have no device. One that is not there is no failure."""
+
+    lvs: tuple[str, ...]
+
+    def argv(self, vg: str) -> Argv:
+        return ("rm", "--force", *(device_path(vg, lv) for lv in self.lvs))
 
 
 @dataclass(frozen=True)
@@ -395,6 +445,7 @@ LvmStep = (
     | LvRefresh
     | LvAutoactivation
 )
+DeviceStep = DeviceClear | DeviceRemove | NodeRemove | LinkRemove
 RangeStep = LvZeroRange | LvDiscardRange
 ImageStep = (
     LvZero
@@ -411,7 +462,7 @@ ImageStep = (
     | ImageExport
     | ImageSend
 )
-Step = LvmStep | ImageStep
+Step = LvmStep | DeviceStep | ImageStep
 
 
 def _convert(source: str, source_format: Format, target: str, target_format: Format) -> Argv:

@@ -265,10 +265,12 @@ class Storage:
         picture = self._host.observe()
         if name is None:
             return beside(picture), tuple(volume.name for volume in picture.volumes)
-        one = picture.find(parse_volume_name(name))
-        if one is None:
+        wanted = parse_volume_name(name)
+        one = picture.find(wanted)
+        if one is None and not picture.strays_of(wanted):
             raise VolumeNotFound(self.vg, name)
-        return beside(picture, one.name), (one.name,)
+        found = one.name if one else wanted
+        return beside(picture, found), (found,)
 
     def _check_activating(self, name: VolumeName) -> tuple[Finding, ...]:
         idle: tuple[str, ...] = ()

@@ -15,6 +15,10 @@ from hypothesis import settings
 
 from lvmqcow.testing.profiles import register
 
+pytest.register_assert_rewrite(  # so that an assertion in a helper shows its facts, as one in a test does
+    *("tests.damage", "tests.volumes", "tests.sim", "tests.real", "tests.lab.labs"),
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("hypothesis_profile", None):

@@ -18,10 +18,13 @@ from lvmqcow.names import (
     check_snapshot_name,
     check_vg_name,
     device_path,
+    dm_name,
     doomed_lv_name,
     doomed_origin,
     layout_of,
+    lv_of_dm_name,
     new_lv_name,
+    owner_of_part,
     parse_volume_name,
     renamed_lv_name,
     snapshot_lv_name,
@@ -333,3 +336,52 @@ def test_doomed_names_are_numbered_and_say_what_they_were(volume: VolumeName, sn
 
 def test_qemu_is_given_paths_where_relative_backing_names_resolve() -> None:
     assert device_path("vg0", "vm-100-disk-0.qcow2") == "/dev/vg0/vm-100-disk-0.qcow2"
+
+
+@given(
+    vg=st.text("vg-+_.0", min_size=1, max_size=20).filter(lambda text: accepted(check_vg_name, text)),
+    volume=volume_names,
+    snapshot=snapshot_names,
+    layout=layouts,
+)
+def test_the_lv_of_a_device_mapper_name_is_the_one_that_has_it(
+    vg: str, volume: VolumeName, snapshot: str, layout: Layout
+) -> None:
+    names = [volume.text, new_lv_name(volume), doomed_lv_name(volume.text, ())]
+    if volume.format is Format.QCOW2:
+        names.append(snapshot_lv_name(volume, snapshot, layout))
+    for name in names:
+        if any(word in name for word in RESERVED):
+            continue  # the volume would have been refused
+        assert lv_of_dm_name(vg, dm_name(vg, name)) == name
+        assert lv_of_dm_name(f"{vg}-x", dm_name(vg, name)) is None
+        assert lv_of_dm_name(vg, f"{dm_name(vg, name)}-real") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["vg-pool_tmeta", "vg-lvol0_pmspare", "vg-pvmove0", "vg-a-cow", "other-a", "vg", "vg-"]
+)
+def test_what_lvm_has_of_its_own_is_no_lv_of_ours(name: str) -> None:
+    assert lv_of_dm_name("vg", name) is None
+
+
+@given(volume=qcow2_names, snapshot=snapshot_names)
+def test_the_owner_of_a_part_is_told_by_its_name(volume: VolumeName, snapshot: str) -> None:
+    assert owner_of_part(volume.text) == volume
+    assert owner_of_part(new_lv_name(volume)) == volume
+    assert owner_of_part(snapshot_lv_name(volume, snapshot, Layout.SEED)) == volume
+
+
+@pytest.mark.parametrize(
+    ("lv_name", "owner"),
+    [
+        ("snap_vm-100-disk-0_s1.qcow2", "vm-100-disk-0.qcow2"),
+        ("snap_vm-100-disk-0_a_b.qcow2", "vm-100-disk-0.qcow2"),
+        ("backup", None),
+        ("snap-s1-backup", None),
+        ("snap_backup_s1.qcow2", None),
+    ],
+)
+def test_the_owner_of_a_part_is_a_volume_or_nobody(lv_name: str, owner: str | None) -> None:
+    found = owner_of_part(lv_name)
+    assert (found.text if found else None) == owner

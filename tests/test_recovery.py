@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lvmqcow.checks import Severity
-from lvmqcow.errors import Corrupt, NoSpace
+from lvmqcow.errors import Corrupt, InUse, NoSpace
 from lvmqcow.intents import (
     INTENT_PREFIX,
     Creating,
@@ -17,7 +17,8 @@ from lvmqcow.intents import (
     Resizing,
     RollingBack,
 )
-from lvmqcow.names import Layout, snapshot_lv_name
+from lvmqcow.model import Stray, StrayKind
+from lvmqcow.names import Layout, dm_name, dm_uuid, snapshot_lv_name
 from lvmqcow.qemu_img import Progress
 from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import DeleteSnapshot, Merge
@@ -33,6 +34,7 @@ from tests.volumes import (
     chain,
     commands,
     grown,
+    inactive,
     planned,
     raw_volume,
     run,
@@ -464,8 +466,100 @@ def test_what_an_lvm_that_was_killed_left_suspended_is_resumed_before_anything_i
     host.suspend(suspended)
     assert [(found.lv, found.severity) for found in storage(host).check()] == [(suspended, Severity.UNFINISHED)]
     assert recovery(host) == [f"lvchange --refresh sim/{suspended}"]
-    assert [plan.operation for plan in storage(host).recover()] == ["resume"]
+    assert [plan.operation for plan in storage(host).recover()] == ["put devices right"]
     assert recovery(host) == []
+
+
+@pytest.mark.parametrize("lv", [DISK.text, S1])
+def test_a_table_that_waits_in_a_device_is_cleared_before_anything_resumes_the_device(lv: str) -> None:
+    host = chain(2)
+    host.preload(lv, 64 * MIB)
+    (found,) = storage(host).check()
+    assert (found.lv, found.severity) == (lv, Severity.UNFINISHED)
+    uuid = next(each.uuid for each in host.observe().logical_volumes if each.name == lv)
+    assert recovery(host) == [f"dmsetup clear --uuid {dm_uuid('sim-vg', uuid)}"]
+    storage(host).volume(DISK.text).snapshot("s3")
+    assert storage(host).check() == ()
+
+
+def test_a_table_that_waits_in_a_suspended_device_is_cleared_and_the_device_refreshed() -> None:
+    host = chain(1)
+    host.preload(DISK.text, 64 * MIB)
+    host.suspend(DISK.text)
+    assert [command.split()[:2] for command in recovery(host)] == [["dmsetup", "clear"], ["lvchange", "--refresh"]]
+    storage(host).recover()
+    assert storage(host).check() == ()
+
+
+@pytest.mark.parametrize("lv", [DISK.text, S1])
+@pytest.mark.parametrize("alive", [True, False], ids=["active", "inactive"])
+def test_a_name_in_dev_that_is_not_the_lvs_device_is_put_right_before_anything_reads_it(lv: str, alive: bool) -> None:
+    host = chain(2) if alive else inactive(chain(2))
+    host.misplace(lv)
+    found = [finding.lv for finding in storage(host).check() if finding.severity is Severity.UNFINISHED]
+    assert found == [lv]
+    assert recovery(host) == (
+        [f"lvchange --refresh sim/{lv}"]
+        if alive
+        else [f"dmsetup mknodes {dm_name('sim', lv)}", f"rm --force /dev/sim/{lv}"]
+    )
+    storage(host).volume(DISK.text).snapshot("s3")
+    assert {finding.severity for finding in storage(host).check()} <= {Severity.UNSEEN}
+
+
+MENDS = {
+    StrayKind.DEVICE: ["dmsetup remove {dm}", "dmsetup mknodes {dm}", "rm --force /dev/sim/{name}"],
+    StrayKind.NODE: ["dmsetup mknodes {dm}", "rm --force /dev/sim/{name}"],
+    StrayKind.LINK: ["rm --force /dev/sim/{name}"],
+}
+
+
+@pytest.mark.parametrize("kind", StrayKind)
+@pytest.mark.parametrize("there", [True, False], ids=["of a volume", "of a volume that is gone"])
+@pytest.mark.parametrize(
+    "name", [f"del-{DISK}", DISK.text, S1, f"del-{S1}", f"new-{DISK}", "snap_vm-100-disk-0_s1.qcow2"]
+)
+def test_what_is_left_in_dev_of_an_lv_that_is_gone_is_named_and_removed(
+    kind: StrayKind, there: bool, name: str
+) -> None:
+    host = chain(0) if there else SimHost()
+    if name in host.observe().lv_names:
+        return
+    host.stray(name, kind)
+    (found,) = storage(host).check()
+    assert (found.lv, found.severity, found.advice) == (name, Severity.UNFINISHED, f"lvmqcow recover sim/{DISK}")
+    assert (found,) == storage(host).check(DISK.text)
+    assert recovery(host) == [mend.format(dm=dm_name("sim", name), name=name) for mend in MENDS[kind]]
+    assert [plan.operation for plan in storage(host).recover()] == ["put devices right"]
+    assert storage(host).check() == ()
+    assert host.observe().strays == ()
+
+
+@pytest.mark.parametrize("kind", StrayKind)
+def test_what_is_left_in_dev_of_anothers_lv_is_named_and_left_alone(kind: StrayKind) -> None:
+    host = chain(1)
+    host.stray("backup", kind)
+    (found,) = storage(host).check()
+    assert (found.lv, found.severity) == ("backup", Severity.LEAKED)
+    assert storage(host).recover() == ()
+    storage(host).volume(DISK.text).snapshot("s2")
+    assert host.observe().strays == (Stray("backup", kind),)
+
+
+def test_a_device_without_an_lv_that_somebody_uses_is_not_removed() -> None:
+    host = HeldStray()
+    host.__dict__.update(chain(1).__dict__)
+    host.stray(f"del-{DISK}", StrayKind.DEVICE)
+    with pytest.raises(InUse, match="process 7"):
+        storage(host).recover()
+    assert host.observe().strays
+
+
+class HeldStray(SimHost):
+    """What is no LV is in use."""
+
+    def holders(self, lv_name: str) -> tuple[str, ...]:
+        return ("process 7 (qemu)",) if lv_name not in self.observe().lv_names else ()
 
 
 def test_a_suspended_base_of_a_clone_is_resumed_before_the_clone_is_read() -> None:
@@ -489,5 +583,5 @@ def test_a_recovery_that_leaves_the_same_to_be_done_is_named_and_not_repeated_fo
     host = Unmended()
     host.__dict__.update(chain(1).__dict__)
     host.suspend(DISK.text)
-    with pytest.raises(Corrupt, match="resume is done, and the same is to be done again"):
+    with pytest.raises(Corrupt, match="put devices right is done, and the same is to be done again"):
         storage(host).recover()

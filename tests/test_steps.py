@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 
 from lvmqcow.names import Format
 from lvmqcow.steps import (
+    DeviceClear,
+    DeviceRemove,
+    DeviceStep,
     ImageCopy,
     ImageExport,
     ImageReceive,
     ImageSend,
     ImageStep,
     ImageWrite,
+    LinkRemove,
     LvActivate,
     LvAutoactivation,
     LvCreate,
@@ -29,6 +33,7 @@ from lvmqcow.steps import (
     LvTag,
     LvZero,
     LvZeroRange,
+    NodeRemove,
     Permission,
     QcowCommit,
     QcowCreate,
@@ -55,6 +60,10 @@ STEPS: list[tuple[Step, str]] = [
     (LvDeactivate(("a", "b")), "lvchange --activate n vg/a vg/b"),
     (LvRefresh(("a", "b")), "lvchange --refresh vg/a vg/b"),
     (LvAutoactivation(("a", "b"), False), "lvchange --setautoactivation n vg/a vg/b"),
+    (DeviceClear("a", "x1-Y2", "z3-W4"), "dmsetup clear --uuid LVM-x1Y2z3W4"),
+    (DeviceRemove("del-vm-1-a"), "dmsetup remove vg-del--vm--1--a"),
+    (NodeRemove(("a", "b-c")), "dmsetup mknodes vg-a vg-b--c"),
+    (LinkRemove(("a", "b-c")), "rm --force /dev/vg/a /dev/vg/b-c"),
     (LvZero("a"), "blkdiscard --zeroout --step 33554432 /dev/vg/a"),
     (
         LvZeroRange("a", 4194304, 8388608),
@@ -105,7 +114,7 @@ def test_a_step_is_one_external_command(step: Step, command: str) -> None:
 
 
 def test_the_table_of_steps_leaves_none_out() -> None:
-    assert {type(step) for step, _ in STEPS} == {*get_args(LvmStep), *get_args(ImageStep)}
+    assert {type(step) for step, _ in STEPS} == {*get_args(LvmStep), *get_args(DeviceStep), *get_args(ImageStep)}
 
 
 @pytest.mark.parametrize("argv", QEMU_IMG, ids=" ".join)

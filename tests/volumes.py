@@ -197,6 +197,13 @@ def inactive(host: SimHost) -> SimHost:
     return run(host, LvDeactivate(tuple(sorted(host.observe().lv_names))))
 
 
+def rebooted(host: SimHost) -> SimHost:
+    """The same, after the machine died: nothing is active, and ``/dev`` is new."""
+    twin = host.copy()
+    twin.reboot()
+    return twin
+
+
 def at_boot(host: SimHost) -> SimHost:
     """The same, and every boot activates the disk."""
     lvs = (layer.lv.name for layer in host.observe().volume(DISK).layers)

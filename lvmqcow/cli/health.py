@@ -63,7 +63,7 @@ def _recover(arguments: argparse.Namespace, output: Output) -> int:
     plans: list[Plan] = []
     errors: list[LvmqcowError] = []
     with open_storage(arguments, vg, output) as storage:
-        names = [volume.text] if volume else [picture.name.text for picture in storage.picture().volumes]
+        names = [volume.text] if volume else [name.text for name in storage.picture().recoverable]
         for name in names:
             try:
                 plans += [storage.plan_recovery(name)] if arguments.dry_run else storage.recover(name)

@@ -8,8 +8,10 @@ from lvmqcow.names import VolumeName
 from lvmqcow.plans.outcomes import commit_point, never_commits
 from lvmqcow.qcow2 import Measure
 from lvmqcow.steps import (
+    DeviceClear,
     ImageExport,
     ImageSend,
+    LinkRemove,
     LvActivate,
     LvAutoactivation,
     LvCreate,
@@ -19,6 +21,7 @@ from lvmqcow.steps import (
     LvRefresh,
     LvRemove,
     LvTag,
+    NodeRemove,
     Permission,
     Step,
 )
@@ -75,6 +78,8 @@ class Plan:
 def _disturbed(step: Step) -> tuple[str, ...]:
     match step:
         case LvCreate() | LvTag() | LvExtend() | LvActivate() | LvRefresh() | LvAutoactivation():
+            return ()
+        case DeviceClear() | NodeRemove() | LinkRemove():
             return ()
         case ImageExport() | ImageSend():
             return ()

@@ -1,9 +1,10 @@
 """SIGKILL inside a long step, at a moment of one's choice: of the real tool, in the real command.
 
 What a long step runs is found by its name, so a directory of stand-ins ahead in ``PATH`` is enough. Each becomes the
-tool itself under strace, which lists the calls that change a disk, or kills it as one is about to be made. Or it is
-killed after a time. Nothing else is different, but that qemu-img does its work in one thread: so the calls have one
-order, and the same each time.
+tool itself under strace, which lists the calls that change a disk, a device or a name in ``/dev``, or kills it as one
+is about to be made. Or it is killed after a time. Nothing else is different, but that qemu-img does its work in one
+thread: so the calls have one order, and the same each time. An lvm is killed in the same way, where each command is a
+process of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +23,13 @@ from typing import Final
 
 from lvmqcow.errors import CommandFailed
 
-__all__ = ["Call", "Killer", "Moment", "Timer", "Watched", "watched"]
+__all__ = ["LONG_STEPS", "Call", "Killer", "Moment", "Timer", "Watched", "watched"]
 
 _ONE_THREAD: Final = "--object main-loop,id=one-thread,thread-pool-max=1"
-_TOOLS: Final = {
-    "qemu-img": f'command=$1; shift; set -- "$command" {_ONE_THREAD} "$@"',
-    "qemu-nbd": "",
-    "blkdiscard": "",
-}
-"""What runs in long steps, and how it is told to use one thread: qemu-nbd cannot be."""
+_IN_ONE_THREAD: Final = {"qemu-img": f'command=$1; shift; set -- "$command" {_ONE_THREAD} "$@"'}
+"""How a tool is told to use one thread: qemu-nbd cannot be, and the others have no more."""
+LONG_STEPS: Final = ("qemu-img", "qemu-nbd", "blkdiscard")
+"""The tools of long steps."""
 _STAND_IN: Final = """#!/bin/sh
 {one_thread}
 read -r before killer <{directory}/killer
@@ -39,14 +38,18 @@ if [ "$before" -gt 0 ]; then
     killer=
 fi
 # what is in $killer is a list of words
-exec {strace} -f -ttt -A -o {directory}/log -e trace=execve,{calls} $killer {tool} "$@"
+exec {strace} -f -y -ttt -A -o {directory}/log -e trace=execve,{calls} $killer {tool} "$@"
 """
 """``killer`` says how many processes end by themselves before the one that is killed, and how that is."""
 
 _CHANGES: Final = ("pwrite64", "pwritev", "pwritev2", "fallocate", "ioctl")
+_CHANGES_OF_NAMES: Final = ("mknodat", "symlink", "rename", "unlink")
 _FLUSHES: Final = ("fdatasync", "fsync")
 _ENTRY: Final = re.compile(r"(?P<thread>\d+) +(?P<seconds>\d+\.\d+) (?P<name>\w+)\((?P<arguments>.*)")
-_CHANGING_IOCTLS: Final = ("BLKZEROOUT,", "BLKDISCARD,")
+_CHANGING_IOCTLS: Final = (
+    *("BLKZEROOUT,", "BLKDISCARD,"),
+    *("DM_DEV_CREATE,", "DM_TABLE_LOAD,", "DM_DEV_SUSPEND,", "DM_DEV_RENAME,", "DM_DEV_REMOVE,"),
+)
 _NOBODY: Final = "0"
 _POLL_SECONDS: Final = 0.005
 _KILLED: Final = "+++ killed by SIGKILL +++"
@@ -84,25 +87,29 @@ Moment = Call | Timer
 
 @dataclass(frozen=True)
 class Watched:
-    """A step that ran to its end: the calls before which its work is half done, and the seconds between which it is."""
+    """A step that ran to its end: the calls before which its work is half done, and the seconds between which it is.
+
+    ``every`` has the first call too, before which nothing is done yet.
+    """
 
     calls: tuple[Call, ...]
     begun_seconds: float
     done_seconds: float
+    every: tuple[Call, ...] = ()
 
 
 class Killer:
-    """Stand-ins for the tools of long steps, in a directory of its own."""
+    """Stand-ins for some tools, in a directory of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tools: Sequence[str] = LONG_STEPS) -> None:
         self._directory = directory
         self._log = directory / "log"
         strace = shutil.which("strace")
         if strace is None:
             raise FileNotFoundError("strace is missing (`apt-get install strace`)")
-        for name, one_thread in _TOOLS.items():
-            tool, stand_in = shutil.which(name), directory / name
-            calls = ",".join((*_CHANGES, *_FLUSHES))
+        calls = ",".join((*_CHANGES, *_CHANGES_OF_NAMES, "write", *_FLUSHES))
+        for name in tools:
+            tool, stand_in, one_thread = shutil.which(name), directory / name, _IN_ONE_THREAD.get(name, "")
             stand_in.write_text(
                 _STAND_IN.format(directory=directory, one_thread=one_thread, strace=strace, calls=calls, tool=tool)
             )
@@ -201,7 +208,8 @@ def watched(log: str) -> Watched:
         return Watched((), 0, 0)
     first, last = made[0][1], made[-1][1]
     calls = dict.fromkeys(call for call, _ in made[1:])  # of two threads, whichever comes to it first
-    return Watched(tuple(calls), first - started[0].seconds, last - started[0].seconds)
+    every = dict.fromkeys(call for call, _ in made)
+    return Watched(tuple(calls), first - started[0].seconds, last - started[0].seconds, tuple(every))
 
 
 @dataclass(frozen=True)
@@ -214,9 +222,14 @@ class _Entry:
     arguments: str
 
     def changes(self, main_thread: str) -> bool:
-        """Whether it changes what is on a disk. QEMU's main thread asks devices about themselves."""
-        asks = self.name == "ioctl" and not any(request in self.arguments for request in _CHANGING_IOCTLS)
-        return self.name in _CHANGES and not asks and (self.name != "ioctl" or self.thread == main_thread)
+        """Whether it changes a disk, a device or a name in /dev. QEMU's main thread asks devices about themselves."""
+        if self.name == "ioctl":
+            return self.thread == main_thread and any(request in self.arguments for request in _CHANGING_IOCTLS)
+        if self.name in _CHANGES_OF_NAMES:
+            return '"/dev/' in self.arguments
+        if self.name == "write":
+            return "</dev/" in self.arguments.partition(",")[0]
+        return self.name in _CHANGES
 
 
 def _entries(log: str) -> Iterator[_Entry]:

@@ -13,18 +13,21 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lvmqcow.errors import CommandFailed
-from lvmqcow.model import LogicalVolume, VolumeGroup
+from lvmqcow.model import LogicalVolume, Stray, StrayKind, VolumeGroup
 from lvmqcow.names import Format
 from lvmqcow.qcow2 import OURS, Header, ImageOptions
 from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress
 from lvmqcow.sizing import extents, whole_extents
 from lvmqcow.steps import (
+    DeviceClear,
+    DeviceRemove,
     ImageCopy,
     ImageExport,
     ImageReceive,
     ImageSend,
     ImageStep,
     ImageWrite,
+    LinkRemove,
     LvActivate,
     LvAutoactivation,
     LvCreate,
@@ -38,6 +41,7 @@ from lvmqcow.steps import (
     LvTag,
     LvZero,
     LvZeroRange,
+    NodeRemove,
     Permission,
     QcowCommit,
     QcowCreate,
@@ -91,6 +95,10 @@ class _Lv:
     autoactivated: bool = False
     suspended: bool = False
     """Until LVM changes it once more: then whoever reads it would wait for ever."""
+    preloaded_bytes: int | None = None
+    """How large its device would be with the table that waits in it; that comes into force when LVM resumes it."""
+    misplaced: bool = False
+    """Its name in ``/dev`` is not what it should be."""
     discarded_bytes: int = 0
     """How much of it was discarded, from its start: what a device reads there is its own affair."""
 
@@ -101,6 +109,12 @@ class _Lv:
             return self.discarded_bytes == self.size_bytes
         listed = len(self.image.blocks) == self.size_bytes // BLOCK_BYTES
         return not any(self.image.blocks.values()) and (listed or not self.image.rest)
+
+    def resumed(self) -> _Lv:
+        """As after LVM suspended and resumed its device, with whatever table waits in it."""
+        if self.preloaded_bytes is None:
+            return replace(self, suspended=False)
+        return replace(self, device_bytes=self.preloaded_bytes, preloaded_bytes=None, suspended=True)
 
 
 class SimHost:
@@ -124,6 +138,7 @@ class SimHost:
         self._history: tuple[Step | GuestWrites, ...] = ()
         self._freed: tuple[str, ...] = ()
         self._failure: str | None = None
+        self._strays: dict[str, StrayKind] = {}
 
     @property
     def freed_unwiped(self) -> tuple[str, ...]:
@@ -137,7 +152,7 @@ class SimHost:
     @property
     def key(self) -> Hashable:
         """All that is there. Two hosts of one volume group with the same key behave the same, whatever was done."""
-        return frozenset(self._lvs.items()), self._partial, self._freed
+        return frozenset(self._lvs.items()), self._partial, self._freed, frozenset(self._strays.items())
 
     @property
     def history(self) -> tuple[Step | GuestWrites, ...]:
@@ -152,6 +167,7 @@ class SimHost:
         twin._partial = self._partial
         twin._freed = self._freed
         twin._history = self._history
+        twin._strays = dict(self._strays)
         return twin
 
     def observe(self) -> VolumeGroup:
@@ -163,11 +179,16 @@ class SimHost:
                 writable=lv.writable,
                 autoactivated=lv.autoactivated,
                 suspended=lv.active and lv.suspended,
+                preloaded=lv.active and lv.preloaded_bytes is not None,
+                misplaced=lv.misplaced,
             )
             for name, lv in sorted(self._lvs.items())
         )
         free_extents, missing = self._extents - used, 1 if self._partial else 0
-        return VolumeGroup(self._vg, "sim-vg", self._extent_size_bytes, free_extents, tuple(lvs), missing)
+        strays = tuple(Stray(name, kind) for name, kind in sorted(self._strays.items()))
+        return VolumeGroup(
+            self._vg, "sim-vg", self._extent_size_bytes, free_extents, tuple(lvs), missing, strays=strays
+        )
 
     def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
         images = {name: self._open(name, ("read", name)).image for name in lv_names}
@@ -204,7 +225,7 @@ class SimHost:
         return ImageCheck(corruptions=0, leaked_clusters=0, allocated_bytes=0)  # a simulated file is whole
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
-        return self._lvs[lv_name].holders
+        return self._lvs[lv_name].holders if lv_name in self._lvs else ()
 
     def hold(self, lv_name: str, *holders: str) -> None:
         """From now on these use an LV, and LVM will not let go of it; without any, nothing does."""
@@ -217,6 +238,24 @@ class SimHost:
     def suspend(self, lv_name: str) -> None:
         """From now on whoever reads from an LV would wait for ever: as if an lvm had been killed that changed it."""
         self._lvs[lv_name] = replace(self._open(lv_name, ("suspend", lv_name)), suspended=True)
+
+    def preload(self, lv_name: str, size_bytes: int) -> None:
+        """From now on a table of that size waits in the device of an LV: an lvm was killed before its commit."""
+        self._lvs[lv_name] = replace(self._open(lv_name, ("preload", lv_name)), preloaded_bytes=size_bytes)
+
+    def misplace(self, lv_name: str) -> None:
+        """From now on the name of an LV in ``/dev`` is wrong: missing if it is active, and there if it is not."""
+        self._lvs[lv_name] = replace(self._find(lv_name, ("misplace", lv_name)), misplaced=True)
+
+    def stray(self, lv_name: str, kind: StrayKind) -> None:
+        """From now on something is in ``/dev`` under a name that no LV has."""
+        self._strays[lv_name] = kind
+
+    def reboot(self) -> None:
+        """The machine starts again: nothing is active, and ``/dev`` is new."""
+        for name, lv in self._lvs.items():
+            self._lvs[name] = replace(lv, active=False, suspended=False, preloaded_bytes=None, misplaced=False)
+        self._strays.clear()
 
     def fail_next(self, said: str) -> None:
         """The next step fails and has done nothing; ``said`` is what the command writes to stderr."""
@@ -248,7 +287,8 @@ class SimHost:
             case LvRename():
                 if step.to in self._lvs:
                     raise CommandFailed(argv, 5, f'Logical Volume "{step.to}" already exists')
-                self._lvs[step.to] = replace(self._find(step.lv, argv), suspended=False)
+                self._take_name(step.to, argv)
+                self._lvs[step.to] = self._find(step.lv, argv).resumed()
                 del self._lvs[step.lv]
             case LvRemove():
                 for name in step.lvs:
@@ -264,7 +304,7 @@ class SimHost:
                 lv, writable = self._find(step.lv, argv), step.permission is Permission.WRITE
                 if lv.writable == writable:
                     raise CommandFailed(argv, 5, f'Logical volume "{step.lv}" is already {step.permission}.')
-                self._lvs[step.lv] = replace(lv, writable=writable, suspended=False)
+                self._lvs[step.lv] = replace(lv.resumed(), writable=writable)
             case LvActivate():
                 for name in step.lvs:
                     lv = self._find(name, argv)
@@ -272,14 +312,36 @@ class SimHost:
                     self._lvs[name] = replace(lv, active=True, device_bytes=device_bytes)
             case LvDeactivate():
                 for name in step.lvs:
-                    self._lvs[name] = replace(self._unused(name, argv), active=False, suspended=False)
+                    lv = replace(self._unused(name, argv), active=False, suspended=False)
+                    self._lvs[name] = replace(lv, preloaded_bytes=None, misplaced=lv.misplaced and not lv.active)
             case LvAutoactivation():
                 for name in step.lvs:
                     self._lvs[name] = replace(self._find(name, argv), autoactivated=step.at_boot)
             case LvRefresh():
                 for name in step.lvs:
                     lv = self._find(name, argv)
-                    self._lvs[name] = replace(lv, device_bytes=lv.size_bytes, suspended=False)
+                    if lv.preloaded_bytes is not None:
+                        self._lvs[name] = lv.resumed()
+                    else:
+                        misplaced = lv.misplaced and not lv.active
+                        right = replace(lv, device_bytes=lv.size_bytes, suspended=False, misplaced=misplaced)
+                        self._lvs[name] = right
+            case NodeRemove():
+                for name in step.lvs:
+                    if self._strays.get(name) is StrayKind.NODE:
+                        self._strays[name] = StrayKind.LINK
+            case DeviceClear():
+                self._lvs[step.lv] = replace(self._find(step.lv, argv), preloaded_bytes=None)
+            case DeviceRemove():
+                if self._strays.get(step.lv) is not StrayKind.DEVICE:
+                    raise CommandFailed(argv, 1, f"Device {step.lv} not found")
+                self._strays[step.lv] = StrayKind.LINK
+            case LinkRemove():
+                for name in step.lvs:
+                    if self._strays.get(name) is StrayKind.LINK:
+                        del self._strays[name]
+                    elif (idle := self._lvs.get(name)) and not idle.active:
+                        self._lvs[name] = replace(idle, misplaced=False)
             case _:
                 self._run_image(step, argv)
         self._history = (*self._history, step)
@@ -305,6 +367,7 @@ class SimHost:
         if step.lv in self._lvs:
             raise CommandFailed(argv, 5, f'Logical Volume "{step.lv}" already exists in volume group "{self._vg}"')
         self._require_extents(step.size_bytes, argv)
+        self._take_name(step.lv, argv)
         self._made += 1
         size_bytes = whole_extents(step.size_bytes, self._extent_size_bytes)
         wiped = _Raw({0: 0}, rest=_STALE)
@@ -320,7 +383,13 @@ class SimHost:
         if isinstance(image, _Raw):
             added = range(lv.size_bytes // BLOCK_BYTES, size_bytes // BLOCK_BYTES)
             image = replace(image, blocks={**image.blocks, **dict.fromkeys(added, _STALE)})
-        self._lvs[step.lv] = replace(lv, size_bytes=size_bytes, image=image, device_bytes=size_bytes, suspended=False)
+        grown = replace(lv, size_bytes=size_bytes, image=image, device_bytes=size_bytes)
+        self._lvs[step.lv] = replace(grown, suspended=False, preloaded_bytes=None)
+
+    def _take_name(self, lv_name: str, argv: tuple[str, ...]) -> None:
+        """The new LV's name in ``/dev`` takes the place of a node or a link, and not of a device."""
+        if self._strays.pop(lv_name, None) is StrayKind.DEVICE:
+            raise CommandFailed(argv, 5, f"device-mapper: create ioctl on {lv_name} failed: Device or resource busy")
 
     def _run_image(
         self,
@@ -467,6 +536,8 @@ class SimHost:
             raise CommandFailed(argv, 1, f"Could not open '/dev/{self._vg}/{lv_name}': No such file or directory")
         if lv.suspended:
             raise CommandFailed(argv, 1, f"/dev/{self._vg}/{lv_name} is suspended: a real one would wait for ever")
+        if lv.misplaced:
+            raise CommandFailed(argv, 1, f"/dev/{self._vg}/{lv_name} is not there, or another LV's")
         return lv
 
     def _qcow(self, lv_name: str, argv: tuple[str, ...]) -> _Qcow:

@@ -7,16 +7,19 @@ raw golden file, so it trusts nothing of lvmqcow's own reading.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from lvmqcow.host import Host
 from lvmqcow.locks import NoLocks
 from lvmqcow.lvm import LvmProcesses
-from lvmqcow.names import Format, Layout, device_path
+from lvmqcow.names import Format, Layout, device_path, dm_name
+from lvmqcow.sizing import SECTOR_BYTES
 from lvmqcow.steps import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
@@ -53,7 +56,7 @@ class World(Protocol):
         """A path that an export may write to, and an import read: nothing is there."""
 
     def leftovers(self) -> tuple[str, ...]:
-        """What is there and belongs to nothing: device-mapper nodes without an LV, for one."""
+        """What there is too much: devices and names in /dev that are no LV's; and devices that are not as LVM says."""
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -141,10 +144,25 @@ class RealWorld:
         return str(self._exported)
 
     def leftovers(self) -> tuple[str, ...]:
-        lvs = {f"{_dm(self._host.vg)}-{_dm(lv.name)}" for lv in self._host.observe().logical_volumes if lv.active}
-        nodes = {node.name for node in Path("/dev/mapper").iterdir()} - {"control"}
-        own = {node for node in nodes if node.startswith(f"{_dm(self._host.vg)}-")}
-        return (*(f"device {node} without an LV" for node in sorted(own - lvs)),)
+        vg = self._host.vg
+        sizes = {lv.name: lv.size_bytes for lv in self._host.observe().logical_volumes if lv.active}
+        expected = {dm_name(vg, name): name for name in sizes}
+        devices = {device.name: device for device in _devices() if device.name.startswith(dm_name(vg, ""))}
+        nodes = {node.name: node.stat().st_rdev for node in Path("/dev/mapper").iterdir() if node.name != "control"}
+        nodes = {name: number for name, number in nodes.items() if name.startswith(dm_name(vg, ""))}
+        links = set(os.listdir(f"/dev/{vg}")) if Path("/dev", vg).is_dir() else set()
+        return (
+            *(f"device {name} without an LV" for name in sorted(devices.keys() - expected)),
+            *(f"no device of the LV {expected[name]}" for name in sorted(expected.keys() - devices.keys())),
+            *(f"device node {name} without an LV" for name in sorted(nodes.keys() - expected)),
+            *(f"/dev/{vg}/{name} without an LV" for name in sorted(links - sizes.keys())),
+            *(
+                f"{name}: {wrong}"
+                for name, device in sorted(devices.items())
+                if name in expected
+                for wrong in device.wrong(sizes[expected[name]], nodes.get(name))
+            ),
+        )
 
     def close(self) -> None:
         self._empty()
@@ -175,9 +193,38 @@ def _readable(host: Host) -> Iterator[None]:
         host.run(LvDeactivate(idle))
 
 
-def _dm(name: str) -> str:
-    """As device-mapper writes a name within a name."""
-    return name.replace("-", "--")
+@dataclass(frozen=True)
+class _Device:
+    """A device-mapper device as ``dmsetup`` shows it."""
+
+    name: str
+    number: int
+    suspended: bool
+    waiting: bool
+    size_bytes: int
+
+    def wrong(self, size_bytes: int, node: int | None) -> Iterator[str]:
+        """What is not as it should be with an LV of that size, and a device node of that number."""
+        if self.suspended:
+            yield "it is suspended"
+        if self.waiting:
+            yield "a table waits in it"
+        if self.size_bytes != size_bytes:
+            yield f"the device has {self.size_bytes} bytes, the LV {size_bytes}"
+        if node != self.number:
+            yield f"its device node has the number {node}, not {self.number}"
+
+
+def _devices() -> Iterator[_Device]:
+    fields = "name,major,minor,suspended,tables_loaded"
+    argv = ("dmsetup", "info", "--columns", "--noheadings", "--separator", " ", "-o", fields)
+    for line in subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines():
+        if line.count(" ") != fields.count(","):
+            continue  # it says that there are none
+        name, major, minor, suspended, tables = line.split(" ")
+        number, table = os.makedev(int(major), int(minor)), Path(f"/sys/dev/block/{major}:{minor}/size")
+        size_bytes = int(table.read_text()) * SECTOR_BYTES if table.exists() else 0  # it has none without a table
+        yield _Device(name, number, suspended == "Suspended", tables in ("Both", "Inactive"), size_bytes)
 
 
 def _run(argv: Sequence[str]) -> None:

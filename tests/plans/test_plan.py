@@ -10,7 +10,7 @@ from lvmqcow.intents import INTENT_PREFIX
 from lvmqcow.plans import plan
 from lvmqcow.plans.outcomes import never_commits
 from lvmqcow.requests import Clone, Convert, DeleteSnapshot, Merge
-from lvmqcow.steps import LvActivate, LvTag
+from lvmqcow.steps import LvActivate, LvTag, Step
 from tests.sim.operations import OPERATIONS
 from tests.volumes import DISK, NEIGHBOUR, chain, inactive, planned, state, storage
 
@@ -26,6 +26,11 @@ def test_planning_touches_nothing_and_gives_the_same_plan_again(operation: str) 
     assert state(host) == before
 
 
+def _changed(step: Step) -> tuple[str, ...]:
+    lvs = getattr(step, "lvs", None) or (getattr(step, "lv", None),)
+    return tuple(lv for lv in lvs if lv)
+
+
 @EVERY_OPERATION
 def test_a_plan_changes_no_lv_of_another_volume(operation: str) -> None:
     """What a clone reads through may be activated, and named as backing; what is to be one may be indexed."""
@@ -35,7 +40,7 @@ def test_a_plan_changes_no_lv_of_another_volume(operation: str) -> None:
     changing = [step for step in plan.steps if not (read and isinstance(step, LvActivate))]
     if isinstance(request, Clone):
         changing = [step for step in changing if not isinstance(step, LvTag) or step.drop]
-    lvs = [lv for step in changing for lv in (step.lvs if hasattr(step, "lvs") else (step.lv,))]
+    lvs = [lv for step in changing for lv in _changed(step)]
     assert not [lv for lv in lvs if NEIGHBOUR.text in lv]
     words = [word for argv in plan.commands for word in argv]
     assert read or not [word for word in words if NEIGHBOUR.text in word]

@@ -19,7 +19,7 @@ from lvmqcow.names import Format
 from lvmqcow.plans import Plan
 from lvmqcow.requests import Export, ExportStream, Request, StreamFormat
 from lvmqcow.runner import Events
-from lvmqcow.steps import ImageCopy, LvDiscardRange, LvmStep, LvZero, LvZeroRange, QcowCreate, Step
+from lvmqcow.steps import DeviceStep, ImageCopy, LvDiscardRange, LvmStep, LvZero, LvZeroRange, QcowCreate, Step
 from lvmqcow.storage import Storage
 from lvmqcow.testing.checkpoints import CHUNK_BYTES
 from lvmqcow.testing.cuts import Place
@@ -144,6 +144,8 @@ class Faulted:
         ``or_one_more``: who was stopped may have done that step, and had no time to say so.
         """
         self._real.world.storage.recover(changed(self._request).text)
+        left = self._real.world.leftovers()  # here, and not only where a state is judged: each is judged once
+        assert left == (), f"{path}: {left}"
         if or_one_more and done + 1 == self._plan.commit_point:
             try:
                 self._judged(path, done)
@@ -211,7 +213,7 @@ def read_by(step: Step, picture: VolumeGroup) -> set[str]:
         case ImageCopy():
             images = {step.source_lv, step.lv}
         case _:
-            images = set() if isinstance(step, LvmStep) else {step.lv}
+            images = set() if isinstance(step, LvmStep | DeviceStep) else {step.lv}
     layers = [(volume, layer) for volume in picture.volumes for layer in volume.layers if layer.lv.name in images]
     return images | {below.lv.name for volume, layer in layers for below in volume.reads(layer)}
 

@@ -53,7 +53,8 @@ class Judge:
                 if holds:
                     self._require(picture.volume(volume), holds, digests, where)
         assert world.storage.plan_recovery(name.text).steps == (), where
-        assert world.leftovers() == (), where
+        left = world.leftovers()
+        assert left == (), f"{where}: {left}"
 
     def _require(self, volume: Volume, wanted: Contents, digests: Mapping[str, bytes], where: str) -> None:
         """It holds what it should. The same bytes in the same chain are looked at once."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from lvmqcow.model import StrayKind
 from lvmqcow.names import Format
 from lvmqcow.plans import Plan
 from lvmqcow.steps import (
@@ -17,6 +18,7 @@ from lvmqcow.steps import (
     ImageWrite,
     LvActivate,
     LvAutoactivation,
+    LvCreate,
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
@@ -63,9 +65,10 @@ def cuts(host: SimHost, plan: Plan) -> Iterator[Cut]:
         yield Cut(plan, done, False, running.copy())
         for half in begun(running, step):
             yield Cut(plan, done, True, half)
-        if isinstance(step, LvExtend | LvRename | LvPermission) and running._lvs[step.lv].active:
-            yield Cut(plan, done, True, _suspended(running, step.lv))
-            yield Cut(plan, done + 1, False, _not_resumed(running, step))
+        for left in _before_commit(running, step):
+            yield Cut(plan, done, True, left)
+        for left in _after_commit(running, step):
+            yield Cut(plan, done + 1, False, left)
         running.run(step)
     yield Cut(plan, len(plan.steps), False, running)
 
@@ -126,6 +129,55 @@ def _half_filled(host: SimHost, step: ImageWrite | ImageCopy | ImageReceive) -> 
     some = sorted(image.blocks)[: (len(image.blocks) + 1) // 2]
     twin._put(step.lv, replace(image, blocks={block: image.blocks[block] for block in some}))
     return twin
+
+
+def _before_commit(host: SimHost, step: Step) -> Iterator[SimHost]:
+    """What an lvm leaves that is killed before it commits its metadata: only devices are changed."""
+    if isinstance(step, LvExtend | LvPermission) and host._lvs[step.lv].active:
+        lv = host._lvs[step.lv]
+        loaded = host.copy()
+        loaded.preload(step.lv, step.size_bytes if isinstance(step, LvExtend) else lv.size_bytes)
+        yield loaded.copy()
+        yield _suspended(loaded, step.lv)
+    if isinstance(step, LvRename) and host._lvs[step.lv].active:
+        yield _suspended(host, step.lv)
+
+
+def _after_commit(host: SimHost, step: Step) -> Iterator[SimHost]:
+    """What an lvm leaves that is killed after that: devices that are not as they should be yet, or names in /dev."""
+    match step:
+        case LvCreate():
+            yield _suspended(run(host, step), step.lv)
+            yield _misplaced(run(host, step), step.lv)
+        case LvExtend() | LvPermission() | LvRename() if host._lvs[step.lv].active:
+            yield _not_resumed(host, step)
+            if isinstance(step, LvRename):
+                for kind in (StrayKind.NODE, StrayKind.LINK):
+                    renamed = _misplaced(run(host, step), step.to)
+                    renamed.stray(step.lv, kind)
+                    yield renamed
+                    renamed = _misplaced(_not_resumed(host, step), step.to)
+                    renamed.stray(step.lv, kind)
+                    yield renamed
+        case LvActivate() if idle := [lv for lv in step.lvs if not host._lvs[lv].active]:
+            yield _suspended(run(host, step), idle[0])
+            yield _misplaced(run(host, step), idle[0])
+        case LvRefresh() if host._lvs[step.lvs[0]].active:
+            yield _suspended(run(host, step), step.lvs[0])
+        case LvDeactivate() if going := [lv for lv in step.lvs if host._lvs[lv].active]:
+            yield _misplaced(run(host, step), going[0])
+        case LvRemove() if going := [lv for lv in step.lvs if host._lvs[lv].active]:
+            for kind in (StrayKind.NODE, StrayKind.LINK):
+                removed = run(host, step)
+                for lv in going:
+                    removed.stray(lv, kind)
+                yield removed
+
+
+def _misplaced(host: SimHost, lv: str) -> SimHost:
+    """Its name in /dev is not as it should be."""
+    host.misplace(lv)
+    return host
 
 
 def _suspended(host: SimHost, lv: str) -> SimHost:

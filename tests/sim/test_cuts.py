@@ -9,7 +9,7 @@ import pytest
 from lvmqcow.checks import Severity
 from lvmqcow.model import VolumeGroup
 from lvmqcow.names import VolumeName
-from lvmqcow.requests import Convert
+from lvmqcow.requests import Convert, Request
 from lvmqcow.testing.sim import SimHost
 from tests.sim.cuts import cuts
 from tests.sim.operations import OPERATIONS, Contents, called, changed, expected, expected_active, lv_names, wipes
@@ -17,11 +17,11 @@ from tests.volumes import (
     NEIGHBOUR,
     active,
     contents,
-    inactive,
     intents,
     others,
     parents,
     planned,
+    rebooted,
     run,
     sizes_and_tags,
     storage,
@@ -33,9 +33,17 @@ FLAWS = {Severity.FLAWED, Severity.UNSEEN}
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
 
 
-def recovered(host: SimHost, name: VolumeName) -> SimHost:
+def named(request: Request) -> set[VolumeName]:
+    """Every volume that a request names."""
+    return {value for value in vars(request).values() if isinstance(value, VolumeName)}
+
+
+def recovered(host: SimHost, name: VolumeName, *others: VolumeName) -> SimHost:
+    """Recovered by one name. All that may be left under the other names of a request are devices."""
     twin = host.copy()
     storage(twin).recover(name.text)
+    left = [plan.operation for other in others for plan in storage(twin).recover(other.text)]
+    assert set(left) <= {"put devices right"}, left
     return twin
 
 
@@ -60,8 +68,10 @@ def require_whole(
         where
     )
     assert intents(host) == [], where
-    short = [name for name, lv in host._lvs.items() if lv.active and (lv.suspended or lv.device_bytes < lv.size_bytes)]
-    assert short == [], f"{where}: the devices of {short} are suspended, or smaller than their LVs"
+    wrong = [name for name, lv in host._lvs.items() if lv.active and lv.device_bytes != lv.size_bytes]
+    wrong += [lv.name for lv in host.observe().logical_volumes if lv.unsettled]
+    assert wrong == [], f"{where}: the devices of {wrong} are not what LVM says"
+    assert host.observe().strays == (), where
     for lv in host.observe().logical_volumes:
         indexed = [tag.partition("=")[0] for tag in lv.index_tags]
         assert len(indexed) == len(set(indexed)), f"{where}: {lv.name} has {lv.index_tags}"
@@ -102,17 +112,19 @@ def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after
     read_through = parents(storage(active(host)).picture())
     finished = sizes_and_tags(run(host, *plan.steps).observe(), index=True)
     places, met, judged = 0, set[Hashable](), set[Hashable]()
+    names = named(request)
     for cut in cuts(host, plan):
         undone = cut.done < plan.commit_point
         wanted = before if undone else expected(request, read)
-        for left in (cut.host, inactive(cut.host)):  # the process died, or the machine
+        for left in (cut.host, rebooted(cut.host)):  # the process died, or the machine
             for again in cuts(left, storage(left).plan_recovery(name.text)):
                 places += 1
                 if (again.host.key, undone) in met:
                     continue
                 met.add((again.host.key, undone))
                 where = f"{cut}; {again}"
-                whole = recovered(again.host, called(request) if len(met) % 2 else name)  # either name will do
+                first = called(request) if len(met) % 2 else name  # either will do
+                whole = recovered(again.host, first, *(names - {first}))
                 if (whole.key, undone) in judged:
                     continue
                 judged.add((whole.key, undone))
@@ -139,7 +151,7 @@ def test_a_cut_is_reported_as_unfinished_and_not_as_damage(operation: str) -> No
     host = start()
     for cut in cuts(host, planned(host, request)):
         found = severities(cut.host) - FLAWS
-        unfinished = bool(storage(cut.host).plan_recovery(changed(request).text).steps)
+        unfinished = any(storage(cut.host).plan_recovery(name.text).steps for name in named(request))
         assert found == ({Severity.UNFINISHED} if unfinished else set()), f"{cut}: {storage(cut.host).check()}"
 
 

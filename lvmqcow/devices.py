@@ -1,0 +1,107 @@
+"""What ``/dev`` holds under the names of a volume group, beside what LVM reports of it.
+
+LVM reports logical volumes and the devices of these. An lvm that is killed may leave more than that: device nodes of
+an LV that was renamed, deactivated or removed. The number in such a node becomes another LV's one day. A process that
+goes by the name then writes to that one. Where udev makes the nodes, it also removes them. In a container, and wherever
+else no udev runs, LVM does it itself, at the very end of a command.
+
+The names are listed before LVM reports and compared after that. The report waits for a command that is changing the
+volume group, and such a command has put the nodes right before it lets go. So what is there both before and after, and
+fits nothing that LVM reports, was left behind by somebody.
+
+Sources: libdevmapper (``dm_mknodes``, ``rm_dev_node``), and lvm2's ``fs_del_lv``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from lvmqcow.model import LogicalVolume, Stray, StrayKind, VolumeGroup
+from lvmqcow.names import device_path, dm_name, dm_uuid, lv_of_dm_name
+
+__all__ = ["DeviceNames", "device_names", "with_devices"]
+
+_MAPPER: Final = Path("/dev/mapper")
+
+
+@dataclass(frozen=True)
+class DeviceNames:
+    """The names in ``/dev`` that are, or could be, those of a volume group's LVs."""
+
+    links: frozenset[str]
+    """In ``/dev/VG``."""
+    nodes: frozenset[str]
+    """In ``/dev/mapper``, each as the LV that it is named for."""
+
+    def __and__(self, other: DeviceNames) -> DeviceNames:
+        return DeviceNames(self.links & other.links, self.nodes & other.nodes)
+
+    @property
+    def all(self) -> frozenset[str]:
+        return self.links | self.nodes
+
+
+def device_names(vg: str) -> DeviceNames:
+    """Those that are there now."""
+    lvs = (lv_of_dm_name(vg, name) for name in _listed(_MAPPER))
+    return DeviceNames(frozenset(_listed(Path("/dev", vg))), frozenset(lv for lv in lvs if lv))
+
+
+def with_devices(picture: VolumeGroup, before: DeviceNames) -> VolumeGroup:
+    """The picture with what is wrong in ``/dev``; ``before`` are the names that were there before LVM reported it."""
+    idle = {lv.name for lv in picture.logical_volumes if not lv.active}
+    if before.all <= picture.lv_names - idle:
+        there = DeviceNames(frozenset(), frozenset())
+    else:
+        there = before & device_names(picture.name)
+    lvs = tuple(replace(lv, misplaced=_misplaced(picture.name, lv, there)) for lv in picture.logical_volumes)
+    return replace(picture, logical_volumes=lvs, strays=tuple(_strays(picture, there)))
+
+
+def _misplaced(vg: str, lv: LogicalVolume, there: DeviceNames) -> bool:
+    if not lv.active:
+        return lv.name in there.all
+    return lv.device_number is not None and _number(device_path(vg, lv.name)) != lv.device_number
+
+
+def _strays(picture: VolumeGroup, there: DeviceNames) -> Iterator[Stray]:
+    names = sorted(there.all - picture.lv_names)
+    mapped = _mapped() if names else {}
+    own = {dm_uuid(picture.uuid, lv.uuid) for lv in picture.logical_volumes}
+    for name in names:
+        uuid = mapped.get(dm_name(picture.name, name))
+        if uuid in own:
+            continue  # that LV's device, under the name it had: it is suspended, and a refresh renames it
+        if uuid is not None:
+            yield Stray(name, StrayKind.DEVICE)
+        else:
+            yield Stray(name, StrayKind.NODE if name in there.nodes else StrayKind.LINK)
+
+
+def _listed(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+
+
+def _number(path: str) -> tuple[int, int] | None:
+    try:
+        number = os.stat(path).st_rdev
+    except OSError:
+        return None
+    return os.major(number), os.minor(number)
+
+
+def _mapped() -> Mapping[str, str]:
+    """The UUID of every device-mapper device, by its name."""
+    found: dict[str, str] = {}
+    for device in Path("/sys/block").glob("dm-*/dm"):
+        with suppress(OSError):  # it went while we looked
+            found[(device / "name").read_text().strip()] = (device / "uuid").read_text().strip()
+    return found
