@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from lvmqcow.names import VolumeName
-from lvmqcow.plans.outcomes import commit_point, never_commits
+from lvmqcow.plans.outcomes import commit_point, never_commits, require_told
 from lvmqcow.qcow2 import Measure
 from lvmqcow.steps import (
+    ImageCopy,
     ImageExport,
+    ImageReceive,
     ImageSend,
+    ImageWrite,
     LvActivate,
     LvAutoactivation,
     LvCreate,
     LvDeactivate,
+    LvDiscardRange,
     LvExtend,
     LvPermission,
     LvRefresh,
     LvRemove,
+    LvRename,
     LvTag,
+    LvZero,
+    LvZeroRange,
     Permission,
+    QcowCommit,
+    QcowCreate,
+    QcowRebase,
+    QcowRelink,
+    QcowRepairLeaks,
+    QcowResize,
     Step,
 )
 
@@ -40,6 +54,9 @@ class Plan:
     steps: tuple[Step, ...]
     beside: VolumeName | None = None
     still: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        require_told(self.operation)
 
     @property
     def target(self) -> str:
@@ -80,7 +97,13 @@ def _disturbed(step: Step) -> tuple[str, ...]:
             return ()
         case LvRemove() | LvDeactivate():
             return step.lvs
-        case LvPermission() if step.permission is Permission.WRITE:
-            return ()
-        case _:
+        case LvPermission():
+            return () if step.permission is Permission.WRITE else (step.lv,)
+        case LvRename() | LvZero() | LvZeroRange() | LvDiscardRange():
             return (step.lv,)
+        case QcowCreate() | QcowCommit() | QcowRebase() | QcowRelink() | QcowRepairLeaks() | QcowResize():
+            return (step.lv,)
+        case ImageWrite() | ImageCopy() | ImageReceive():
+            return (step.lv,)
+        case _:
+            assert_never(step)

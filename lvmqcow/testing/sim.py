@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, assert_never
 
 from lvmqcow.errors import CommandFailed
 from lvmqcow.model import LogicalVolume, VolumeGroup
@@ -31,6 +31,7 @@ from lvmqcow.steps import (
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
+    LvmStep,
     LvPermission,
     LvRefresh,
     LvRemove,
@@ -242,6 +243,13 @@ class SimHost:
         if self._failure is not None:
             said, self._failure = self._failure, None
             raise CommandFailed(argv, 1, said)
+        if isinstance(step, ImageStep):
+            self._run_image(step, argv)
+        else:
+            self._run_lvm(step, argv)
+        self._history = (*self._history, step)
+
+    def _run_lvm(self, step: LvmStep, argv: tuple[str, ...]) -> None:
         match step:
             case LvCreate():
                 self._create(step, argv)
@@ -281,8 +289,7 @@ class SimHost:
                     lv = self._find(name, argv)
                     self._lvs[name] = replace(lv, device_bytes=lv.size_bytes, suspended=False)
             case _:
-                self._run_image(step, argv)
-        self._history = (*self._history, step)
+                assert_never(step)
 
     def guest_write(self, lv_name: str, writes: Iterable[Write]) -> None:
         """Write as a guest does, through the open image."""
@@ -322,11 +329,7 @@ class SimHost:
             image = replace(image, blocks={**image.blocks, **dict.fromkeys(added, _STALE)})
         self._lvs[step.lv] = replace(lv, size_bytes=size_bytes, image=image, device_bytes=size_bytes, suspended=False)
 
-    def _run_image(
-        self,
-        step: ImageStep,
-        argv: tuple[str, ...],
-    ) -> None:
+    def _run_image(self, step: ImageStep, argv: tuple[str, ...]) -> None:
         match step:
             case LvZero():
                 self._open(step.lv, argv)
@@ -366,6 +369,8 @@ class SimHost:
                 self._files[step.path] = self.read(step.lv)
             case ImageSend():
                 self._files[stream_path(step.stream)] = self.read(step.lv)
+            case _:
+                assert_never(step)
 
     def _fill(self, step: ImageWrite | ImageCopy | ImageReceive, source: Content, argv: tuple[str, ...]) -> None:
         """Zeros are not written: the target is believed to read as zeros."""

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from lvmqcow.names import Format
 from lvmqcow.plans import Plan
 from lvmqcow.steps import (
     ImageCopy,
+    ImageExport,
     ImageReceive,
+    ImageSend,
     ImageWrite,
     LvActivate,
     LvAutoactivation,
+    LvCreate,
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
@@ -30,6 +34,8 @@ from lvmqcow.steps import (
     QcowCommit,
     QcowCreate,
     QcowRebase,
+    QcowRelink,
+    QcowRepairLeaks,
     QcowResize,
     Step,
 )
@@ -108,6 +114,14 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
             yield _leaked(copied, step.lv)
             yield _header_first(copied, step)
             yield _header_first(host, step)
+        case LvCreate() | LvRename() | LvExtend() | LvPermission() | LvZeroRange() | LvDiscardRange():
+            pass  # one metadata commit, or one block
+        case QcowRelink() | QcowRepairLeaks():
+            pass  # one write to the header; a leak more or less
+        case ImageExport() | ImageSend():
+            pass  # nothing of the volume group changes
+        case _:
+            assert_never(step)
 
 
 def _half_written(host: SimHost, to: str, content_of: str) -> SimHost:
