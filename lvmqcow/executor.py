@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 from lvmqcow.errors import (
     CommandFailed,
@@ -46,14 +46,20 @@ from lvmqcow.requests import (
     DeleteSnapshot,
     Export,
     ExportStream,
+    Flatten,
+    Grow,
     Import,
     ImportStream,
     Merge,
     Remove,
     Rename,
     Request,
+    Resize,
     Rollback,
+    Snapshot,
+    Template,
     Wipe,
+    WipingRequest,
 )
 from lvmqcow.runner import Events, run_plan
 from lvmqcow.steps import LvActivate, LvDeactivate, LvRemove, opened
@@ -226,7 +232,7 @@ class Executor:
             picture = picture.with_headers(self._activated_headers(unread))
         if isinstance(request, DeleteSnapshot) and request.merge is Merge.AUTO:
             request = replace(request, merge=self._cheaper(request, picture))
-        if isinstance(request, Convert | DeleteSnapshot | Remove | Rollback) and request.wipe is None:
+        if isinstance(request, WipingRequest) and request.wipe is None:
             request = replace(request, wipe=self._wipe)
         planned = plan(picture, request, self._host.measure)
         self._require_unused(planned, picture)
@@ -300,8 +306,12 @@ def _names(request: Request) -> tuple[VolumeName, ...]:
             return (request.volume, request.new)
         case Clone():
             return (request.volume, request.source)
-        case _:
+        case Create() | Import() | ImportStream() | Export() | ExportStream() | Activate() | Deactivate():
             return (request.volume,)
+        case Snapshot() | Rollback() | DeleteSnapshot() | Template() | Flatten() | Resize() | Grow() | Remove():
+            return (request.volume,)
+        case _:
+            assert_never(request)
 
 
 def _unread(request: Request, picture: VolumeGroup) -> tuple[str, ...]:

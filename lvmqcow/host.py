@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from lvmqcow.chains import require_harmless
 from lvmqcow.devices import device_names, with_devices
@@ -28,8 +28,11 @@ from lvmqcow.steps import (
     DeviceClear,
     DeviceRemove,
     DeviceStep,
+    ImageCopy,
+    ImageExport,
     ImageReceive,
     ImageSend,
+    ImageWrite,
     LinkRemove,
     LvActivate,
     LvAutoactivation,
@@ -43,8 +46,15 @@ from lvmqcow.steps import (
     LvRemove,
     LvRename,
     LvTag,
+    LvZero,
     LvZeroRange,
     NodeRemove,
+    QcowCommit,
+    QcowCreate,
+    QcowRebase,
+    QcowRelink,
+    QcowRepairLeaks,
+    QcowResize,
     RangeStep,
     Step,
     opened,
@@ -108,7 +118,7 @@ class RealHost:
         self._vg = vg
         self._lvm = lvm
         self._qemu_img = qemu_img
-        self._qemu_nbd = qemu_nbd or QemuNbd()
+        self._qemu_nbd = qemu_nbd if qemu_nbd is not None else QemuNbd()
         self._wipe_bytes_per_second = wipe_bytes_per_second
 
     @property
@@ -145,10 +155,10 @@ class RealHost:
         return holders(device_path(self._vg, lv_name))
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
-        argv = step.argv(self._vg)
+        argv, images = step.argv(self._vg), opened(step)
         if not isinstance(step, LvmStep | DeviceStep):
             _require_device(device_path(self._vg, step.lv))
-        for lv_name in opened(step):
+        for lv_name in images:
             require_harmless(self._vg, lv_name, self._header)
         match step:
             case (
@@ -173,9 +183,22 @@ class RealHost:
                 self._qemu_nbd.send(argv, step.stream, step.head, step.size_bytes, progress)
             case LvZeroRange() | LvDiscardRange():
                 self._clear(step, progress)
-            case _:
+            case (
+                LvZero()
+                | QcowCreate()
+                | QcowCommit()
+                | QcowRebase()
+                | QcowRelink()
+                | QcowRepairLeaks()
+                | QcowResize()
+                | ImageWrite()
+                | ImageCopy()
+                | ImageExport()
+            ):
                 self._qemu_img.run(argv, progress)
                 self._flush(device_path(self._vg, step.lv))
+            case _:
+                assert_never(step)
         for path in self._lvm.physical_volumes:
             self._flush(path)  # LVM sends no flush of its own after a metadata commit
 
@@ -195,7 +218,7 @@ class RealHost:
         for piece in pieces(step, rate):
             self._qemu_img.run(piece.argv(self._vg))
             done_bytes += piece.length_bytes
-            if progress:
+            if progress is not None:
                 progress(100 * done_bytes / step.length_bytes)
             time.sleep(pause_seconds(done_bytes, time.monotonic() - started, rate))
         self._flush(path)

@@ -93,7 +93,7 @@ class LvmProcesses:
         pass
 
     def _run(self, argv: Sequence[str]) -> str:
-        if self._trace:
+        if self._trace is not None:
             self._trace(argv)
         scope = ("--devices", ",".join(self.physical_volumes)) if self.physical_volumes else ()
         process: subprocess.Popen[str] | None = None
@@ -111,7 +111,7 @@ class LvmProcesses:
             try:
                 out, err = process.communicate(timeout=_PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
-                if self._waiting:
+                if self._waiting is not None:
                     self._waiting(argv)
                 out, err = process.communicate()
         except KeyboardInterrupt:
@@ -159,13 +159,13 @@ class LvmShell:
             raise CommandFailed(argv, died.status, f"the lvm shell died: {died.stderr}") from died
 
     def _ask(self, argv: Sequence[str]) -> Mapping[str, object]:
-        if self._trace:
+        if self._trace is not None:
             self._trace(argv)
         if self._session is None:
             with deferred():
                 self._session = _Session(self._lvm, self._environment)
         try:
-            waiting = partial(self._waiting, argv) if self._waiting else None
+            waiting = partial(self._waiting, argv) if self._waiting is not None else None
             document = self._session.ask(_line((*argv[:1], *self._scope(), *argv[1:])), waiting)
             status = int(_log(argv, document)[-1]["log_ret_code"])
             errors = self._session.errors() if status != _SUCCESS else ""
@@ -254,7 +254,7 @@ class _Session:
         while (document := self._document()) is None:
             if self._report not in self._pipes.get_map():
                 raise self._died()
-            if not self._read(_PATIENCE_SECONDS if waiting else None) and waiting:
+            if not self._read(_PATIENCE_SECONDS if waiting is not None else None) and waiting is not None:
                 waiting()
                 waiting = None
         while self._read(timeout_seconds=0):

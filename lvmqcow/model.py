@@ -12,15 +12,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import assert_never
 
 from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
 from lvmqcow.intents import (
     Converting,
+    Creating,
+    Discarding,
     Flattening,
     Intent,
     Pulling,
     Pushing,
+    Removing,
     Renaming,
+    Resizing,
+    RollingBack,
     Unknown,
     parse_intent,
 )
@@ -284,13 +290,18 @@ class Volume:
         return tuple(lv for lv in (*self.logical_volumes, *(base.lv for base in self.bases)) if lv.unsettled)
 
     def _can_wait(self, lv: LogicalVolume) -> bool:
-        match lv.intent:
+        intent = lv.intent
+        match intent:
             case Pulling(child=reader) | Pushing(child=reader):
                 read = lv.name
             case Flattening(base=read):
                 reader = lv.name
-            case _:
+            case Creating() | RollingBack() | Discarding() | Removing() | Renaming() | Resizing() | Converting():
                 return False
+            case Unknown() | None:
+                return False
+            case _:
+                assert_never(intent)
         if reader == read:  # pushed, and under its new name
             return True
         layer = self.layer(reader)

@@ -21,6 +21,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 from lvmqcow.errors import FormatMismatch, InvalidName
 
@@ -313,6 +314,8 @@ def _around(volume: VolumeName, layout: Layout) -> tuple[str, str]:
             return "snap-", f"-{volume.text}"
         case Layout.PVE9:
             return f"snap_{volume.text.removesuffix('.qcow2')}_", ".qcow2"
+        case _:
+            assert_never(layout)
 
 
 def _check_length(vg: str, lv_name: str, kind: str, name: str) -> None:

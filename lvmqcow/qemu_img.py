@@ -78,7 +78,7 @@ class QemuImg:
             CommandFailed: with what it wrote to stderr.
             KeyboardInterrupt: Ctrl-C; the command was told to stop and has stopped.
         """
-        if self._trace:
+        if self._trace is not None:
             self._trace(argv)
         with tempfile.TemporaryFile() as stderr:
             process: subprocess.Popen[bytes] | None = None
@@ -145,7 +145,7 @@ class QemuImg:
         The map is read line by line: that of a large, scattered image does not fit in memory.
         """
         argv = ("qemu-img", "map", "-f", "qcow2", "--output=json", child_path)
-        if self._trace:
+        if self._trace is not None:
             self._trace(argv)
         pull = push = 0
         with tempfile.TemporaryFile() as stderr:
@@ -174,7 +174,7 @@ class QemuImg:
         )
 
     def _json(self, argv: Sequence[str], accepted: Sequence[int] = (0,)) -> Mapping[str, object]:
-        if self._trace:
+        if self._trace is not None:
             self._trace(argv)
         done = subprocess.run(argv, env=self._environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if done.returncode not in accepted:
@@ -188,6 +188,6 @@ def _follow(process: subprocess.Popen[bytes], progress: Progress | None) -> None
     with process.stdout as pipe:
         while text := os.read(pipe.fileno(), 4096):
             found = _PERCENT.findall(text)
-            if progress and found:
+            if progress is not None and found:
                 progress(float(found[-1]))
     process.wait()

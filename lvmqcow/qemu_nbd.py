@@ -29,7 +29,6 @@ _CHUNK_BYTES: Final = 1024**2
 _BLOCK_BYTES: Final = 4096  # as qemu-img convert looks for zeros, and as our images allocate
 _TETHERED: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tethered.py")))
 _POLL_SECONDS: Final = 0.01
-_NO_PROGRESS: Final[Progress] = lambda percent: None  # noqa: E731
 
 
 class QemuNbd:
@@ -55,7 +54,8 @@ class QemuNbd:
                     raise EOFError(f"the stream ended after {offset_bytes + len(chunk)} of {size_bytes} bytes")
                 for start, end in data_runs(chunk):
                     image.write(offset_bytes + start, chunk[start:end])
-                (progress or _NO_PROGRESS)(100 * (offset_bytes + wanted_bytes) / size_bytes)
+                if progress is not None:
+                    progress(100 * (offset_bytes + wanted_bytes) / size_bytes)
             if _read(stream, 1):
                 raise EOFError(f"the stream is longer than the {size_bytes} bytes that were announced")
             image.flush()
@@ -77,7 +77,8 @@ class QemuNbd:
             for offset_bytes in range(0, size_bytes, _CHUNK_BYTES):
                 wanted_bytes = min(_CHUNK_BYTES, size_bytes - offset_bytes)
                 _write(stream, image.read(offset_bytes, wanted_bytes))
-                (progress or _NO_PROGRESS)(100 * (offset_bytes + wanted_bytes) / size_bytes)
+                if progress is not None:
+                    progress(100 * (offset_bytes + wanted_bytes) / size_bytes)
 
         self._serve(argv, copy)
 
@@ -86,7 +87,7 @@ class QemuNbd:
 
         Children inherit the volume's lock, as in `QemuImg.run`; qemu-nbd ends when this process does.
         """
-        if self._trace:
+        if self._trace is not None:
             self._trace(argv)
         with tempfile.TemporaryFile() as stderr:
             process: subprocess.Popen[bytes] | None = None

@@ -49,13 +49,16 @@ replaced by is not there. Such an LV could be the only copy.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Never
 
 from lvmqcow.errors import Corrupt
 from lvmqcow.intents import (
+    INTENT_PREFIX,
     Converting,
     Creating,
     Discarding,
     Flattening,
+    Intent,
     Pulling,
     Pushing,
     Removing,
@@ -65,11 +68,11 @@ from lvmqcow.intents import (
     Unknown,
 )
 from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup
-from lvmqcow.names import Format, VolumeName, doomed_origin, renamed_lv_name
+from lvmqcow.names import Format, VolumeName, as_volume_name, doomed_origin, renamed_lv_name
 from lvmqcow.plans.common import activated, deactivated, refreshed, require_whole
 from lvmqcow.plans.create import existing
 from lvmqcow.plans.delete import drop_pushed, pull, push, push_renames
-from lvmqcow.plans.devices import devices_put_right
+from lvmqcow.plans.devices import restore_devices
 from lvmqcow.plans.flatten import cut_loose
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.plans.removal import gone
@@ -95,20 +98,25 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     require_whole(vg)
     volume = vg.find(name)
     if volume is None:
-        return Plan("put devices right", vg.name, name, devices_put_right(vg, name))
+        return Plan("restore devices", vg.name, name, restore_devices(vg, name))
     beside = volume.becoming or volume.converting
-    devices = devices_put_right(vg, volume.name, *((beside,) if beside else ()))
+    devices = restore_devices(vg, volume.name, *((beside,) if beside else ()))
     if devices:
-        return Plan("put devices right", vg.name, volume.name, devices, beside=beside)
+        return Plan("restore devices", vg.name, volume.name, devices, beside=beside)
     operation, steps = _recover(vg, volume, measure)
     _require_unread(vg, volume, steps)
     return Plan(operation, vg.name, volume.name, steps, beside=beside)
 
 
 def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tuple[Step, ...]]:
-    unknown = [lv for lv in volume.logical_volumes if isinstance(lv.intent, Unknown) or isinstance(lv.wiping, Unknown)]
-    if unknown:
-        raise Corrupt(volume.target, [f"{lv.name} carries {', '.join(sorted(lv.tags))}" for lv in unknown])
+    strange = [
+        f"{lv.name} carries {each.tag}, which this version of lvmqcow does not write on it"
+        for lv in volume.logical_volumes
+        for each in (*lv.intents, *((lv.wiping,) if lv.wiping else ()))
+        if not (isinstance(each, Wiping) or _belongs(volume, lv, each))
+    ]
+    if strange:
+        raise Corrupt(volume.target, strange)
     # not that of a ``del-`` LV: it came to that name once all but its removal was done, and may be of an older volume
     begun = {intent.tag for lv in volume.kept for intent in lv.intents}
     begun |= {f"a snapshot ({volume.new.name})"} if volume.new else set()
@@ -121,16 +129,58 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str, tu
     return operation, (*steps, *gone(vg, _leaving(volume)))
 
 
+def _belongs(volume: Volume, lv: LogicalVolume, intent: Intent) -> bool:
+    """Whether an operation of this version can have left that intent on that LV.
+
+    A ``del-`` LV may carry any that its removal does not depend on: see `_leaving`.
+    """
+    layer, doomed = volume.layer(lv.name), doomed_origin(lv.name) is not None
+    current = layer is not None and lv.name == volume.name.text
+    snapshot = layer is not None and not current
+    unread = layer is not None and not volume.children(layer) and not volume.clones_of(layer)
+    match intent:
+        case Creating() | Flattening() | Removing():
+            return layer is not None or doomed
+        case RollingBack() | Resizing():
+            return (current and unread) or doomed
+        case Discarding():
+            return (current and unread) or snapshot or doomed
+        case Pulling():
+            return (snapshot and intent.child != lv.name) or doomed
+        case Pushing():
+            merged = lv.name == intent.child and volume.layer(intent.snapshot) is None
+            return (snapshot and lv.name == intent.snapshot != intent.child) or (layer is not None and merged) or doomed
+        case Renaming():
+            new = volume.becoming
+            return layer is not None and new is not None and intent == Renaming(volume.name.text, new.text)
+        case Converting():
+            new = as_volume_name(intent.new)
+            return (current or doomed) and new not in (None, volume.name)
+        case Unknown():
+            return False
+        case _:
+            return _no_recovery(volume, lv, intent)
+
+
+def _no_recovery(volume: Volume, lv: LogicalVolume, intent: Never) -> Never:
+    """As `typing.assert_never` for a type checker; at run time it refuses the volume.
+
+    Raises:
+        Corrupt: always.
+    """
+    tags = ", ".join(sorted(tag for tag in lv.tags if tag.startswith(INTENT_PREFIX)))
+    raise Corrupt(volume.target, [f"{lv.name} carries {tags}, and this version of lvmqcow has no recovery for it"])
+
+
 def _require_unread(vg: VolumeGroup, volume: Volume, steps: Iterable[Step]) -> None:
     """What another volume reads through does not go, unless something else has its name in the end."""
     left, doomed = set(vg.lv_names), set[str]()
     for step in steps:
-        match step:
-            case LvRename():
-                left = left - {step.lv} | {step.to}
-            case LvRemove():
-                left = left.difference(step.lvs)
-                doomed.update(doomed_origin(lv) or lv for lv in step.lvs)
+        if isinstance(step, LvRename):
+            left = left - {step.lv} | {step.to}
+        elif isinstance(step, LvRemove):
+            left = left.difference(step.lvs)
+            doomed.update(doomed_origin(lv) or lv for lv in step.lvs)
     lost = vg.lv_names.union(doomed) - left
     readers = [layer for other in vg.volumes if other.name != volume.name for layer in other.layers]
     wrong = [f"{layer.lv.name} reads through {layer.parent}" for layer in readers if layer.parent in lost]
@@ -146,23 +196,28 @@ def _unfinished(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[str,
     if volume.new is not None:
         return _snapshot(volume, volume.new)
     for layer in volume.layers:
-        match layer.lv.intent:
+        intent = layer.lv.intent
+        match intent:
+            case None:
+                continue
             case Creating():
                 return _create(volume, layer)
-            case RollingBack() as intent:
+            case RollingBack():
                 return _rollback(vg, volume, layer, intent, measure)
-            case Discarding() as intent:
+            case Discarding():
                 return _discard(vg, volume, intent, measure)
-            case Resizing() as intent:
+            case Resizing():
                 return _resize(volume, layer, intent, measure)
-            case Flattening() as intent:
+            case Flattening():
                 return _flatten(vg, volume, layer, intent, measure)
-            case Renaming() as intent:
-                raise Corrupt(volume.target, [f"{layer.lv.name} carries {intent.tag}, which is no rename of it"])
-            case Pulling() as intent:
+            case Pulling():
                 return _pull(vg, volume, layer, intent, measure)
-            case Pushing() as intent:
+            case Pushing():
                 return _push(vg, volume, layer, intent, measure)
+            case Removing() | Renaming() | Converting() | Unknown():  # each was looked at, or refused, before
+                raise Corrupt(volume.target, [f"{layer.lv.name} carries {intent.tag}, which nothing explains"])
+            case _:
+                _no_recovery(volume, layer.lv, intent)
     writable = frozen([layer for layer in volume.layers if layer.lv.template])
     return ("finish template", writable) if writable else ("finish removal", ())
 
@@ -185,6 +240,8 @@ def _records(lvs: Iterable[LogicalVolume]) -> tuple[str, ...]:
 
 def _rename(volume: Volume, new: VolumeName) -> tuple[str, tuple[Step, ...]]:
     without = [layer.lv for layer in volume.layers if not isinstance(layer.lv.intent, Renaming)]
+    if len(without) == len(volume.layers):
+        raise Corrupt(volume.target, [f"an LV of another volume says that it is being renamed to {new}"])
     if not any(volume.name.volume_tag in lv.tags for lv in without):
         return "finish rename", go_on(volume, new)
     names = tuple(layer.lv.name for layer in volume.layers if layer.lv not in without)
@@ -229,9 +286,13 @@ def _discard(vg: VolumeGroup, volume: Volume, intent: Discarding, measure: Measu
     given_up = [layer for layer in volume.layers if layer.lv.intent == intent]
     left = [layer for layer in volume.layers if layer not in given_up]
     needed = {name for layer in left for name in (layer.parent, _named(volume, layer))}
+    going = {layer.lv.name for layer in given_up}
     for layer in given_up:
         if layer.lv.name in needed or volume.clones_of(layer):
             raise Corrupt(volume.target, [f"{layer.lv.name} may not be removed: others read through it"])
+        parent = layer.parent or ""
+        if parent not in (intent.backing, *going) and volume.layer(parent) is not None:
+            raise Corrupt(volume.target, [f"{layer.lv.name} carries {intent.tag}, and reads through {parent}"])
     return "finish removal", gone(vg, [layer.lv for layer in given_up])
 
 
@@ -239,12 +300,17 @@ def _rollback(
     vg: VolumeGroup, volume: Volume, current: Layer, intent: RollingBack | Discarding, measure: Measure
 ) -> tuple[str, tuple[Step, ...]]:
     target = volume.layer(intent.backing)
-    if target is None or target.virtual_size_bytes is None:
-        raise Corrupt(volume.target, [f"a rollback to {intent.backing} was cut, and that is not there"])
+    if target is None or target.snapshot is None or target.virtual_size_bytes is None:
+        raise Corrupt(volume.target, [f"a rollback to {intent.backing} was cut, and there is no such snapshot"])
     wanted_bytes = rolled_back_bytes(current, target, measure)
     if current.lv.size_bytes < wanted_bytes:
         return "undo rollback", (LvTag((current.lv.name,), drop=(intent.tag, *_records([current.lv]))),)
     left = blockers(volume, target) if isinstance(intent, Discarding) else ()
+    if left and target not in volume.below(current):
+        reason = f"{current.lv.name} carries {intent.tag}, and does not read through {target.lv.name}"
+        raise Corrupt(volume.target, [reason])
+    for layer in left:
+        _require_unread_by_others(volume, layer, (current, *left))
     again: tuple[Step, ...] = (
         *activated([current]),
         *(refreshed([current]) if wanted_bytes else ()),
@@ -294,6 +360,7 @@ def _pull(
             reads = f"{child.lv.name} reads through {named}, and its tags say {child.parent}"
             raise Corrupt(volume.target, [f"{snapshot.lv.name} may not be removed yet: {reads}"])
         return "finish delete-snapshot", gone(vg, [snapshot.lv])
+    _require_unread_by_others(volume, snapshot, (child,))
     below = volume.below(child)
     again: tuple[Step, ...] = (
         *refreshed([child]),
@@ -317,6 +384,7 @@ def _push(
     if snapshot.lv.name == intent.snapshot and child is not None:
         if child.parent != snapshot.lv.name or _named(volume, child) != snapshot.lv.name:
             raise Corrupt(volume.target, [f"{child.lv.name} was being pushed into {intent.snapshot}, not its parent"])
+        _require_unread_by_others(volume, snapshot, (child,))
         below = volume.below(child)
         rest = deactivated(layer for layer in below if layer is not snapshot)
         # a commit that was killed may have allocated clusters, and not linked them
@@ -328,6 +396,14 @@ def _push(
     if snapshot.lv.name == intent.snapshot:
         return operation, push_renames(snapshot, intent, merged.recorded_size_bytes)
     return operation, (drop_pushed(snapshot, intent, merged.recorded_size_bytes),)
+
+
+def _require_unread_by_others(volume: Volume, snapshot: Layer, readers: tuple[Layer, ...]) -> None:
+    """Raises Corrupt: a layer of the volume that is none of ``readers`` reads through the snapshot."""
+    others = [layer for layer in volume.layers if layer not in readers]
+    wrong = [layer.lv.name for layer in others if snapshot.lv.name in (layer.parent, _named(volume, layer))]
+    if wrong:
+        raise Corrupt(volume.target, [f"{name} reads through {snapshot.lv.name}, which would go" for name in wrong])
 
 
 def _named(volume: Volume, layer: Layer) -> str | None:

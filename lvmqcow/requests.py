@@ -32,6 +32,7 @@ __all__ = [
     "StreamFormat",
     "Template",
     "Wipe",
+    "WipingRequest",
 ]
 
 
@@ -266,3 +267,5 @@ Request = (
     | Activate
     | Deactivate
 )
+WipingRequest = Convert | DeleteSnapshot | Remove | Rollback
+"""Those that remove logical volumes, and say what happens to the content."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 from lvmqcow.limits import COPYING
 from lvmqcow.names import Format, device_path, dm_name, dm_uuid
@@ -475,16 +476,20 @@ def _convert(source: str, source_format: Format, target: str, target_format: For
 def opened(step: Step) -> tuple[str, ...]:
     """The LVs whose qcow2 images a step opens, and through them what they read through.
 
-    `QcowCreate` writes over what is there without looking; the target of `ImageWrite` was just made.
+    `QcowCreate` writes over what is there without looking; the target of `ImageWrite` or `ImageReceive` was just made.
     """
+    if isinstance(step, LvmStep | DeviceStep | RangeStep):
+        return ()
     match step:
+        case LvZero() | QcowCreate() | ImageWrite() | ImageReceive():
+            return ()
         case QcowRebase():
             return (step.lv, *((step.backing,) if step.backing else ()))
         case QcowCommit() | QcowRelink() | QcowRepairLeaks() | QcowResize():
             return (step.lv,)
-        case ImageCopy() if step.source_format is Format.QCOW2:
-            return (step.source_lv,)
-        case ImageExport() | ImageSend() if step.format is Format.QCOW2:
-            return (step.lv,)
+        case ImageCopy():
+            return (step.source_lv,) if step.source_format is Format.QCOW2 else ()
+        case ImageExport() | ImageSend():
+            return (step.lv,) if step.format is Format.QCOW2 else ()
         case _:
-            return ()
+            assert_never(step)

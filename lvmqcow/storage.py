@@ -99,7 +99,7 @@ class Storage:
         kind = LvmShell if lvm == "shell" else LvmProcesses
         runner: Lvm = kind(trace=trace, waiting=events.waiting)
         host = RealHost(vg, runner, QemuImg(trace), QemuNbd(trace), wipe_bytes_per_second)
-        return cls(host, locks or FlockLocks(), events, recover_first, layout, wipe)
+        return cls(host, locks if locks is not None else FlockLocks(), events, recover_first, layout, wipe)
 
     def __enter__(self) -> Self:
         return self

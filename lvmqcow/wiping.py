@@ -18,6 +18,8 @@ __all__ = ["WIPE_PREFIX", "Wiping", "parse_wiping", "wipe_tags"]
 
 WIPE_PREFIX = "lvmqcow.wipe="
 
+_RECORD = re.compile(f"({'|'.join(wipe for wipe in Wipe if wipe is not Wipe.NONE)})(?:/([1-9][0-9]{{0,19}}))?")
+
 
 @dataclass(frozen=True)
 class Wiping:
@@ -46,5 +48,5 @@ def parse_wiping(tags: Iterable[str]) -> Wiping | Unknown | None:
 
 
 def _parse(tag: str) -> Wiping | Unknown:
-    match = re.fullmatch("(zero|discard)(?:/([1-9][0-9]{0,19}))?", tag.removeprefix(WIPE_PREFIX))
+    match = _RECORD.fullmatch(tag.removeprefix(WIPE_PREFIX))
     return Wiping(Wipe(match[1]), int(match[2] or 0)) if match else Unknown(tag)

@@ -466,7 +466,7 @@ def test_what_an_lvm_that_was_killed_left_suspended_is_resumed_before_anything_i
     host.suspend(suspended)
     assert [(found.lv, found.severity) for found in storage(host).check()] == [(suspended, Severity.UNFINISHED)]
     assert recovery(host) == [f"lvchange --refresh sim/{suspended}"]
-    assert [plan.operation for plan in storage(host).recover()] == ["put devices right"]
+    assert [plan.operation for plan in storage(host).recover()] == ["restore devices"]
     assert recovery(host) == []
 
 
@@ -530,7 +530,7 @@ def test_what_is_left_in_dev_of_an_lv_that_is_gone_is_named_and_removed(
     assert (found.lv, found.severity, found.advice) == (name, Severity.UNFINISHED, f"lvmqcow recover sim/{DISK}")
     assert (found,) == storage(host).check(DISK.text)
     assert recovery(host) == [mend.format(dm=dm_name("sim", name), name=name) for mend in MENDS[kind]]
-    assert [plan.operation for plan in storage(host).recover()] == ["put devices right"]
+    assert [plan.operation for plan in storage(host).recover()] == ["restore devices"]
     assert storage(host).check() == ()
     assert host.observe().strays == ()
 
@@ -583,5 +583,5 @@ def test_a_recovery_that_leaves_the_same_to_be_done_is_named_and_not_repeated_fo
     host = Unmended()
     host.__dict__.update(chain(1).__dict__)
     host.suspend(DISK.text)
-    with pytest.raises(Corrupt, match="put devices right is done, and the same is to be done again"):
+    with pytest.raises(Corrupt, match="restore devices is done, and the same is to be done again"):
         storage(host).recover()

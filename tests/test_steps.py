@@ -42,6 +42,7 @@ from lvmqcow.steps import (
     QcowRepairLeaks,
     QcowResize,
     Step,
+    opened,
 )
 
 STEPS: list[tuple[Step, str]] = [
@@ -115,6 +116,23 @@ def test_a_step_is_one_external_command(step: Step, command: str) -> None:
 
 def test_the_table_of_steps_leaves_none_out() -> None:
     assert {type(step) for step, _ in STEPS} == {*get_args(LvmStep), *get_args(DeviceStep), *get_args(ImageStep)}
+
+
+OPENED: dict[type[Step], set[tuple[str, ...]]] = {
+    QcowCommit: {("a",)},
+    QcowRebase: {("a", "b"), ("a",)},
+    QcowRelink: {("a",)},
+    QcowRepairLeaks: {("a",)},
+    QcowResize: {("a",)},
+    ImageCopy: {("b",)},
+    ImageExport: {("a",)},
+    ImageSend: {("a",)},
+}
+
+
+@pytest.mark.parametrize("kind", [*get_args(LvmStep), *get_args(ImageStep)], ids=lambda kind: str(kind.__name__))
+def test_the_images_that_a_step_opens_are_named_its_new_backing_among_them(kind: type[Step]) -> None:
+    assert {opened(step) for step, _ in STEPS if type(step) is kind} == OPENED.get(kind, {()})
 
 
 @pytest.mark.parametrize("argv", QEMU_IMG, ids=" ".join)

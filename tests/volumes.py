@@ -70,7 +70,7 @@ def tree(
 
     What the layers hold is as in a `chain`.
     """
-    host = host or SimHost(files=FILES)
+    host = host if host is not None else SimHost(files=FILES)
     storage(host).create(name.text, 4 * MIB)
     return _filled(host, name, parents, under)
 
@@ -178,7 +178,7 @@ def beside(host: SimHost, snapshot: str, parent: str) -> SimHost:
 
 
 def raw_volume(host: SimHost | None = None) -> SimHost:
-    host = host or SimHost(files=FILES)
+    host = host if host is not None else SimHost(files=FILES)
     storage(host).create(RAW.text, 4 * MIB)
     host.guest_write(RAW.text, [Write(1, 2, 5)])
     return host

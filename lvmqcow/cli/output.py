@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lvmqcow.errors import CommandFailed, LvmqcowError, OperationCut
 from lvmqcow.plans import Plan
 from lvmqcow.sizing import format_size
-from lvmqcow.steps import LvDiscardRange, LvZeroRange, Step
+from lvmqcow.steps import LvZeroRange, RangeStep, Step
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -125,13 +125,11 @@ def plan_document(plan: Plan, dry_run: bool) -> dict[str, object]:
 
 def _doing(step: Step) -> str:
     """A long step that takes one of several LVs, or a part of one: which."""
-    match step:
-        case LvZeroRange() | LvDiscardRange():
-            verb = "zeroing" if isinstance(step, LvZeroRange) else "discarding"
-            start, length = format_size(step.offset_bytes), format_size(step.length_bytes)
-            return f"  {verb} {step.lv}, {length} from {start} on"
-        case _:
-            return ""
+    if not isinstance(step, RangeStep):
+        return ""
+    verb = "zeroing" if isinstance(step, LvZeroRange) else "discarding"
+    start, length = format_size(step.offset_bytes), format_size(step.length_bytes)
+    return f"  {verb} {step.lv}, {length} from {start} on"
 
 
 def _rendered(human: RenderableType) -> str:

@@ -6,6 +6,8 @@ docstring is the flow, and what a cut leaves. `lvmqcow.recovery` reads those sta
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from lvmqcow.model import VolumeGroup
 from lvmqcow.plans.activation import plan_activate, plan_deactivate
 from lvmqcow.plans.clone import plan_clone
@@ -95,3 +97,5 @@ def plan(vg: VolumeGroup, request: Request, measure: Measure) -> Plan:
             return plan_activate(vg, request)
         case Deactivate():
             return plan_deactivate(vg, request)
+        case _:
+            assert_never(request)

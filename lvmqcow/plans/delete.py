@@ -36,6 +36,7 @@ Without a C, at the tip of a branch, nothing needs the data of S:
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import assert_never
 
 from lvmqcow.errors import SnapshotHasChildren
 from lvmqcow.intents import Discarding, Pulling, Pushing
@@ -72,7 +73,7 @@ def plan_delete(vg: VolumeGroup, request: DeleteSnapshot, measure: Measure) -> P
     if child is None:
         return _plan_tip(vg, request, tree, snapshot)
     below = volume.line(child)
-    pulling = request.merge is Merge.PULL or (request.merge is Merge.SEED and snapshot.parent is not None)
+    pulling = _pulls(request.merge, snapshot)
     intent = Pulling(child.lv.name) if pulling else Pushing(snapshot.lv.name, child.lv.name)
     record = (intent.tag, *wipe_tags(request.wipe))
     before: tuple[Step, ...] = (
@@ -84,6 +85,19 @@ def plan_delete(vg: VolumeGroup, request: DeleteSnapshot, measure: Measure) -> P
     merge = pull(vg, given_up, child, measure) if pulling else push(vg, given_up, child, measure)
     after = deactivated(layer for layer in below if layer is not snapshot)
     return Plan("delete-snapshot", vg.name, request.volume, (*before, *merge, *after))
+
+
+def _pulls(merge: Merge, snapshot: Layer) -> bool:
+    """Whether the child takes what it reads through the snapshot, rather than the snapshot the child's data."""
+    match merge:
+        case Merge.PULL:
+            return True
+        case Merge.PUSH | Merge.AUTO:
+            return False
+        case Merge.SEED:
+            return snapshot.parent is not None
+        case _:
+            assert_never(merge)
 
 
 def only_child(vg: VolumeGroup, request: DeleteSnapshot) -> Layer | None:

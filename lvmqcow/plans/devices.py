@@ -26,10 +26,10 @@ from lvmqcow.model import LogicalVolume, Stray, StrayKind, VolumeGroup
 from lvmqcow.names import VolumeName
 from lvmqcow.steps import DeviceClear, DeviceRemove, LinkRemove, LvRefresh, NodeRemove, Step
 
-__all__ = ["devices_put_right"]
+__all__ = ["restore_devices"]
 
 
-def devices_put_right(vg: VolumeGroup, *names: VolumeName) -> tuple[Step, ...]:
+def restore_devices(vg: VolumeGroup, *names: VolumeName) -> tuple[Step, ...]:
     """The steps for all that is wrong with the devices of these volumes, there or not; none where nothing is."""
     volumes = (volume for name in names if (volume := vg.find(name)))
     lvs = {lv.name: lv for volume in volumes for lv in volume.unsettled}

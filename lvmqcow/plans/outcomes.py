@@ -26,7 +26,7 @@ from lvmqcow.intents import (
 from lvmqcow.model import TEMPLATE
 from lvmqcow.steps import LvExtend, LvRename, LvTag, Step
 
-__all__ = ["COMMITS", "Commit", "commit_point", "never_commits"]
+__all__ = ["COMMITS", "Commit", "commit_point", "never_commits", "require_told"]
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,38 @@ COMMITS: Final[Mapping[str, Commit]] = {
 """By operation. Where nothing commits, nothing that a volume holds or is called changes: then the last step counts."""
 
 
+_RECOVERIES: Final = ("recover", "restore devices")
+_RECOVERING: Final = ("finish ", "undo ")
+"""What the plans of recovery are called, or how their names begin."""
+
+
+def require_told(operation: str) -> None:
+    """Refuse an operation that this module says nothing of: nobody could tell what becomes of it when it is cut.
+
+    Raises:
+        ValueError: a row is missing, so this version is broken.
+    """
+    if operation not in COMMITS and not _recovers(operation):
+        raise ValueError(f"COMMITS has no row for {operation!r}, so nothing says what becomes of a cut {operation}")
+
+
+def _recovers(operation: str) -> bool:
+    return operation in _RECOVERIES or operation.startswith(_RECOVERING)
+
+
 def never_commits(operation: str) -> bool:
-    """Whether a cut of it leaves nothing to recover."""
+    """Whether a cut of it leaves nothing to recover. Raises ValueError, as `require_told`."""
+    require_told(operation)
     return operation in COMMITS and COMMITS[operation].by is _never
 
 
 def commit_point(operation: str, steps: Sequence[Step]) -> int:
-    """After how many steps the operation has happened; what is not in the table, recovery itself, begins as such."""
+    """After how many steps the operation has happened: recovery itself, which is not in the table, has from the start.
+
+    Raises:
+        ValueError: as `require_told`.
+    """
+    require_told(operation)
     commit = COMMITS.get(operation)
     if commit is None:
         return 0

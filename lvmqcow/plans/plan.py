@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from lvmqcow.names import VolumeName
-from lvmqcow.plans.outcomes import commit_point, never_commits
+from lvmqcow.plans.outcomes import commit_point, never_commits, require_told
 from lvmqcow.qcow2 import Measure
 from lvmqcow.steps import (
     DeviceClear,
+    DeviceRemove,
+    ImageCopy,
     ImageExport,
+    ImageReceive,
     ImageSend,
+    ImageWrite,
     LinkRemove,
     LvActivate,
     LvAutoactivation,
     LvCreate,
     LvDeactivate,
+    LvDiscardRange,
     LvExtend,
     LvPermission,
     LvRefresh,
     LvRemove,
+    LvRename,
     LvTag,
+    LvZero,
+    LvZeroRange,
     NodeRemove,
     Permission,
+    QcowCommit,
+    QcowCreate,
+    QcowRebase,
+    QcowRelink,
+    QcowRepairLeaks,
+    QcowResize,
     Step,
 )
 
@@ -43,6 +58,9 @@ class Plan:
     steps: tuple[Step, ...]
     beside: VolumeName | None = None
     still: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        require_told(self.operation)
 
     @property
     def target(self) -> str:
@@ -85,7 +103,13 @@ def _disturbed(step: Step) -> tuple[str, ...]:
             return ()
         case LvRemove() | LvDeactivate():
             return step.lvs
-        case LvPermission() if step.permission is Permission.WRITE:
-            return ()
-        case _:
+        case LvPermission():
+            return () if step.permission is Permission.WRITE else (step.lv,)
+        case DeviceRemove() | LvRename() | LvZero() | LvZeroRange() | LvDiscardRange():
             return (step.lv,)
+        case QcowCreate() | QcowCommit() | QcowRebase() | QcowRelink() | QcowRepairLeaks() | QcowResize():
+            return (step.lv,)
+        case ImageWrite() | ImageCopy() | ImageReceive():
+            return (step.lv,)
+        case _:
+            assert_never(step)

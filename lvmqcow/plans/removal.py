@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Final, assert_never
 
 from lvmqcow.model import LogicalVolume, VolumeGroup
 from lvmqcow.names import doomed_lv_name, doomed_origin
@@ -78,10 +78,20 @@ def _wiped(lvs: Iterable[LogicalVolume], segment_bytes: int) -> tuple[Step, ...]
 
 
 def _segments(lv: LogicalVolume, wiping: Wiping, segment_bytes: int) -> Iterable[Step]:
-    clear = LvDiscardRange if wiping.wipe is Wipe.DISCARD else LvZeroRange
+    clear = _clearing(wiping.wipe)
     while wiping.done_bytes < lv.size_bytes:
         length_bytes = min(segment_bytes, lv.size_bytes - wiping.done_bytes)
         done = Wiping(wiping.wipe, wiping.done_bytes + length_bytes)
         yield clear(lv.name, wiping.done_bytes, length_bytes)
         yield LvTag((lv.name,), add=(done.tag,), drop=(wiping.tag,))
         wiping = done
+
+
+def _clearing(wipe: Wipe) -> type[LvZeroRange | LvDiscardRange]:
+    match wipe:
+        case Wipe.ZERO | Wipe.NONE:  # a record of no wipe is never written
+            return LvZeroRange
+        case Wipe.DISCARD:
+            return LvDiscardRange
+        case _:
+            assert_never(wipe)

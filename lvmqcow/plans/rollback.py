@@ -19,6 +19,7 @@ then the intent on them alone says that they go.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import assert_never
 
 from lvmqcow.errors import NewerSnapshots, NotPossible, SnapshotHasChildren
 from lvmqcow.intents import Discarding, RollingBack
@@ -105,10 +106,21 @@ def format_again(
 def _discarded(volume: Volume, target: Layer, newer: Newer) -> tuple[Layer, ...]:
     """The snapshots that go."""
     left = blockers(volume, target)
-    if not left or newer is Newer.KEEP:
+    if not left:
         return ()
-    if newer is Newer.REFUSE:
-        raise NewerSnapshots(volume.target, str(target.snapshot), [str(layer.snapshot) for layer in reversed(left)])
+    match newer:
+        case Newer.KEEP:
+            return ()
+        case Newer.REFUSE:
+            raise NewerSnapshots(volume.target, str(target.snapshot), [str(layer.snapshot) for layer in reversed(left)])
+        case Newer.DISCARD:
+            return _discardable(volume, target, left)
+        case _:
+            assert_never(newer)
+
+
+def _discardable(volume: Volume, target: Layer, left: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """The same, if nothing else needs them."""
     if target not in volume.chain:
         reason = f"snapshot {target.snapshot!r} is on another branch, and nothing is newer than it there"
         raise NotPossible(volume.target, reason, "--keep-newer rolls back to it, and the snapshots here stay")

@@ -16,20 +16,30 @@ For LVM's own steps there is nothing to be done: the plan had seen the extents, 
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from lvmqcow.errors import CommandFailed, NoSpace
 from lvmqcow.model import LogicalVolume, VolumeGroup
 from lvmqcow.names import Format
 from lvmqcow.plans.common import require_space
 from lvmqcow.steps import (
+    DeviceStep,
     ImageCopy,
+    ImageExport,
+    ImageReceive,
+    ImageSend,
     ImageWrite,
     LvCreate,
     LvExtend,
+    LvmStep,
+    LvZero,
     QcowCommit,
+    QcowCreate,
     QcowRebase,
     QcowRelink,
     QcowRepairLeaks,
     QcowResize,
+    RangeStep,
     Step,
 )
 
@@ -46,28 +56,34 @@ def more_room(vg: VolumeGroup, step: Step, failed: CommandFailed) -> tuple[Step,
         NoSpace: the volume group has no extents for it.
     """
     lv = vg.lv(written_lv(vg, step) or "")
-    match step:
-        case LvCreate():
-            require_space(vg, step.size_bytes)
-        case LvExtend() if lv:
+    if isinstance(step, LvCreate):
+        require_space(vg, step.size_bytes)
+    elif isinstance(step, LvExtend):
+        if lv:
             require_space(vg, step.size_bytes - lv.size_bytes)
-        case _ if lv and failed.no_space:
-            return (_extended(vg, lv), *_as_it_was(step, lv))
+    elif lv and failed.no_space:
+        return (_extended(vg, lv), *_as_it_was(step, lv))
     return ()
 
 
 def written_lv(vg: VolumeGroup, step: Step) -> str | None:
     """The LV in which a step takes space for an image, if it may be run again. An empty image fits into every LV."""
+    if isinstance(step, LvmStep | DeviceStep | RangeStep):
+        return step.lv if isinstance(step, LvExtend) else None
     match step:
         case QcowCommit():
             lv = vg.lv(step.lv)
             return lv.recorded_parent if lv else None
-        case LvExtend() | QcowRebase() | QcowResize():
+        case QcowRebase() | QcowResize():
             return step.lv
-        case ImageWrite() | ImageCopy() if step.format is Format.QCOW2:  # a raw volume would only become larger
-            return step.lv
-        case _:
+        case ImageWrite() | ImageCopy():  # a raw volume would only become larger
+            return step.lv if step.format is Format.QCOW2 else None
+        case ImageReceive():  # what the stream gave before is gone
             return None
+        case LvZero() | QcowCreate() | QcowRelink() | QcowRepairLeaks() | ImageExport() | ImageSend():
+            return None
+        case _:
+            assert_never(step)
 
 
 def _extended(vg: VolumeGroup, lv: LogicalVolume) -> LvExtend:
@@ -79,10 +95,17 @@ def _extended(vg: VolumeGroup, lv: LogicalVolume) -> LvExtend:
 
 def _as_it_was(step: Step, lv: LogicalVolume) -> tuple[Step, ...]:
     """The index names what a rebased image read through: it is written anew after the rebase."""
+    if isinstance(step, LvmStep | DeviceStep | RangeStep):
+        return ()
     match step:
-        case QcowRebase() if lv.recorded_parent:
-            return (QcowRelink(lv.name, lv.recorded_parent), QcowRepairLeaks(lv.name))
+        case QcowRebase():
+            parent = lv.recorded_parent
+            return (QcowRelink(lv.name, parent), QcowRepairLeaks(lv.name)) if parent else ()
         case QcowCommit():
             return (QcowRepairLeaks(lv.name),)
-        case _:
+        case QcowResize() | ImageWrite() | ImageCopy():  # the same again does what is left
             return ()
+        case LvZero() | QcowCreate() | QcowRelink() | QcowRepairLeaks() | ImageReceive() | ImageExport() | ImageSend():
+            return ()  # `written_lv` names no LV of theirs
+        case _:
+            assert_never(step)

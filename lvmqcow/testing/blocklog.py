@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
 from itertools import chain, zip_longest
-from typing import Final
+from typing import Final, assert_never
 
 __all__ = ["Discard", "Event", "Flush", "Loss", "Mark", "State", "Write", "contents", "crash_states", "parse_log"]
 
@@ -345,8 +345,10 @@ def _place(event: Event) -> range:
             return range(event.offset_bytes, event.offset_bytes + len(event.data))
         case Discard():
             return range(event.offset_bytes, event.offset_bytes + event.length_bytes)
-        case _:
+        case Flush() | Mark():
             return range(0)
+        case _:
+            assert_never(event)
 
 
 def _offset(event: Event) -> int:

@@ -18,7 +18,17 @@ from typing import Protocol
 
 from lvmqcow.host import Host
 from lvmqcow.plans import Plan
-from lvmqcow.steps import LvActivate, LvAutoactivation, LvDeactivate, LvRefresh, LvRemove, LvTag, Step
+from lvmqcow.steps import (
+    LinkRemove,
+    LvActivate,
+    LvAutoactivation,
+    LvDeactivate,
+    LvRefresh,
+    LvRemove,
+    LvTag,
+    NodeRemove,
+    Step,
+)
 from lvmqcow.testing.checkpoints import Checkpoint, Checkpoints
 
 __all__ = ["Death", "Place", "Tally", "Verdict", "every_cut", "parts"]
@@ -62,7 +72,8 @@ class Tally:
 
 def parts(step: Step) -> Iterator[Step]:
     """What a command on several LVs may have done when it is killed: lvm2 works through them in an order of its own."""
-    if isinstance(step, LvTag | LvRemove | LvActivate | LvDeactivate | LvRefresh | LvAutoactivation):
+    several = LvTag | LvRemove | LvActivate | LvDeactivate | LvRefresh | LvAutoactivation | NodeRemove | LinkRemove
+    if isinstance(step, several):
         for count in range(1, len(step.lvs)):
             for lvs in combinations(step.lvs, count):
                 yield replace(step, lvs=lvs)

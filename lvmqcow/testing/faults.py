@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, assert_never
 
 from lvmqcow.errors import CommandFailed
 from lvmqcow.sizing import SECTOR_BYTES
@@ -89,10 +89,14 @@ class Disk:
         return _Target(where, "linear", f"{self.below} {(BEGINS_AT_BYTES + where.start) // SECTOR_BYTES}")
 
     def _failing(self, fault: Fault, where: range) -> _Target:
-        if fault is Fault.READ:
-            return _Target(where, "error", "")
-        below = self._linear(where).arguments
-        return _Target(where, "flakey", f"{below} 0 1 1 error_writes")  # 0 seconds up, 1 down
+        match fault:
+            case Fault.READ:
+                return _Target(where, "error", "")
+            case Fault.WRITE:
+                below = self._linear(where).arguments
+                return _Target(where, "flakey", f"{below} 0 1 1 error_writes")  # 0 seconds up, 1 down
+            case _:
+                assert_never(fault)
 
     def _load(self, targets: list[_Target]) -> None:
         used = [target for target in targets if target.where]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, assert_never
 
 from lvmqcow.errors import CommandFailed
 from lvmqcow.model import LogicalVolume, Stray, StrayKind, VolumeGroup
@@ -21,6 +21,7 @@ from lvmqcow.sizing import extents, whole_extents
 from lvmqcow.steps import (
     DeviceClear,
     DeviceRemove,
+    DeviceStep,
     ImageCopy,
     ImageExport,
     ImageReceive,
@@ -34,6 +35,7 @@ from lvmqcow.steps import (
     LvDeactivate,
     LvDiscardRange,
     LvExtend,
+    LvmStep,
     LvPermission,
     LvRefresh,
     LvRemove,
@@ -281,6 +283,15 @@ class SimHost:
         if self._failure is not None:
             said, self._failure = self._failure, None
             raise CommandFailed(argv, 1, said)
+        if isinstance(step, ImageStep):
+            self._run_image(step, argv)
+        elif isinstance(step, DeviceStep):
+            self._run_device(step, argv)
+        else:
+            self._run_lvm(step, argv)
+        self._history = (*self._history, step)
+
+    def _run_lvm(self, step: LvmStep, argv: tuple[str, ...]) -> None:
         match step:
             case LvCreate():
                 self._create(step, argv)
@@ -326,6 +337,11 @@ class SimHost:
                         misplaced = lv.misplaced and not lv.active
                         right = replace(lv, device_bytes=lv.size_bytes, suspended=False, misplaced=misplaced)
                         self._lvs[name] = right
+            case _:
+                assert_never(step)
+
+    def _run_device(self, step: DeviceStep, argv: tuple[str, ...]) -> None:
+        match step:
             case NodeRemove():
                 for name in step.lvs:
                     if self._strays.get(name) is StrayKind.NODE:
@@ -343,8 +359,7 @@ class SimHost:
                     elif (idle := self._lvs.get(name)) and not idle.active:
                         self._lvs[name] = replace(idle, misplaced=False)
             case _:
-                self._run_image(step, argv)
-        self._history = (*self._history, step)
+                assert_never(step)
 
     def guest_write(self, lv_name: str, writes: Iterable[Write]) -> None:
         """Write as a guest does, through the open image."""
@@ -391,11 +406,7 @@ class SimHost:
         if self._strays.pop(lv_name, None) is StrayKind.DEVICE:
             raise CommandFailed(argv, 5, f"device-mapper: create ioctl on {lv_name} failed: Device or resource busy")
 
-    def _run_image(
-        self,
-        step: ImageStep,
-        argv: tuple[str, ...],
-    ) -> None:
+    def _run_image(self, step: ImageStep, argv: tuple[str, ...]) -> None:
         match step:
             case LvZero():
                 self._open(step.lv, argv)
@@ -435,6 +446,8 @@ class SimHost:
                 self._files[step.path] = self.read(step.lv)
             case ImageSend():
                 self._files[stream_path(step.stream)] = self.read(step.lv)
+            case _:
+                assert_never(step)
 
     def _fill(self, step: ImageWrite | ImageCopy | ImageReceive, source: Content, argv: tuple[str, ...]) -> None:
         """Zeros are not written: the target is believed to read as zeros."""

@@ -66,7 +66,7 @@ class SimWorld:
     """A volume group in memory."""
 
     def __init__(self, host: SimHost | None = None, layout: Layout = Layout.SEED) -> None:
-        self._host = host or SimHost()
+        self._host = host if host is not None else SimHost()
         self._layout = layout
         self._storage = Storage(self._host, NoLocks(), layout=layout)
 

@@ -31,7 +31,7 @@ BROKEN = CommandFailed(("qemu-img",), 1, "qemu-img: Input/output error")
 
 
 def room(step: Step, failed: CommandFailed = FULL, host: SimHost | None = None) -> tuple[Step, ...]:
-    return more_room((host or chain(2)).observe(), step, failed)
+    return more_room((host if host is not None else chain(2)).observe(), step, failed)
 
 
 @pytest.mark.parametrize(

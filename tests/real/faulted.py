@@ -72,7 +72,7 @@ class Faulted:
         self._real = real
         self._disk = disk
         self._request = request
-        self._host = host or real.world.host
+        self._host = host if host is not None else real.world.host
         self._sent = disk.file.with_name("sent")
         simulated = start()
         self._judge = Judge(real, simulated, request)

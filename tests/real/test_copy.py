@@ -127,7 +127,7 @@ def test_a_copy_that_fails_midway_is_undone_and_the_source_is_as_it_was(world: R
     subprocess.run(("dmsetup", "resume", "--noudevsync", path), check=True, capture_output=True)
     with pytest.raises(CommandFailed, match="failed with status"):
         world.host.run(plan.steps[-2])
-    assert [ran.operation for ran in world.storage.recover()] == ["resume", "undo create"]
+    assert [ran.operation for ran in world.storage.recover()] == ["restore devices", "undo create"]
     assert world.difference(DISK.text, Format.QCOW2, NOW) is None
     assert RAW_NEW.text not in world.host.observe().lv_names
 

@@ -19,7 +19,7 @@ from lvmqcow.lvm import LvmShell
 from lvmqcow.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.qemu_img import QemuImg
 from lvmqcow.requests import Merge
-from lvmqcow.steps import LvActivate, LvDeactivate, LvTag
+from lvmqcow.steps import LvActivate, LvDeactivate, LvTag, QcowRebase
 from lvmqcow.storage import Storage
 from lvmqcow.testing.canary import Canary, canary
 from lvmqcow.testing.content import Content, Write
@@ -289,6 +289,17 @@ def test_recovering_a_rename_does_not_follow_a_layer_that_leads_out(place: Place
     place.put(DISK.text, place.specimens()["out-data-file.qcow2"].image)
     with pytest.raises(OperationCut, match="must not be opened"):
         volume.recover()
+
+
+def test_a_rebase_does_not_follow_what_the_image_is_to_read_through_when_that_leads_out(
+    place: Place, volume: Volume
+) -> None:
+    other = place.storage.create("vm-100-disk-1.qcow2", MIB)
+    place.put(other.name, place.specimens()["out-backing-file.qcow2"].image)
+    with pytest.raises(Corrupt, match=f"{other.name} must not be opened"):
+        place.world.host.run(QcowRebase(DISK.text, other.name))
+    place.require_untouched("a rebase")
+    assert place.world.difference(DISK.text, Format.QCOW2, CONTENT) is None
 
 
 def relinked(place: Place, lv: str, backing: str) -> None:

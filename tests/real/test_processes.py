@@ -103,6 +103,8 @@ def after(disks: Disks, wanted: Operation) -> tuple[Disks | None, frozenset[str]
             name = new
         case "remove", *_:
             return frozenset((other, held) for other, held in disks if other != name), frozenset()
+        case _:
+            raise AssertionError(f"nothing says what {wanted} does")
     return frozenset({**there, name: disk}.items()), frozenset()
 
 

@@ -175,7 +175,7 @@ def test_an_lvextend_that_was_killed_before_its_device_grew_is_recovered(world: 
     dmsetup("load", path, "--table", before)
     dmsetup("resume", path)
     assert size_of(path) < 64 * MIB
-    assert [plan.operation for plan in handle.recover()] == ["resume", "finish resize"]
+    assert [plan.operation for plan in handle.recover()] == ["restore devices", "finish resize"]
     assert size_of(path) >= 64 * MIB
     require_holds(world, volume.text, volume.format, Content(64 * MIB))
     world.write(volume.text, volume.format, full(64 * MIB, 0x33))

@@ -64,10 +64,10 @@ def test_a_suspended_layer_is_named_has_no_path_and_is_resumed_before_anything_r
     assert (finding.lv, finding.severity) == (lv, Severity.UNFINISHED)
     assert "an lvm was killed" in finding.text
     volume = world.storage.volume(DISK.text)
-    with pytest.raises(RecoveryNeeded, match="put devices right"):
+    with pytest.raises(RecoveryNeeded, match="restore devices"):
         volume.path()
     assert volume.info().virtual_size_bytes == SIZE_BYTES
-    assert [plan.operation for plan in volume.recover()] == ["put devices right"]
+    assert [plan.operation for plan in volume.recover()] == ["restore devices"]
     assert world.storage.check() == ()
     assert world.difference(DISK.text, Format.QCOW2, CONTENT) is None
 
@@ -99,7 +99,7 @@ def test_an_lvrename_that_was_killed_after_its_commit_is_finished(world: RealWor
     lvm.change(("vgcfgrestore", "--yes", "--file", str(backup), vg))
     assert not Path(device_path(vg, rename.to)).exists()
     volume = world.storage.volume(DISK.text)
-    assert [plan.operation for plan in volume.recover()] == ["put devices right", "finish snapshot"]
+    assert [plan.operation for plan in volume.recover()] == ["restore devices", "finish snapshot"]
     assert volume.info().snapshots == ("s1", "s2")
     assert world.storage.check() == ()
     assert world.difference(DISK.text, Format.QCOW2, CONTENT) is None

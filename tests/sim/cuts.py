@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from lvmqcow.model import StrayKind
 from lvmqcow.names import Format
 from lvmqcow.plans import Plan
 from lvmqcow.steps import (
+    DeviceClear,
+    DeviceRemove,
     ImageCopy,
+    ImageExport,
     ImageReceive,
+    ImageSend,
     ImageWrite,
+    LinkRemove,
     LvActivate,
     LvAutoactivation,
     LvCreate,
@@ -29,9 +35,12 @@ from lvmqcow.steps import (
     LvTag,
     LvZero,
     LvZeroRange,
+    NodeRemove,
     QcowCommit,
     QcowCreate,
     QcowRebase,
+    QcowRelink,
+    QcowRepairLeaks,
     QcowResize,
     Step,
 )
@@ -76,7 +85,16 @@ def cuts(host: SimHost, plan: Plan) -> Iterator[Cut]:
 def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
     """What a step that was cut inside may leave, where that is neither nothing nor all."""
     match step:
-        case LvTag() | LvRemove() | LvActivate() | LvDeactivate() | LvRefresh() | LvAutoactivation():
+        case (
+            LvTag()
+            | LvRemove()
+            | LvActivate()
+            | LvDeactivate()
+            | LvRefresh()
+            | LvAutoactivation()
+            | NodeRemove()
+            | LinkRemove()
+        ):
             for part in parts(step):
                 yield run(host, part)
         case QcowCreate():
@@ -111,6 +129,16 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
             yield _leaked(copied, step.lv)
             yield _header_first(copied, step)
             yield _header_first(host, step)
+        case LvCreate() | LvRename() | LvExtend() | LvPermission() | LvZeroRange() | LvDiscardRange():
+            pass  # one metadata commit, or one block
+        case QcowRelink() | QcowRepairLeaks():
+            pass  # one write to the header; a leak more or less
+        case DeviceClear() | DeviceRemove():
+            pass  # one call
+        case ImageExport() | ImageSend():
+            pass  # nothing of the volume group changes
+        case _:
+            assert_never(step)
 
 
 def _half_written(host: SimHost, to: str, content_of: str) -> SimHost:

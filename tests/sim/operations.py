@@ -35,6 +35,7 @@ from lvmqcow.requests import (
     StreamFormat,
     Template,
     Wipe,
+    WipingRequest,
 )
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.sim import SimHost, stream_path
@@ -400,7 +401,7 @@ def changed(request: Request) -> VolumeName:
 
 def wipes(request: Request) -> bool:
     """Whether an operation must not let the extents of anything it removes be free with what they held."""
-    return isinstance(request, Convert | DeleteSnapshot | Remove | Rollback) and request.wipe in WIPES
+    return isinstance(request, WipingRequest) and request.wipe in WIPES
 
 
 def called(request: Request) -> VolumeName:

@@ -43,7 +43,7 @@ def recovered(host: SimHost, name: VolumeName, *others: VolumeName) -> SimHost:
     twin = host.copy()
     storage(twin).recover(name.text)
     left = [plan.operation for other in others for plan in storage(twin).recover(other.text)]
-    assert set(left) <= {"put devices right"}, left
+    assert set(left) <= {"restore devices"}, left
     return twin
 
 
