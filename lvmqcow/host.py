@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lvmqcow.chains import require_harmless
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import CommandFailed
 from lvmqcow.holders import holders
 from lvmqcow.lvm import Lvm, read_volume_group
@@ -21,7 +22,7 @@ from lvmqcow.model import VolumeGroup
 from lvmqcow.names import device_path
 from lvmqcow.pieces import pause_seconds, pieces
 from lvmqcow.qcow2 import HEADER_BYTES, OURS, Header, ImageOptions, parse_header
-from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress, QemuImg
+from lvmqcow.qemu_img import FileCheck, ImageCheck, MergeCost, Progress, QemuImg
 from lvmqcow.qemu_nbd import QemuNbd
 from lvmqcow.steps import (
     ImageReceive,
@@ -69,8 +70,8 @@ class Host(Protocol):
     def check(self, lv_name: str) -> ImageCheck:
         """Check the image on an active LV. Raises Corrupt: it leads out of the volume group."""
 
-    def check_file(self, path: str) -> ImageCheck:
-        """Check a qcow2 file from outside, within limits. Raises CommandFailed, NotPossible."""
+    def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
+        """Look at a file from outside that is not raw, within limits. Raises CommandFailed, NotPossible."""
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
         """What uses an LV, in words: processes by id and name, devices on top of it, mounts."""
@@ -131,8 +132,8 @@ class RealHost:
         require_harmless(self._vg, lv_name, self._header)
         return self._qemu_img.check(path, header.cluster_size_bytes)
 
-    def check_file(self, path: str) -> ImageCheck:
-        return self._qemu_img.check_file(path)
+    def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
+        return self._qemu_img.check_file(path, source_format)
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
         return holders(device_path(self._vg, lv_name))
@@ -158,7 +159,7 @@ class RealHost:
             ):
                 self._lvm.change(argv)
             case ImageReceive():
-                self._qemu_nbd.receive(argv, step.stream, step.size_bytes, progress)
+                self._qemu_nbd.receive(argv, step.stream, step.size_bytes, progress, step.head)
                 self._flush(device_path(self._vg, step.lv))
             case ImageSend():
                 self._qemu_nbd.send(argv, step.stream, step.head, step.size_bytes, progress)

@@ -17,19 +17,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import CommandFailed, NotPossible, UnfitMachine
 from lvmqcow.interrupts import deferred
 from lvmqcow.limits import READING, Limits
 from lvmqcow.lvm import Trace
 from lvmqcow.qcow2 import OURS, ImageOptions
 
-__all__ = ["ImageCheck", "MergeCost", "Progress", "QemuImg"]
+__all__ = ["FileCheck", "ImageCheck", "MergeCost", "Progress", "QemuImg"]
 
 Progress = Callable[[float], None]
 """Is told how much of a long step is done, in percent."""
 
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 _CHECKED = (0, 2, 3)  # qemu-img(1): clean, corrupt, leaked clusters; 1 could not be checked, 63 not supported
+_CAN_BE_CHECKED = tuple(each for each in SourceFormat if each not in (SourceFormat.RAW, SourceFormat.VPC))
 # as Popen tells it: the time was over, or memory could not be had and glib gave up
 _LIMIT_HIT = tuple(-number for number in (signal.SIGXCPU, signal.SIGKILL, signal.SIGABRT, signal.SIGTRAP))
 
@@ -46,6 +48,15 @@ class ImageCheck:
     def sound(self) -> bool:
         """Nothing is wrong with what a guest reads; leaked clusters only waste space."""
         return self.corruptions == 0
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """What qemu-img found in a file from outside."""
+
+    virtual_size_bytes: int
+    """What it would copy: in each of its formats QEMU has rules of its own for that."""
+    corruptions: int
 
 
 @dataclass(frozen=True)
@@ -122,20 +133,25 @@ class QemuImg:
         argv = ("qemu-img", "check", "-U", "-f", "qcow2", "--output=json", path)
         return self._checked(argv, cluster_size_bytes)
 
-    def check_file(self, path: str) -> ImageCheck:
-        """Check a qcow2 file from outside whose header is known to be harmless, within limits.
+    def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
+        """Look at a file from outside whose header is known to be harmless, within limits.
 
         Raises:
-            CommandFailed: it could not be read as a qcow2 image at all.
+            CommandFailed: it could not be read as that format at all.
             NotPossible: it needs more than the limits.
         """
-        argv = (*self._reading.argv, "qemu-img", "check", "-f", "qcow2", "--output=json", path)
+        look = (*self._reading.argv, "qemu-img")
+        asked = ("-f", source_format.value, "--output=json", path)
         try:
-            return self._checked(argv, 0)
+            size_bytes = int(cast(int, self._json((*look, "info", *asked))["virtual-size"]))
+            if source_format not in _CAN_BE_CHECKED:
+                return FileCheck(size_bytes, corruptions=0)
+            return FileCheck(size_bytes, self._checked((*look, "check", *asked), 0).corruptions)
         except CommandFailed as failed:
             if failed.status in _LIMIT_HIT or os.strerror(errno.ENOMEM) in failed.stderr:
                 reason = f"to look at it, qemu-img needs more than {self._reading}"
-                advice = "where you trust it, make it simpler: qemu-img convert -f qcow2 -O qcow2, and import that"
+                convert = f"qemu-img convert -f {source_format} -O qcow2"
+                advice = f"where you trust it, make it simpler: {convert}, and import that"
                 raise NotPossible(path, reason, advice) from failed
             raise
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.limits import COPYING
 from lvmqcow.names import Format, device_path
 from lvmqcow.qcow2 import IMAGE_OPTIONS
@@ -312,12 +313,12 @@ class ImageWrite:
     """
 
     source: str
-    source_format: Format
+    source_format: SourceFormat
     lv: str
     format: Format
 
     def argv(self, vg: str) -> Argv:
-        limits = COPYING.argv if self.source_format is Format.QCOW2 else ()
+        limits = COPYING.argv if self.source_format is not SourceFormat.RAW else ()
         return (*limits, *_convert(self.source, self.source_format, device_path(vg, self.lv), self.format))
 
 
@@ -345,6 +346,8 @@ class ImageReceive:
     size_bytes: int
     lv: str
     format: Format
+    head: bytes = b""
+    """Those of the bytes that were read from the stream already."""
 
     def argv(self, vg: str) -> Argv:
         return ("qemu-nbd", "--format", self.format.value, device_path(vg, self.lv))
@@ -414,7 +417,7 @@ ImageStep = (
 Step = LvmStep | ImageStep
 
 
-def _convert(source: str, source_format: Format, target: str, target_format: Format) -> Argv:
+def _convert(source: str, source_format: Format | SourceFormat, target: str, target_format: Format) -> Argv:
     return (
         *("qemu-img", "convert", "-p", "-n", "--target-is-zero", "-f", source_format.value),
         *("-O", target_format.value, source, target),
