@@ -209,7 +209,12 @@ def test_what_begins_like_something_else_is_not_taken_for_a_disk_until_somebody_
     assert inspect(path, DISK, SourceFormat.RAW).source_format is SourceFormat.RAW
 
 
-@given(content=st.binary(min_size=1, max_size=4096) | st.sampled_from([*RAW_STARTS.values()]))
+def begins_like_none(content: bytes) -> bool:
+    """Hypothesis draws the very magics too: it finds them in the code."""
+    return content[:2].lower() not in {start[:2].lower() for start, _ in MAGICS.values()} - {b"\0\0", b"a\0"}
+
+
+@given(content=st.binary(min_size=1, max_size=4096).filter(begins_like_none) | st.sampled_from([*RAW_STARTS.values()]))
 def test_all_other_bytes_are_a_raw_disk(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("raw") / "disk"
     path.write_bytes(content)

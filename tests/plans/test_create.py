@@ -56,8 +56,13 @@ CONVERT = "qemu-img convert -p -n --target-is-zero"
             [*CREATE_RAW, f"prlimit --as=1073741824 {CONVERT} -f qcow2 -O raw /srv/disk.qcow2 /dev/sim/vm-100-disk-2"],
             "import",
         ),
+        (
+            Import(RAW, 4 * MIB, QCOW2_FILE, SourceFormat.VMDK),
+            [*CREATE_RAW, f"prlimit --as=1073741824 {CONVERT} -f vmdk -O raw /srv/disk.qcow2 /dev/sim/vm-100-disk-2"],
+            "import",
+        ),
     ],
-    ids=["qcow2", "raw", "import to qcow2", "import to raw"],
+    ids=["qcow2", "raw", "import to qcow2", "import to raw", "import of another format"],
 )
 def test_a_volume_exists_once_its_intent_is_dropped_and_no_sooner(
     request_: Create | Import, fill: list[str], operation: str
