@@ -30,14 +30,16 @@ from lvmqcow.sizing import whole_sectors
 __all__ = ["begun", "inspect", "is_cd", "read_size", "require_whole", "spooled"]
 
 _SIZE_BYTES: Final = 8  # of the announcement
+_STREAM, _THE_STREAM = "-", "the stream"
 _CHUNK_BYTES: Final = 1024**2
 
 
-def inspect(source: Path, volume: VolumeName, declared: SourceFormat | None) -> Import:
+def inspect(source: Path, volume: VolumeName, declared: SourceFormat | None, shown: str | None = None) -> Import:
     """Turn a file into a request to import it.
 
     ``declared`` is what the file is. Without it a file is a qcow2 image if its name ends in ``.qcow2``, and raw if it
-    looks like nothing else that is known.
+    looks like nothing else that is known. ``shown`` is what it is called where somebody is to name it again, if that
+    is not its path: ``-``, of a stream that was spooled.
 
     Raises:
         SourceNotFound: it cannot be read.
@@ -52,7 +54,7 @@ def inspect(source: Path, volume: VolumeName, declared: SourceFormat | None) -> 
             file_bytes = file.seek(0, os.SEEK_END)
             read = _reader(file.fileno(), file_bytes)
             found = kinds(read(0, min(HEAD_BYTES, file_bytes)), read(max(0, file_bytes - TAIL_BYTES), TAIL_BYTES))
-            source_format = _agreed(source, volume, declared, found)
+            source_format = _agreed(shown or str(source), source.suffix, volume, declared, found)
             inside = read_inside(source_format, read, file_bytes)
     except OSError as error:
         raise SourceNotFound(str(source), error.strerror or str(error)) from error
@@ -82,6 +84,8 @@ def require_whole(request: Import, check: Callable[[str, SourceFormat], FileChec
         raise Corrupt(request.source, [reason], _advice(request)) from unreadable
     if found.corruptions:
         raise Corrupt(request.source, [f"qemu-img check finds {found.corruptions} corruptions"], _advice(request))
+    if found.cut_short:
+        raise Corrupt(request.source, ["data of its disk lies behind its end: is it cut short?"], _advice(request))
     if found.virtual_size_bytes != request.size_bytes:
         reason = f"its disk has {request.size_bytes} bytes, and qemu-img would read {found.virtual_size_bytes} of them"
         raise Corrupt(request.source, [reason], _advice(request))
@@ -96,7 +100,9 @@ def begun(stream: int, volume: VolumeName) -> bytes:
     head = _read(stream, HEAD_BYTES)
     found = kinds(head)
     if found:
-        raise SourceMismatch("the stream", found[0].name, "nobody said what it is", _to_import("-", volume, found[0]))
+        raise SourceMismatch(
+            _THE_STREAM, found[0].name, "nobody said what it is", _to_import(_STREAM, volume, found[0])
+        )
     return head
 
 
@@ -148,22 +154,25 @@ def _named_size(path: str, size_bytes: int) -> int:
         raise InvalidSize(error.size, f"{error.reason}; it is that of the disk in {path}") from None
 
 
-def _agreed(source: Path, volume: VolumeName, declared: SourceFormat | None, found: tuple[Kind, ...]) -> SourceFormat:
+def _agreed(
+    source: str, suffix: str, volume: VolumeName, declared: SourceFormat | None, found: tuple[Kind, ...]
+) -> SourceFormat:
     """The one format that the content, the name, and whoever asked agree on."""
     if declared is not None:
         if declared is SourceFormat.RAW or declared in (kind.format for kind in found):
             return declared
         said = f"was said to be {declared}"
-    elif not _is_as_called(source.suffix, found):
-        said = f"is called {source.suffix}"
+    elif not _is_as_called(suffix, found):
+        said = f"is called {suffix}"
     elif not found:
         return SourceFormat.RAW
-    elif source.suffix == ".qcow2":
+    elif suffix == ".qcow2":
         return SourceFormat.QCOW2
     else:
         said = "nobody said what it is"
-    advice = _to_import(str(source), volume, found[0]) if found else _as_raw(str(source), volume)
-    raise SourceMismatch(str(source), found[0].name if found else "raw bytes", said, advice)
+    advice = _to_import(source, volume, found[0]) if found else _as_raw(source, volume)
+    name = _THE_STREAM if source == _STREAM else source
+    raise SourceMismatch(name, found[0].name if found else "raw bytes", said, advice)
 
 
 def _is_as_called(suffix: str, found: tuple[Kind, ...]) -> bool:

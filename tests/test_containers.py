@@ -17,6 +17,7 @@ from lvmqcow.containers import HEAD_BYTES, TAIL_BYTES, SourceFormat, is_iso9660,
 from lvmqcow.errors import Corrupt, LvmqcowError, SourceMismatch
 from lvmqcow.imports import begun, inspect, is_cd, require_whole
 from lvmqcow.names import Format
+from lvmqcow.qcow2 import IMAGE_OPTIONS
 from lvmqcow.qemu_img import QemuImg
 from lvmqcow.requests import Import
 from lvmqcow.steps import ImageWrite
@@ -38,6 +39,7 @@ MADE = {
     "qed-small": (SourceFormat.QED, "cluster_size=4096"),
     "parallels": (SourceFormat.PARALLELS, ""),
     "qcow2": (SourceFormat.QCOW2, ""),
+    "qcow2-ours": (SourceFormat.QCOW2, IMAGE_OPTIONS),
 }
 """By name: the format, and what else qemu-img is told when it makes one."""
 
@@ -106,6 +108,27 @@ def test_what_qemu_img_made_is_imported_byte_for_byte(made: dict[str, Made], tmp
     path.write_bytes(one.file)
     assert imported(path, one.format) == one.disk
     assert one.disk[:SIZE_BYTES].rstrip(b"\0") == one.disk.rstrip(b"\0")
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_disk_with_nothing_in_it_is_imported_as_zeros(tmp_path: Path, name: str) -> None:
+    source_format, options = MADE[name]
+    path, more = tmp_path / name, ("-o", options) if options else ()
+    qemu_img("create", "-f", source_format, *more, str(path), str(SIZE_BYTES))
+    content = imported(path, source_format)
+    assert len(content) >= SIZE_BYTES
+    assert content.count(0) == len(content)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_lost_a_part_of_its_last_data_is_refused(made: dict[str, Made], tmp_path: Path, name: str) -> None:
+    """The tables are whole: a reader who only counts them sees nothing."""
+    one, path = made[name], tmp_path / name
+    last = one.disk[6 * MIB : 6 * MIB + 1536]
+    end = one.file.rindex(last) + len(last) if last in one.file else len(one.file.rstrip(b"\0"))  # it is compressed
+    path.write_bytes(one.file[: end - 513])
+    with pytest.raises(LvmqcowError):
+        imported(path, one.format)
 
 
 @pytest.mark.parametrize("name", MADE)

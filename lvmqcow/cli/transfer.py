@@ -87,7 +87,8 @@ def _import_request(
         stream = _STDIN if piped else _opened(arguments.file, opened)
         return ImportStream(volume, read_size(stream), stream)
     source = opened.enter_context(spooled(_STDIN, arguments.spool)) if piped else arguments.file
-    request = inspect(source, volume, SourceFormat(declared) if declared else None)
+    shown = _STREAM if piped else None
+    request = inspect(source, volume, SourceFormat(declared) if declared else None, shown)
     if is_cd(source):
         output.say(f"{arguments.file} is the image of a CD: the guest gets it as a disk")
     return request

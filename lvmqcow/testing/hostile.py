@@ -274,6 +274,8 @@ def _broken_tables() -> Iterator[Specimen]:
         return Specimen(f"{name}.qcow2", what, image, SourceFormat.QCOW2, Notice.TABLES, Corrupt, says)
 
     yield refused("cut-in-data", "cut short where its data is: QEMU reads zeros there", qcow2(size_bytes=5 * 4096))
+    last = qcow2(size_bytes=6 * 4096 - 1)
+    yield refused("cut-in-cluster", "cut short by a byte, in its last cluster", last, "is it cut short")
     yield refused("cut-in-l2", "cut short before its L2 table", qcow2(size_bytes=4 * 4096))
     yield refused("l2-outside", "an L2 table behind the file", qcow2(l1={0: 1 << 40 | _COPIED}))
     yield refused("l2-header", "the header as its L2 table", qcow2(l1={0: _COPIED | 1 << 9}))

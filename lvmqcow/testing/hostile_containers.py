@@ -6,6 +6,7 @@ A part of `lvmqcow.testing.hostile`: as there, each is whole and sound but for t
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Final
@@ -76,6 +77,36 @@ def _vmdk(
     return Image(parts, size_bytes)
 
 
+def _vmdk_stream(*, capacity: int = 2048, length_bytes: int | None = None) -> Image:
+    """Header, descriptor at 1, the grain at 128, table at 130, directory at 135, footer at 137; in sectors.
+
+    ``capacity`` is what the footer says, in sectors, and ``length_bytes`` what the grain says of itself.
+    """
+    grain = zlib.compress(_DATA.ljust(65536, b"\0"))
+
+    def header(capacity: int, directory: int) -> bytes:
+        numbers = (3, 0x30001, capacity, 128, 1, 20, 512, 0, directory, 128)
+        return struct.pack("<4sIIQQQQIQQQB4sH", b"KDMV", *numbers, 0, b"\n \r\n", 1).ljust(512, b"\0")
+
+    told = _vmdk(_SPARSE_TEXT.replace(b"monolithicSparse", b"streamOptimized")).parts[512]
+    parts = {
+        0: header(2048, 2**64 - 1),
+        512: told,
+        128 * 512: struct.pack("<QI", 0, len(grain) if length_bytes is None else length_bytes) + grain,
+        129 * 512: _marker(4, 1),
+        130 * 512: struct.pack("<I", 128),
+        134 * 512: _marker(1, 2),
+        135 * 512: struct.pack("<I", 130),
+        136 * 512: _marker(1, 3) + header(capacity, 135) + bytes(512),
+    }
+    return Image(parts, 139 * 512)
+
+
+def _marker(sectors: int, kind: int) -> bytes:
+    """What is before a table, or a footer, of a stream."""
+    return struct.pack("<QII", sectors, 0, kind).ljust(512, b"\0")
+
+
 def _vmdks(outside: bytes) -> Iterator[Specimen]:
     def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
         return _specimen(SourceFormat.VMDK, name, what, image, says, refusal)
@@ -105,6 +136,8 @@ def _vmdks(outside: bytes) -> Iterator[Specimen]:
     yield refused("descriptor-none", "one of several extents: no descriptor", _vmdk(descriptor=0), "only a part of")
     hidden = Image({**_vmdk(descriptor=64).parts, 64 * 512: _vmdk().parts[512], 512: text + parent}, 256 * 512)
     yield refused("descriptor-two", "a descriptor for us, and another for QEMU", hidden, "parent")
+    told = Image({**_vmdk(descriptor=64).parts, 64 * 512: text + parent}, 256 * 512)
+    yield refused("descriptor-other", "a descriptor for QEMU, and another for all who read the header", told, "parent")
     yield refused("descriptor-absurd", "a descriptor of 4 GiB", _vmdk(descriptor_sectors=2**23), "descriptor of")
     esx = Image({0: struct.pack("<4sIIII", b"COWD", 1, 3, 2048, 16)}, 4096)
     yield refused("extent-esx", "an extent of ESX", esx, "several files", SourceMismatch)
@@ -118,7 +151,16 @@ def _vmdks(outside: bytes) -> Iterator[Specimen]:
     yield refused(
         "directory-outside", "a grain directory behind the file", _vmdk(directory=2**40), "grain directory ends"
     )
-    yield refused("footer-none", "a header that says it is at the end", _vmdk(directory=2**64 - 1), "is it cut short")
+    nowhere = _vmdk(directory=2**64 - 1)
+    yield refused(
+        "footer-none", "a header that says it is at the end", nowhere, "copy of its header at its end is missing"
+    )
+    yield refused("sound-stream", "a stream-optimized VMDK, as ovftool writes it", _vmdk_stream(), "")
+    what = "a stream of which the last of the data is missing, and its end is there"
+    yield refused("stream-holes", what, _vmdk_stream(length_bytes=2**31), "its data ends at")
+    yield refused(
+        "stream-size-absurd", "a stream of 8 EiB by its footer", _vmdk_stream(capacity=2**54), "16 TiB", InvalidSize
+    )
     yield refused("data-outside", "a grain behind the file", _vmdk(grains={3: 2**31}), "its data ends at")
     yield refused("cut-in-data", "cut short in its last grain", _vmdk(size_bytes=256 * 512 - 1), "its data ends at")
 

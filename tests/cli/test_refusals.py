@@ -130,6 +130,14 @@ def test_a_piped_container_is_refused_unless_it_is_said_to_be_raw(options: tuple
     assert (b"the stream is a VMware disk (vmdk)" in done.stderr) == (status == 2)
 
 
+def test_a_piped_container_of_another_format_is_refused_with_a_command_for_the_pipe() -> None:
+    argv = (sys.executable, "-m", "lvmqcow", "import", "-", "nowhere/vm-100-disk-0", "--source-format", "vdi")
+    done = subprocess.run(argv, input=b"KDMV".ljust(MIB, b"\0"), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "the stream is a VMware disk (vmdk), and was said to be vdi" in done.stderr
+    assert "`lvmqcow import - VG/vm-100-disk-0 --source-format vmdk`" in done.stderr
+
+
 def test_a_missing_file_to_import_is_not_found(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(("import", "/no/such/file", VOLUME)) == 10
     assert "/no/such/file" in capsys.readouterr().err
