@@ -132,10 +132,11 @@ def test_a_piped_container_is_refused_unless_it_is_said_to_be_raw(options: tuple
 
 def test_a_piped_container_of_another_format_is_refused_with_a_command_for_the_pipe() -> None:
     argv = (sys.executable, "-m", "lvmqcow", "import", "-", "nowhere/vm-100-disk-0", "--source-format", "vdi")
-    done = subprocess.run(argv, input=b"KDMV".ljust(MIB, b"\0"), capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "the stream is a VMware disk (vmdk), and was said to be vdi" in done.stderr
-    assert "`lvmqcow import - VG/vm-100-disk-0 --source-format vmdk`" in done.stderr
+    done = subprocess.run(argv, input=b"KDMV".ljust(MIB, b"\0"), capture_output=True)
+    said = done.stderr.decode()
+    assert done.returncode == 2, said
+    assert "the stream is a VMware disk (vmdk), and was said to be vdi" in said
+    assert "`lvmqcow import - VG/vm-100-disk-0 --source-format vmdk`" in said
 
 
 def test_a_missing_file_to_import_is_not_found(capsys: pytest.CaptureFixture[str]) -> None:
