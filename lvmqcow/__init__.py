@@ -3,6 +3,7 @@
 Public: `Storage` and what it gives back, the requests, and the errors. Below it, a pure core in an imperative shell:
 
 names, sizing, intents, wiping, qcow2,
+containers,
 model                                   words of the field, and the picture of a volume group
 requests, plans, recovery, checks,
 chains                                  pure: from a picture and a request to a plan of steps, or to what is wrong
@@ -20,6 +21,7 @@ cli, testing                            the command line; the harness
 from __future__ import annotations
 
 from lvmqcow.checks import Finding, Severity
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.info import LayerInfo, VolumeInfo
 from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name
@@ -83,6 +85,7 @@ __all__ = [
     "Rollback",
     "Severity",
     "Snapshot",
+    "SourceFormat",
     "Storage",
     "StreamFormat",
     "Template",

@@ -9,7 +9,8 @@ Each error stores its facts as attributes, formats them in ``__str__`` and ends 
     ├── InvalidRequest                   2   refused before looking at anything
     │   ├── InvalidName
     │   ├── InvalidSize
-    │   └── FormatMismatch
+    │   ├── FormatMismatch
+    │   └── SourceMismatch                   a file to import is not what was said, or nobody said it
     ├── NotFound                        10
     │   ├── VolumeGroupNotFound
     │   ├── VolumeNotFound
@@ -58,6 +59,7 @@ __all__ = [
     "RecoveryNeeded",
     "SnapshotHasChildren",
     "SnapshotNotFound",
+    "SourceMismatch",
     "SourceNotFound",
     "UnfitMachine",
     "VolumeGroupNotFound",
@@ -147,7 +149,7 @@ class InvalidSize(InvalidRequest):
 
 
 class FormatMismatch(InvalidRequest):
-    """The name's suffix (or the file's content) says one format, the request another."""
+    """The volume's name says one format, the request another."""
 
     def __init__(self, name: str, named: str, requested: str) -> None:
         self.name = name
@@ -160,6 +162,20 @@ class FormatMismatch(InvalidRequest):
             f"{self.name!r} says {self.named}, the request says {self.requested}: "
             f"qcow2 volumes end in .qcow2, raw volumes do not"
         )
+
+
+class SourceMismatch(InvalidRequest):
+    """A file or stream to import is not what somebody said, or than its name says; or nobody said what it is."""
+
+    def __init__(self, source: str, found: str, said: str, advice: str) -> None:
+        self.source = source
+        self.found = found
+        self.said = said
+        self.advice = advice
+        super().__init__(source, found, said, advice)
+
+    def __str__(self) -> str:
+        return f"{self.source} is {self.found}, and {self.said}: {self.advice}"
 
 
 class NotFound(LvmqcowError):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol, assert_never
 
 from lvmqcow.chains import require_harmless
+from lvmqcow.containers import SourceFormat
 from lvmqcow.devices import device_names, with_devices
 from lvmqcow.errors import CommandFailed
 from lvmqcow.holders import holders
@@ -22,7 +23,7 @@ from lvmqcow.model import VolumeGroup
 from lvmqcow.names import device_path
 from lvmqcow.pieces import pause_seconds, pieces
 from lvmqcow.qcow2 import HEADER_BYTES, OURS, Header, ImageOptions, parse_header
-from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress, QemuImg
+from lvmqcow.qemu_img import FileCheck, ImageCheck, MergeCost, Progress, QemuImg
 from lvmqcow.qemu_nbd import QemuNbd
 from lvmqcow.steps import (
     DeviceClear,
@@ -85,8 +86,8 @@ class Host(Protocol):
     def check(self, lv_name: str) -> ImageCheck:
         """Check the image on an active LV. Raises Corrupt: it leads out of the volume group."""
 
-    def check_file(self, path: str) -> ImageCheck:
-        """Check a qcow2 file from outside, within limits. Raises CommandFailed, NotPossible."""
+    def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
+        """Look at a file from outside that is not raw, within limits. Raises CommandFailed, NotPossible."""
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
         """What uses an LV, in words: processes by id and name, devices on top of it, mounts."""
@@ -148,8 +149,8 @@ class RealHost:
         require_harmless(self._vg, lv_name, self._header)
         return self._qemu_img.check(path, header.cluster_size_bytes)
 
-    def check_file(self, path: str) -> ImageCheck:
-        return self._qemu_img.check_file(path)
+    def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
+        return self._qemu_img.check_file(path, source_format)
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
         return holders(device_path(self._vg, lv_name))
@@ -177,7 +178,7 @@ class RealHost:
             case DeviceClear() | DeviceRemove() | NodeRemove() | LinkRemove():
                 self._qemu_img.run(argv)
             case ImageReceive():
-                self._qemu_nbd.receive(argv, step.stream, step.size_bytes, progress)
+                self._qemu_nbd.receive(argv, step.stream, step.size_bytes, progress, step.head)
                 self._flush(device_path(self._vg, step.lv))
             case ImageSend():
                 self._qemu_nbd.send(argv, step.stream, step.head, step.size_bytes, progress)

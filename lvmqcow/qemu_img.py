@@ -13,23 +13,25 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import CommandFailed, NotPossible, UnfitMachine
 from lvmqcow.interrupts import deferred
 from lvmqcow.limits import READING, Limits
 from lvmqcow.lvm import Trace
 from lvmqcow.qcow2 import OURS, ImageOptions
 
-__all__ = ["ImageCheck", "MergeCost", "Progress", "QemuImg"]
+__all__ = ["FileCheck", "ImageCheck", "MergeCost", "Progress", "QemuImg"]
 
 Progress = Callable[[float], None]
 """Is told how much of a long step is done, in percent."""
 
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 _CHECKED = (0, 2, 3)  # qemu-img(1): clean, corrupt, leaked clusters; 1 could not be checked, 63 not supported
+_CAN_BE_CHECKED = tuple(each for each in SourceFormat if each not in (SourceFormat.RAW, SourceFormat.VPC))
 # as Popen tells it: the time was over, or memory could not be had and glib gave up
 _LIMIT_HIT = tuple(-number for number in (signal.SIGXCPU, signal.SIGKILL, signal.SIGABRT, signal.SIGTRAP))
 
@@ -46,6 +48,17 @@ class ImageCheck:
     def sound(self) -> bool:
         """Nothing is wrong with what a guest reads; leaked clusters only waste space."""
         return self.corruptions == 0
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """What qemu-img found in a file from outside."""
+
+    virtual_size_bytes: int
+    """What it would copy: in each of its formats QEMU has rules of its own for that."""
+    corruptions: int
+    cut_short: bool = False
+    """Whether data of its disk lies behind its end: QEMU would read zeros there, and check says nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -122,20 +135,29 @@ class QemuImg:
         argv = ("qemu-img", "check", "-U", "-f", "qcow2", "--output=json", path)
         return self._checked(argv, cluster_size_bytes)
 
-    def check_file(self, path: str) -> ImageCheck:
-        """Check a qcow2 file from outside whose header is known to be harmless, within limits.
+    def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
+        """Look at a file from outside whose header is known to be harmless, within limits.
 
         Raises:
-            CommandFailed: it could not be read as a qcow2 image at all.
+            CommandFailed: it could not be read as that format at all.
             NotPossible: it needs more than the limits.
         """
-        argv = (*self._reading.argv, "qemu-img", "check", "-f", "qcow2", "--output=json", path)
+        look = (*self._reading.argv, "qemu-img")
+        asked = ("-f", source_format.value, "--output=json", path)
         try:
-            return self._checked(argv, 0)
+            size_bytes = int(cast(int, self._json((*look, "info", *asked))["virtual-size"]))
+            if source_format not in _CAN_BE_CHECKED:
+                return FileCheck(size_bytes, corruptions=0)
+            found = cast(Mapping[str, int], self._json((*look, "check", *asked), accepted=_CHECKED))
+            corruptions, file_bytes = _corruptions(found), _size_bytes(path)
+            if corruptions or found.get("image-end-offset", 0) <= file_bytes:
+                return FileCheck(size_bytes, corruptions)
+            return FileCheck(size_bytes, corruptions, self._data_end((*look, "map", *asked)) > file_bytes)
         except CommandFailed as failed:
             if failed.status in _LIMIT_HIT or os.strerror(errno.ENOMEM) in failed.stderr:
                 reason = f"to look at it, qemu-img needs more than {self._reading}"
-                advice = "where you trust it, make it simpler: qemu-img convert -f qcow2 -O qcow2, and import that"
+                convert = f"qemu-img convert -f {source_format} -O qcow2"
+                advice = f"where you trust it, make it simpler: {convert}, and import that"
                 raise NotPossible(path, reason, advice) from failed
             raise
 
@@ -144,31 +166,37 @@ class QemuImg:
 
         The map is read line by line: that of a large, scattered image does not fit in memory.
         """
-        argv = ("qemu-img", "map", "-f", "qcow2", "--output=json", child_path)
+        pull = push = 0
+        for extent in self._extents(("qemu-img", "map", "-f", "qcow2", "--output=json", child_path)):
+            if extent["present"] and extent["depth"] == 0:
+                push += extent["length"]
+            elif extent["present"] and extent["depth"] == 1:
+                pull += extent["length"]
+        return MergeCost(pull_bytes=pull, push_bytes=push)
+
+    def _data_end(self, argv: Sequence[str]) -> int:
+        """Where in the file the data of a disk ends, to the byte: of the last cluster only a part may be in use."""
+        data = (extent for extent in self._extents(argv) if extent["data"] and "offset" in extent)
+        return max((extent["offset"] + extent["length"] for extent in data), default=0)
+
+    def _extents(self, argv: Sequence[str]) -> Iterator[Mapping[str, int]]:
+        """What ``qemu-img map`` tells, one by one."""
         if self._trace is not None:
             self._trace(argv)
-        pull = push = 0
         with tempfile.TemporaryFile() as stderr:
             with subprocess.Popen(argv, env=self._environment, stdout=subprocess.PIPE, stderr=stderr) as process:
                 assert process.stdout is not None  # Popen was asked for a pipe
                 for line in process.stdout:
-                    text = line.strip(b"[],\n ")
-                    if not text:
-                        continue
-                    extent = json.loads(text)
-                    if extent["present"] and extent["depth"] == 0:
-                        push += extent["length"]
-                    elif extent["present"] and extent["depth"] == 1:
-                        pull += extent["length"]
+                    if text := line.strip(b"[],\n "):
+                        yield json.loads(text)
             stderr.seek(0)
             if process.returncode:
                 raise CommandFailed(argv, process.returncode, stderr.read().decode(errors="replace"))
-        return MergeCost(pull_bytes=pull, push_bytes=push)
 
     def _checked(self, argv: Sequence[str], cluster_size_bytes: int) -> ImageCheck:
         clusters = cast(Mapping[str, int], self._json(argv, accepted=_CHECKED))
         return ImageCheck(
-            corruptions=clusters.get("corruptions", 0) + clusters.get("check-errors", 0),
+            corruptions=_corruptions(clusters),
             leaked_clusters=clusters.get("leaks", 0),
             allocated_bytes=clusters.get("allocated-clusters", 0) * cluster_size_bytes,
         )
@@ -180,6 +208,17 @@ class QemuImg:
         if done.returncode not in accepted:
             raise CommandFailed(argv, done.returncode, done.stderr.decode(errors="replace"))
         return cast(Mapping[str, object], json.loads(done.stdout))
+
+
+def _corruptions(found: Mapping[str, int]) -> int:
+    """Of what ``qemu-img check`` prints."""
+    return found.get("corruptions", 0) + found.get("check-errors", 0)
+
+
+def _size_bytes(path: str) -> int:
+    """Of a file or a block device."""
+    with open(path, "rb") as file:
+        return file.seek(0, os.SEEK_END)
 
 
 def _follow(process: subprocess.Popen[bytes], progress: Progress | None) -> None:

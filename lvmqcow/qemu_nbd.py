@@ -38,8 +38,12 @@ class QemuNbd:
         self._trace = trace
         self._environment = {**os.environ, "LC_ALL": "C"}
 
-    def receive(self, argv: Sequence[str], stream: int, size_bytes: int, progress: Progress | None = None) -> None:
+    def receive(
+        self, argv: Sequence[str], stream: int, size_bytes: int, progress: Progress | None = None, head: bytes = b""
+    ) -> None:
         """Write the stream into the image that ``argv`` serves, which reads as zeros; it holds ``size_bytes``.
+
+        ``head`` is what was read from the stream before: its first bytes.
 
         Raises:
             CommandFailed: qemu-nbd failed, or the stream is not of that size.
@@ -47,16 +51,17 @@ class QemuNbd:
         """
 
         def copy(image: NbdExport) -> None:
+            ahead = bytearray(head)
             for offset_bytes in range(0, size_bytes, _CHUNK_BYTES):
                 wanted_bytes = min(_CHUNK_BYTES, size_bytes - offset_bytes)
-                chunk = _read(stream, wanted_bytes)
+                chunk = _read(stream, ahead, wanted_bytes)
                 if len(chunk) < wanted_bytes:
                     raise EOFError(f"the stream ended after {offset_bytes + len(chunk)} of {size_bytes} bytes")
                 for start, end in data_runs(chunk):
                     image.write(offset_bytes + start, chunk[start:end])
                 if progress is not None:
                     progress(100 * (offset_bytes + wanted_bytes) / size_bytes)
-            if _read(stream, 1):
+            if _read(stream, ahead, 1):
                 raise EOFError(f"the stream is longer than the {size_bytes} bytes that were announced")
             image.flush()
 
@@ -163,9 +168,10 @@ def _said(stderr: IO[bytes]) -> str:
     return stderr.read().decode(errors="replace")
 
 
-def _read(stream: int, length_bytes: int) -> bytes:
-    """So many bytes of a stream, fewer only at its end."""
-    received = bytearray()
+def _read(stream: int, ahead: bytearray, length_bytes: int) -> bytes:
+    """So many bytes of a stream, fewer only at its end; what was read ahead of it comes first, and is used up."""
+    received = ahead[:length_bytes]
+    del ahead[:length_bytes]
     while len(received) < length_bytes:
         part = os.read(stream, length_bytes - len(received))
         if not part:

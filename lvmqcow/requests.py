@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.names import Format, VolumeName
 
 __all__ = [
@@ -95,7 +96,7 @@ class Import:
     volume: VolumeName
     size_bytes: int
     source: str
-    source_format: Format
+    source_format: SourceFormat
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ class ImportStream:
     volume: VolumeName
     size_bytes: int
     stream: int
+    head: bytes = b""
+    """Those of the bytes that were read from the stream already."""
 
 
 @dataclass(frozen=True)

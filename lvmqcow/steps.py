@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.limits import COPYING
 from lvmqcow.names import Format, device_path, dm_name, dm_uuid
 from lvmqcow.qcow2 import IMAGE_OPTIONS
@@ -363,12 +364,12 @@ class ImageWrite:
     """
 
     source: str
-    source_format: Format
+    source_format: SourceFormat
     lv: str
     format: Format
 
     def argv(self, vg: str) -> Argv:
-        limits = COPYING.argv if self.source_format is Format.QCOW2 else ()
+        limits = COPYING.argv if self.source_format is not SourceFormat.RAW else ()
         return (*limits, *_convert(self.source, self.source_format, device_path(vg, self.lv), self.format))
 
 
@@ -396,6 +397,8 @@ class ImageReceive:
     size_bytes: int
     lv: str
     format: Format
+    head: bytes = b""
+    """Those of the bytes that were read from the stream already."""
 
     def argv(self, vg: str) -> Argv:
         return ("qemu-nbd", "--format", self.format.value, device_path(vg, self.lv))
@@ -466,7 +469,7 @@ ImageStep = (
 Step = LvmStep | DeviceStep | ImageStep
 
 
-def _convert(source: str, source_format: Format, target: str, target_format: Format) -> Argv:
+def _convert(source: str, source_format: Format | SourceFormat, target: str, target_format: Format) -> Argv:
     return (
         *("qemu-img", "convert", "-p", "-n", "--target-is-zero", "-f", source_format.value),
         *("-O", target_format.value, source, target),

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from lvmqcow.checks import Finding, Severity, beside
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import CommandFailed, Locked, VolumeNotFound
 from lvmqcow.executor import Executor, active_images
 from lvmqcow.health import examine
@@ -171,10 +172,14 @@ class Storage:
         """The name that `create_disk` would try now. Raises InvalidName."""
         return disk_name(vmid, free_disk_number(vmid, self._taken()), format)
 
-    def import_file(self, source: Path, name: str, source_format: Format | None = None) -> Volume:
-        """Create a volume with the content of a raw or qcow2 file.
+    def import_file(self, source: Path, name: str, source_format: SourceFormat | None = None) -> Volume:
+        """Create a volume with the content of a file.
+
+        Without ``source_format`` it is a qcow2 image if its name ends in ``.qcow2``, and raw bytes if it begins like
+        nothing else that is known.
 
         Raises:
+            SourceMismatch: it is not what was said, or than its name says; or it has to be said what it is.
             Corrupt: the file reads through to others, or is nothing that may be opened.
             InvalidName, AlreadyExists, NoSpace.
         """

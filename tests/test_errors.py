@@ -26,6 +26,7 @@ from lvmqcow.errors import (
     RecoveryNeeded,
     SnapshotHasChildren,
     SnapshotNotFound,
+    SourceMismatch,
     SourceNotFound,
     UnfitMachine,
     VolumeGroupNotFound,
@@ -47,6 +48,10 @@ EXAMPLES: list[tuple[LvmqcowError, list[str]]] = [
     (VolumeNotFound("vg", "v"), ["vg/v", "lvmqcow list vg"]),
     (SnapshotNotFound("vg/v", "s3", ["s1", "s2"]), ["vg/v", "'s3'", "s1, s2"]),
     (SnapshotNotFound("vg/v", "s3", []), ["it has none"]),
+    (
+        SourceMismatch("x.vdi", "a VHD (vpc)", "is called .vdi", "say so"),
+        ["x.vdi is a VHD (vpc), and is", ".vdi: say so"],
+    ),
     (SourceNotFound("/srv/x", "No such file"), ["/srv/x", "No such file"]),
     (Locked("vg/v", "process 7", 1.5), ["vg/v", "process 7", "1.5 s"]),
     (NoSpace("vg", 100, 50), ["vg", "100", "50", "vgextend vg"]),

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvmqcow.errors import Corrupt, FormatMismatch, InvalidSize, SourceNotFound
+from lvmqcow.containers import SourceFormat
+from lvmqcow.errors import Corrupt, InvalidSize, SourceMismatch, SourceNotFound
 from lvmqcow.imports import inspect, read_size, spooled
-from lvmqcow.names import Format
 from lvmqcow.qcow2 import parse_header
 from lvmqcow.requests import Import
 from lvmqcow.testing.hostile import header_bytes
@@ -40,17 +40,22 @@ def file(path: Path, content: bytes) -> Path:
 @pytest.mark.parametrize(
     ("name", "content", "declared", "size_bytes", "image_format"),
     [
-        ("disk.qcow2", WHOLE, None, 5 * MIB, Format.QCOW2),
-        ("disk.qcow2", WHOLE, Format.QCOW2, 5 * MIB, Format.QCOW2),
-        ("disk.img", WHOLE, Format.QCOW2, 5 * MIB, Format.QCOW2),
-        ("disk.raw", b"x" * 1000, None, 1024, Format.RAW),
-        ("disk.img", b"x" * 1024, Format.RAW, 1024, Format.RAW),
+        ("disk.qcow2", WHOLE, None, 5 * MIB, SourceFormat.QCOW2),
+        ("disk.qcow2", WHOLE, SourceFormat.QCOW2, 5 * MIB, SourceFormat.QCOW2),
+        ("disk.img", WHOLE, SourceFormat.QCOW2, 5 * MIB, SourceFormat.QCOW2),
+        ("disk.raw", b"x" * 1000, None, 1024, SourceFormat.RAW),
+        ("disk.img", b"x" * 1024, SourceFormat.RAW, 1024, SourceFormat.RAW),
         # a disk that holds a qcow2 image as its own data, and its owner says so
-        ("disk.raw", GOOD, Format.RAW, len(GOOD), Format.RAW),
+        ("disk.raw", GOOD, SourceFormat.RAW, len(GOOD), SourceFormat.RAW),
     ],
 )
 def test_a_file_is_imported_as_what_it_is_declared_or_named(
-    tmp_path: Path, name: str, content: bytes, declared: Format | None, size_bytes: int, image_format: Format
+    tmp_path: Path,
+    name: str,
+    content: bytes,
+    declared: SourceFormat | None,
+    size_bytes: int,
+    image_format: SourceFormat,
 ) -> None:
     source = file(tmp_path / name, content)
     assert inspect(source, DISK, declared) == Import(DISK, size_bytes, str(source), image_format)
@@ -61,7 +66,7 @@ def test_a_file_is_imported_as_what_it_is_declared_or_named(
     [
         ("disk.qcow2", b"x" * 1024, None),
         ("disk.qcow2", b"", None),
-        ("disk.raw", b"x" * 1024, Format.QCOW2),
+        ("disk.raw", b"x" * 1024, SourceFormat.QCOW2),
         ("disk.raw", GOOD, None),
         ("disk", GOOD, None),
         ("disk.QCOW2", GOOD, None),
@@ -69,9 +74,9 @@ def test_a_file_is_imported_as_what_it_is_declared_or_named(
     ],
 )
 def test_a_file_that_is_not_what_it_is_called_is_refused(
-    tmp_path: Path, tripwire: Path, name: str, content: bytes, declared: Format | None
+    tmp_path: Path, tripwire: Path, name: str, content: bytes, declared: SourceFormat | None
 ) -> None:
-    with pytest.raises(FormatMismatch):
+    with pytest.raises(SourceMismatch):
         inspect(file(tmp_path / name, content), DISK, declared)
     assert not tripwire.exists()
 
@@ -96,7 +101,7 @@ def test_qemu_img_is_given_an_absolute_path_that_is_no_option_and_no_protocol(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("-f", "nbd:x", "json:{}", "--help.raw"):
-        assert inspect(file(Path(name), b"x" * 512), RAW, Format.RAW).source == str(tmp_path / name)
+        assert inspect(file(Path(name), b"x" * 512), RAW, SourceFormat.RAW).source == str(tmp_path / name)
 
 
 @given(content=st.binary(max_size=300) | st.binary(max_size=300).map(lambda tail: GOOD[:72] + tail))
@@ -104,9 +109,9 @@ def test_whatever_is_accepted_has_nothing_foreign_in_its_header(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     source = file(tmp_path_factory.mktemp("drawn") / "disk.qcow2", content)
-    with contextlib.suppress(Corrupt, FormatMismatch, InvalidSize):
+    with contextlib.suppress(Corrupt, SourceMismatch, InvalidSize):
         request = inspect(source, DISK, None)
-        assert request.source_format is Format.QCOW2
+        assert request.source_format is SourceFormat.QCOW2
         assert request.size_bytes > 0
         header = parse_header(content)
         assert header is not None

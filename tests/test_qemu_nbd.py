@@ -68,12 +68,16 @@ def test_what_goes_in_comes_out_again(target: tuple[str, ...], tmp_path: Path) -
         QemuNbd().receive(target, stream, len(CONTENT), heard.append)
     assert heard == sorted(heard)
     assert heard[-1] == 100
-    (tmp_path / "golden").write_bytes(CONTENT)
-    compare = ("qemu-img", "compare", "-f", "raw", "-F", "qcow2", str(tmp_path / "golden"), target[-1])
-    subprocess.run(compare, check=True, capture_output=True)
+    require_content(target, tmp_path)
     with (tmp_path / "out").open("wb") as out:
         QemuNbd().send(read_only(target), out.fileno(), b"head", len(CONTENT))
     assert (tmp_path / "out").read_bytes() == b"head" + CONTENT
+
+
+def require_content(target: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "golden").write_bytes(CONTENT)
+    compare = ("qemu-img", "compare", "-f", "raw", "-F", "qcow2", str(tmp_path / "golden"), target[-1])
+    subprocess.run(compare, check=True, capture_output=True)
 
 
 def test_zeros_are_not_written(target: tuple[str, ...]) -> None:
@@ -97,6 +101,18 @@ def test_a_stream_of_another_length_is_an_error(tmp_path: Path, size_bytes: int,
     target = image(tmp_path / "disk.qcow2", len(CONTENT) + 512)
     with piped(CONTENT) as stream, pytest.raises(CommandFailed, match=says):
         QemuNbd().receive(target, stream, size_bytes)
+
+
+@pytest.mark.parametrize("ahead", [1, 4096, 2 * MIB, len(CONTENT)])
+def test_what_was_read_ahead_of_a_stream_comes_first(target: tuple[str, ...], tmp_path: Path, ahead: int) -> None:
+    with piped(CONTENT[ahead:]) as stream:
+        QemuNbd().receive(target, stream, len(CONTENT), head=CONTENT[:ahead])
+    require_content(target, tmp_path)
+
+
+def test_a_head_that_is_longer_than_was_announced_is_an_error(target: tuple[str, ...]) -> None:
+    with piped(b"") as stream, pytest.raises(CommandFailed, match="longer than"):
+        QemuNbd().receive(target, stream, len(CONTENT) - 512, head=CONTENT)
 
 
 def test_an_image_that_is_too_small_is_an_error(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.names import Format
 from lvmqcow.steps import (
     DeviceClear,
@@ -89,7 +90,7 @@ STEPS: list[tuple[Step, str]] = [
     (QcowRepairLeaks("a"), "qemu-img check -q -f qcow2 -r leaks /dev/vg/a"),
     (QcowResize("a", 1048576), "qemu-img resize -q -f qcow2 /dev/vg/a 1048576"),
     (
-        ImageWrite("/srv/x.raw", Format.RAW, "a", Format.QCOW2),
+        ImageWrite("/srv/x.raw", SourceFormat.RAW, "a", Format.QCOW2),
         "qemu-img convert -p -n --target-is-zero -f raw -O qcow2 /srv/x.raw /dev/vg/a",
     ),
     (

@@ -368,6 +368,15 @@ def test_a_file_is_imported_with_its_content(tmp_path: Path, name: str, size_byt
     assert imported.check() == ()
 
 
+def test_a_file_of_which_qemu_reads_another_size_than_it_says_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "disk.qcow2"
+    qcow2(header_bytes(size_bytes=5 * MIB), cluster_bits=17).write(path)
+    host = SimHost(files={str(path): Content(4 * MIB, {3: 9})})
+    with pytest.raises(Corrupt, match=f"{5 * MIB} bytes, and qemu-img would read {4 * MIB} of them"):
+        storage(host).import_file(path, DISK.text)
+    assert storage(host).volumes() == ()
+
+
 def test_auto_moves_the_fewer_bytes() -> None:
     def commands_of(host: SimHost) -> set[str]:
         return {argv[1] for argv in storage(host).plan(DeleteSnapshot(DISK, "s1")).commands if argv[0] == "qemu-img"}

@@ -12,9 +12,10 @@ from typing import Final
 
 from lvmqcow.cli.common import add_plan_options, layer_target, open_storage, perform, target
 from lvmqcow.cli.output import Output, writing
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import InvalidSize, NotPossible, SourceNotFound
 from lvmqcow.exports import free_path, whole_file
-from lvmqcow.imports import inspect, read_size, spooled
+from lvmqcow.imports import begun, inspect, is_cd, read_size, spooled
 from lvmqcow.names import Format, VolumeName
 from lvmqcow.requests import Export, ExportStream, Import, ImportStream, StreamFormat
 from lvmqcow.sizing import parse_size
@@ -24,6 +25,7 @@ __all__ = ["add_verbs"]
 _STDIN: Final = 0
 _STDOUT: Final = 1
 _STREAM: Final = "-"
+_SOURCE_FORMATS: Final = (*SourceFormat, StreamFormat.RAW_SIZE)
 _FORMATS: Final = (*Format, StreamFormat.RAW_SIZE)
 
 
@@ -33,7 +35,10 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     take_in.add_argument("file", metavar="FILE|-", type=Path)
     take_in.add_argument("volume", metavar="VG/VOLUME")
     take_in.add_argument(
-        "--source-format", choices=_FORMATS, help="of FILE (default: qcow2 if it ends in .qcow2, else raw)"
+        "--source-format",
+        choices=_SOURCE_FORMATS,
+        help="of FILE (default: qcow2 if it ends in .qcow2, else raw, and what begins like anything else is refused); "
+        "vpc is VHD; raw takes any bytes; raw+size: 8 bytes with the size come first",
     )
     take_in.add_argument("--size", help="of a raw stream, to the byte; it must be neither shorter nor longer")
     add_plan_options(take_in)
@@ -56,17 +61,19 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
             type=Path,
             default=Path("/var/tmp"),
             metavar="DIRECTORY",
-            help="where a qcow2 image lies between a pipe and a volume (default: %(default)s)",
+            help="where an image that is not raw lies between a pipe and a volume (default: %(default)s)",
         )
 
 
 def _import(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(arguments.volume)
     with ExitStack() as opened:
-        return perform(arguments, vg, _import_request(arguments, volume, opened), output)
+        return perform(arguments, vg, _import_request(arguments, volume, opened, output), output)
 
 
-def _import_request(arguments: argparse.Namespace, volume: VolumeName, opened: ExitStack) -> Import | ImportStream:
+def _import_request(
+    arguments: argparse.Namespace, volume: VolumeName, opened: ExitStack, output: Output
+) -> Import | ImportStream:
     declared, piped = arguments.source_format, str(arguments.file) == _STREAM
     raw_stream = piped and declared in (None, Format.RAW)
     if arguments.size and not raw_stream:
@@ -74,12 +81,17 @@ def _import_request(arguments: argparse.Namespace, volume: VolumeName, opened: E
     if raw_stream:
         if not arguments.size:
             raise InvalidSize("", "a raw stream does not say how large it is: give --size")
-        return ImportStream(volume, parse_size(arguments.size), _STDIN)
+        said = declared is not None or arguments.dry_run  # a dry run reads nothing of what it is about
+        return ImportStream(volume, parse_size(arguments.size), _STDIN, b"" if said else begun(_STDIN, volume))
     if declared == StreamFormat.RAW_SIZE:
         stream = _STDIN if piped else _opened(arguments.file, opened)
         return ImportStream(volume, read_size(stream), stream)
     source = opened.enter_context(spooled(_STDIN, arguments.spool)) if piped else arguments.file
-    return inspect(source, volume, Format(declared) if declared else None)
+    shown = _STREAM if piped else None
+    request = inspect(source, volume, SourceFormat(declared) if declared else None, shown)
+    if is_cd(source):
+        output.say(f"{arguments.file} is the image of a CD: the guest gets it as a disk")
+    return request
 
 
 def _opened(path: Path, opened: ExitStack) -> int:

@@ -42,7 +42,7 @@ def plan_import(vg: VolumeGroup, request: Import, measure: Measure) -> Plan:
 def plan_import_stream(vg: VolumeGroup, request: ImportStream, measure: Measure) -> Plan:
     """As `plan_create`. Raises InvalidSize too: somebody else said how long the stream is."""
     name = request.volume
-    fill = ImageReceive(request.stream, request.size_bytes, name.text, name.format)
+    fill = ImageReceive(request.stream, request.size_bytes, name.text, name.format, request.head)
     steps = (*filled(vg, name, whole_sectors(request.size_bytes), measure, (fill,)), existing(name))
     return Plan("import", vg.name, name, steps)
 

@@ -14,14 +14,14 @@ import json
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
-from lvmqcow.errors import Corrupt, FormatMismatch, InvalidSize, LvmqcowError, NoSpace, NotPossible
-from lvmqcow.names import Format
+from lvmqcow.containers import SourceFormat
+from lvmqcow.errors import Corrupt, InvalidSize, NoSpace, NotPossible, SourceMismatch
 from lvmqcow.qcow2 import HEADER_BYTES
+from lvmqcow.testing.hostile_containers import containers
+from lvmqcow.testing.specimen import DATA, Image, Notice, Specimen
 
 __all__ = ["DATA", "Image", "Notice", "Specimen", "header_bytes", "listing", "qcow2", "specimens"]
 
@@ -30,66 +30,6 @@ _COPIED: Final = 1 << 63
 _BACKING_FORMAT, _FEATURE_NAMES, _BITMAPS, _CRYPTO = 0xE2792ACA, 0x6803F857, 0x23852875, 0x0537BE77
 _DATA_FILE_NAME, _UNKNOWN = 0x44415441, 0x12345678
 _MIB, _TIB = 1024**2, 1024**4
-
-DATA: Final = 0x5A
-"""The byte in the one cluster of data that every sound image here has, at its start."""
-
-
-class Notice(StrEnum):
-    """What it takes to see what is wrong."""
-
-    HEADER = "header"
-    """The first bytes alone: no tool may open it."""
-    TABLES = "tables"
-    """Its tables: ``qemu-img check`` may look, within limits."""
-    VOLUME_GROUP = "volume group"
-    """Nothing is wrong with it, but it does not fit."""
-    NEVER = "never"
-    """Nothing is wrong with it, as long as it is what it is declared to be."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """The bytes of a file; what is not listed is a hole."""
-
-    parts: Mapping[int, bytes]
-    size_bytes: int
-
-    def write(self, path: Path) -> Path:
-        """Write it, sparse."""
-        with path.open("wb") as file:
-            file.truncate(self.size_bytes)
-            for offset, data in self.parts.items():
-                file.seek(offset)
-                file.write(data[: max(0, self.size_bytes - offset)])
-        return path
-
-    @property
-    def start(self) -> bytes:
-        """As much as a header can take."""
-        start = bytearray(min(HEADER_BYTES, self.size_bytes))
-        for offset, data in self.parts.items():
-            if offset < len(start):
-                start[offset : offset + len(data)] = data[: len(start) - offset]
-        return bytes(start)
-
-
-@dataclass(frozen=True)
-class Specimen:
-    """One hostile image: what it is, and what must happen when it is imported as ``declared``."""
-
-    name: str
-    what: str
-    image: Image
-    declared: Format | None
-    notice: Notice
-    refusal: type[LvmqcowError] | None = None
-    says: str = ""
-
-    @property
-    def leads_out(self) -> bool:
-        """Whether it is a qcow2 image that names another file."""
-        return self.name.startswith("out-")
 
 
 def header_bytes(
@@ -208,6 +148,7 @@ def specimens(outside: Path) -> tuple[Specimen, ...]:
         *_strange_and_sound(),
         *_guests(str(outside).encode()),
         *_misdeclared(str(outside).encode()),
+        *containers(str(outside).encode()),
     )
 
 
@@ -279,7 +220,10 @@ def _unsupported() -> Iterator[Specimen]:
     yield refused("corrupt", "QEMU itself marked it corrupt", "marked corrupt", incompatible=CORRUPT)
     yield refused("feature-next", "the next incompatible feature", "features 0x20", incompatible=1 << 5)
     yield refused("feature-last", "the last incompatible feature", "features 0x8000", incompatible=1 << 63)
-    yield refused("version-1", "qcow, which has another header", "version 1 is unknown", version=1)
+    older, what = qcow2(_small(version=1)), "qcow, which has another header"
+    yield Specimen(
+        "version-1.qcow2", what, older, SourceFormat.QCOW2, Notice.HEADER, SourceMismatch, "first version of qcow"
+    )
     yield refused("version-4", "a version of the future", "version 4 is unknown", version=4)
 
 
@@ -314,18 +258,24 @@ def _impossible() -> Iterator[Specimen]:
     yield _refused("cut-in-header", "a file that ends in its header", short, "is it cut short")
     yield _refused("cut-before-l1", "one that ends before its L1 table", qcow2(size_bytes=3 * 4096), "is it cut short")
     endless = qcow2(_small(size_bytes=2**63))
-    yield Specimen("size-absurd.qcow2", "a disk of 8 EiB", endless, Format.QCOW2, Notice.HEADER, InvalidSize, "16 TiB")
+    yield Specimen(
+        "size-absurd.qcow2", "a disk of 8 EiB", endless, SourceFormat.QCOW2, Notice.HEADER, InvalidSize, "16 TiB"
+    )
     none = qcow2(_small(size_bytes=0))
-    yield Specimen("size-none.qcow2", "a disk of nothing", none, Format.QCOW2, Notice.HEADER, InvalidSize, "positive")
+    yield Specimen(
+        "size-none.qcow2", "a disk of nothing", none, SourceFormat.QCOW2, Notice.HEADER, InvalidSize, "positive"
+    )
     lies = qcow2(_small(size_bytes=16 * _TIB))
     yield _refused("size-unbacked", "a disk of 16 TiB in an L1 table of one entry", lies, "L1 table too small")
 
 
 def _broken_tables() -> Iterator[Specimen]:
     def refused(name: str, what: str, image: Image, says: str = "corruptions") -> Specimen:
-        return Specimen(f"{name}.qcow2", what, image, Format.QCOW2, Notice.TABLES, Corrupt, says)
+        return Specimen(f"{name}.qcow2", what, image, SourceFormat.QCOW2, Notice.TABLES, Corrupt, says)
 
     yield refused("cut-in-data", "cut short where its data is: QEMU reads zeros there", qcow2(size_bytes=5 * 4096))
+    last = qcow2(size_bytes=6 * 4096 - 1)
+    yield refused("cut-in-cluster", "cut short by a byte, in its last cluster", last, "is it cut short")
     yield refused("cut-in-l2", "cut short before its L2 table", qcow2(size_bytes=4 * 4096))
     yield refused("l2-outside", "an L2 table behind the file", qcow2(l1={0: 1 << 40 | _COPIED}))
     yield refused("l2-header", "the header as its L2 table", qcow2(l1={0: _COPIED | 1 << 9}))
@@ -346,7 +296,7 @@ def _costly() -> Iterator[Specimen]:
         "memory.qcow2",
         "half a TiB of holes in clusters of 512 bytes, with refcounts of 64 bits: 8 GiB to count them",
         memory,
-        Format.QCOW2,
+        SourceFormat.QCOW2,
         Notice.TABLES,
         NotPossible,
         "more than 1024 MiB",
@@ -355,7 +305,7 @@ def _costly() -> Iterator[Specimen]:
         "processor.qcow2",
         "a TiB of holes in clusters of 512 bytes, with refcounts of one bit: a minute to count them",
         processor,
-        Format.QCOW2,
+        SourceFormat.QCOW2,
         Notice.TABLES,
         NotPossible,
         "of processor time",
@@ -365,7 +315,7 @@ def _costly() -> Iterator[Specimen]:
         "size-large.qcow2",
         "a sound disk of 8 TiB, for a volume group that is smaller",
         qcow2(large, cluster_bits=21),
-        Format.QCOW2,
+        SourceFormat.QCOW2,
         Notice.VOLUME_GROUP,
         NoSpace,
         "no space",
@@ -374,7 +324,7 @@ def _costly() -> Iterator[Specimen]:
 
 def _strange_and_sound() -> Iterator[Specimen]:
     def sound(name: str, what: str, **header: Unpack[_Changes]) -> Specimen:
-        return Specimen(f"{name}.qcow2", what, qcow2(_small(**header)), Format.QCOW2, Notice.NEVER)
+        return Specimen(f"{name}.qcow2", what, qcow2(_small(**header)), SourceFormat.QCOW2, Notice.NEVER)
 
     yield sound("sound", "nothing is wrong: what all the others were made from")
     yield sound("sound-version-2", "the header of version 2", version=2)
@@ -391,7 +341,7 @@ def _guests(outside: bytes) -> Iterator[Specimen]:
 
     def raw(name: str, what: str, start: bytes, end: bytes = b"") -> Specimen:
         parts = {0: start, **({_MIB - len(end): end} if end else {})}
-        return Specimen(f"{name}.raw", what, Image(parts, _MIB), Format.RAW, Notice.NEVER)
+        return Specimen(f"{name}.raw", what, Image(parts, _MIB), SourceFormat.RAW, Notice.NEVER)
 
     qcow2_out = header_bytes(backing=outside, extensions=_extension(_BACKING_FORMAT, b"raw"))
     data_out = header_bytes(incompatible=DATA_FILE | EXTENDED_L2, extensions=_extension(_DATA_FILE_NAME, outside))
@@ -450,7 +400,7 @@ def _misdeclared(outside: bytes) -> Iterator[Specimen]:
     for name in ("guest-vmdk", "guest-vdi", "guest-luks", "guest-qed", "guest-vhdx"):
         image, what = guests[f"{name}.raw"].image, f"as qcow2: {guests[f'{name}.raw'].what}"
         mistaken = f"mistaken-{name.removeprefix('guest-')}.qcow2"
-        yield Specimen(mistaken, what, image, Format.QCOW2, Notice.HEADER, FormatMismatch, "says qcow2")
+        yield Specimen(mistaken, what, image, SourceFormat.QCOW2, Notice.HEADER, SourceMismatch, "was said to be qcow2")
     for name, what in (
         ("undeclared.raw", "called raw"),
         ("undeclared", "not called"),
@@ -458,7 +408,8 @@ def _misdeclared(outside: bytes) -> Iterator[Specimen]:
     ):
         said = f"a qcow2 header with a backing file, {what}, and nobody said what it is"
         image = guests["guest-qcow2.raw"].image
-        yield Specimen(name, said, image, None, Notice.HEADER, FormatMismatch, "says raw, the request says qcow2")
+        why = "is called .raw" if name.endswith(".raw") else "nobody said what it is"
+        yield Specimen(name, said, image, None, Notice.HEADER, SourceMismatch, f"is a qcow2 image, and {why}")
 
 
 def listing(made: Iterable[Specimen]) -> list[str]:
@@ -467,7 +418,7 @@ def listing(made: Iterable[Specimen]) -> list[str]:
 
 
 def _refused(name: str, what: str, image: Image, says: str) -> Specimen:
-    return Specimen(f"{name}.qcow2", what, image, Format.QCOW2, Notice.HEADER, Corrupt, says)
+    return Specimen(f"{name}.qcow2", what, image, SourceFormat.QCOW2, Notice.HEADER, Corrupt, says)
 
 
 def _table(entries: Mapping[int, int]) -> bytes:

@@ -20,6 +20,7 @@ from hypothesis import event, target
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import (
     AlreadyExists,
     FormatMismatch,
@@ -370,7 +371,7 @@ class StorageMachine(RuleBasedStateMachine):
         content = disk.snapshots[snapshot].content if snapshot else disk.current
         storage, path = self.world.storage, self.world.free_file()
         storage.apply(Export(parse_volume_name(name), snapshot, path, file_format))
-        wanted = Import(parse_volume_name(new), content.size_bytes, path, file_format)
+        wanted = Import(parse_volume_name(new), content.size_bytes, path, SourceFormat(file_format))
         if new in self.disks:
             with pytest.raises(AlreadyExists):
                 storage.apply(wanted)

@@ -14,11 +14,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.host import Host
 from lvmqcow.model import VolumeGroup
 from lvmqcow.names import Format, device_path
 from lvmqcow.qcow2 import HEADER_BYTES, OURS, Header, ImageOptions, parse_header
-from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress
+from lvmqcow.qemu_img import FileCheck, ImageCheck, MergeCost, Progress
 from lvmqcow.steps import Step
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.worlds import compared
@@ -64,8 +65,8 @@ class RememberedHost:
             self._checks[image] = self._host.check(lv_name)
         return self._checks[image]
 
-    def check_file(self, path: str) -> ImageCheck:
-        return self._host.check_file(path)
+    def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
+        return self._host.check_file(path, source_format)
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
         return self._host.holders(lv_name)

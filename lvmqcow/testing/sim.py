@@ -12,11 +12,12 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import CommandFailed
 from lvmqcow.model import LogicalVolume, Stray, StrayKind, VolumeGroup
 from lvmqcow.names import Format
 from lvmqcow.qcow2 import OURS, Header, ImageOptions
-from lvmqcow.qemu_img import ImageCheck, MergeCost, Progress
+from lvmqcow.qemu_img import FileCheck, ImageCheck, MergeCost, Progress
 from lvmqcow.sizing import extents, whole_extents
 from lvmqcow.steps import (
     DeviceClear,
@@ -223,8 +224,8 @@ class SimHost:
             allocated_bytes=allocated_bytes,
         )
 
-    def check_file(self, path: str) -> ImageCheck:
-        return ImageCheck(corruptions=0, leaked_clusters=0, allocated_bytes=0)  # a simulated file is whole
+    def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
+        return FileCheck(self._files[path].size_bytes, corruptions=0)  # a simulated file is whole
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
         return self._lvs[lv_name].holders if lv_name in self._lvs else ()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from lvmqcow.cli import main
 from lvmqcow.cli.main import parser
+from lvmqcow.containers import SourceFormat
 from lvmqcow.requests import Wipe
+from tests.volumes import MIB
 
 VOLUME = "vg0/vm-100-disk-0.qcow2"
 
@@ -42,7 +46,8 @@ VOLUME = "vg0/vm-100-disk-0.qcow2"
         (("import", "-", VOLUME, "--size", "0"), "positive"),
         (("import", "-", VOLUME, "--source-format", "qcow2", "--size", "1G"), "leave --size out"),
         (("import", "/dev/null", VOLUME, "--size", "1G"), "leave --size out"),
-        (("import", "-", VOLUME, "--source-format", "vmdk"), "--source-format"),
+        (("import", "-", VOLUME, "--source-format", "dmg"), "--source-format"),
+        (("import", "-", VOLUME, "--source-format", "vmdk", "--size", "1G"), "leave --size out"),
         (("export", "vg0", "out"), "VG/VOLUME"),
         (("export", VOLUME), "FILE"),
         (("export", VOLUME, "out", "--format", "vmdk"), "--format"),
@@ -104,6 +109,34 @@ def test_with_json_an_error_is_one_line_of_json_on_stderr(capsys: pytest.Capture
     assert document["error"] == "InvalidSize"
     assert document["exit_status"] == 2
     assert captured.out == ""
+
+
+def test_the_help_of_import_says_which_formats_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(("import", "--help"))
+    said = capsys.readouterr().out
+    assert all(each in said for each in SourceFormat)
+
+
+@pytest.mark.parametrize(
+    ("options", "status"), [((), 2), (("--source-format", "raw"), 10), (("--dry-run",), 10)], ids=["", "raw", "dry run"]
+)
+def test_a_piped_container_is_refused_unless_it_is_said_to_be_raw(options: tuple[str, ...], status: int) -> None:
+    """The volume group is looked for last, and nowhere. A dry run reads nothing."""
+    argv = (sys.executable, "-m", "lvmqcow", "import", "-", "nowhere/vm-100-disk-0", "--size", "1M", *options)
+    done = subprocess.run(argv, input=b"KDMV".ljust(MIB, b"\0"), capture_output=True)
+    expected = {status} if status == 2 else {status, 16}  # not root, or without lvm2
+    assert done.returncode in expected, done.stderr
+    assert (b"the stream is a VMware disk (vmdk)" in done.stderr) == (status == 2)
+
+
+def test_a_piped_container_of_another_format_is_refused_with_a_command_for_the_pipe() -> None:
+    argv = (sys.executable, "-m", "lvmqcow", "import", "-", "nowhere/vm-100-disk-0", "--source-format", "vdi")
+    done = subprocess.run(argv, input=b"KDMV".ljust(MIB, b"\0"), capture_output=True)
+    said = done.stderr.decode()
+    assert done.returncode == 2, said
+    assert "the stream is a VMware disk (vmdk), and was said to be vdi" in said
+    assert "`lvmqcow import - VG/vm-100-disk-0 --source-format vmdk`" in said
 
 
 def test_a_missing_file_to_import_is_not_found(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,14 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import AlreadyExists, InvalidName, NoSpace
 from lvmqcow.intents import Creating
-from lvmqcow.names import Format, VolumeName, parse_volume_name
+from lvmqcow.names import VolumeName, parse_volume_name
 from lvmqcow.requests import Create, Import, Request
 from lvmqcow.steps import LvCreate, LvRemove
 from lvmqcow.testing.sim import SimHost
 from tests.volumes import (
     DISK,
+    FILES,
     MIB,
     QCOW2_FILE,
     RAW,
@@ -45,22 +47,27 @@ CONVERT = "qemu-img convert -p -n --target-is-zero"
         (Create(DISK, 4 * MIB), [*CREATE_QCOW2], "create"),
         (Create(RAW, 4 * MIB), [*CREATE_RAW], "create"),
         (
-            Import(DISK, 4 * MIB, RAW_FILE, Format.RAW),
+            Import(DISK, 4 * MIB, RAW_FILE, SourceFormat.RAW),
             [*CREATE_QCOW2, f"{CONVERT} -f raw -O qcow2 /srv/disk.raw /dev/sim/vm-100-disk-0.qcow2"],
             "import",
         ),
         (
-            Import(RAW, 4 * MIB, QCOW2_FILE, Format.QCOW2),
+            Import(RAW, 4 * MIB, QCOW2_FILE, SourceFormat.QCOW2),
             [*CREATE_RAW, f"prlimit --as=1073741824 {CONVERT} -f qcow2 -O raw /srv/disk.qcow2 /dev/sim/vm-100-disk-2"],
             "import",
         ),
+        (
+            Import(RAW, 4 * MIB, QCOW2_FILE, SourceFormat.VMDK),
+            [*CREATE_RAW, f"prlimit --as=1073741824 {CONVERT} -f vmdk -O raw /srv/disk.qcow2 /dev/sim/vm-100-disk-2"],
+            "import",
+        ),
     ],
-    ids=["qcow2", "raw", "import to qcow2", "import to raw"],
+    ids=["qcow2", "raw", "import to qcow2", "import to raw", "import of another format"],
 )
 def test_a_volume_exists_once_its_intent_is_dropped_and_no_sooner(
     request_: Create | Import, fill: list[str], operation: str
 ) -> None:
-    plan = planned(SimHost(), request_)
+    plan = planned(SimHost(files=FILES), request_)
     assert commands(plan) == [*fill, f"lvchange --deltag lvmqcow.intent=create sim/{request_.volume}"]
     assert (plan.operation, plan.target) == (operation, f"sim/{request_.volume}")
     assert plan.commit_point == len(plan.steps)
@@ -101,7 +108,7 @@ def test_the_last_free_extents_can_be_taken(volume: VolumeName) -> None:
         (inactive(chain(0)), Create(DISK, MIB)),
         (foreign(chain(0)), Create(DISK, MIB)),
         (raw_volume(), Create(RAW, MIB)),
-        (raw_volume(), Import(RAW, MIB, RAW_FILE, Format.RAW)),
+        (raw_volume(), Import(RAW, MIB, RAW_FILE, SourceFormat.RAW)),
         # nobody's LV, and it has the name
         (run(SimHost(), LvCreate(DISK.text, MIB, ())), Create(DISK, MIB)),
     ],

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.cli import main
+from lvmqcow.containers import HEAD_BYTES
 from lvmqcow.names import Format, device_path, parse_volume_name
 from lvmqcow.requests import ExportStream, StreamFormat
 from lvmqcow.testing.content import Content, Write
@@ -179,15 +180,21 @@ def test_a_file_that_is_there_is_replaced_only_by_force(world: RealWorld, tmp_pa
     require_holds(out, "raw", NOW, tmp_path / "golden")
 
 
-def interrupted(argv: Sequence[str], at: str, by: signal.Signals) -> int:
-    """Run it, and send the signal when it begins the command that begins so; returns its exit status."""
+def interrupted(argv: Sequence[str], at: str, by: signal.Signals, given: bytes = b"") -> int:
+    """Run it, and send the signal when it begins the command that begins so; returns its exit status.
+
+    It is ``given`` these bytes, and then waits for more.
+    """
     running = subprocess.Popen(
         [sys.executable, "-m", "lvmqcow", *argv, "--verbose"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+    assert running.stdin is not None
     assert running.stderr is not None
+    running.stdin.write(given)
+    running.stdin.flush()
     for line in running.stderr:
         if line.decode().startswith(f"+ {at}"):
             break
@@ -217,10 +224,10 @@ def test_an_export_that_was_interrupted_leaves_no_file(world: RealWorld, large: 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
 def test_an_import_from_a_pipe_that_was_interrupted_is_undone(world: RealWorld, by: signal.Signals) -> None:
-    """The pipe gives nothing, so it waits in the middle."""
+    """The pipe gives as much as is looked at first, and nothing more: so it waits in the middle."""
     before = world.host.observe()
     argv = ("import", "-", f"{world.host.vg}/{RAW}", "--size", "64M")
-    status = interrupted(argv, "qemu-nbd", by)
+    status = interrupted(argv, "qemu-nbd", by, bytes(HEAD_BYTES))
     assert status == (130 if by is signal.SIGINT else -signal.SIGKILL)
     assert main(("recover", f"{world.host.vg}/{RAW}", "--wait", "60")) == 0  # its qemu-nbd holds the lock till it ends
     assert world.host.observe() == before

@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import CommandFailed, LvmqcowError
 from lvmqcow.host import RealHost
 from lvmqcow.lvm import LvmShell
@@ -133,7 +134,7 @@ ROWS: Mapping[str, tuple[Start, Request]] = {
     **{
         f"import a {file_format} file as {name.format}": (
             nothing,
-            Import(name, 4 * MIB, source(file_format), file_format),
+            Import(name, 4 * MIB, source(file_format), SourceFormat(file_format)),
         )
         for name, file_format in ((DISK, Format.QCOW2), (DISK, Format.RAW), (RAW, Format.QCOW2))
     },

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lvmqcow import loopvg
+from lvmqcow.containers import SourceFormat
 from lvmqcow.host import RealHost
 from lvmqcow.lvm import LvmProcesses, LvmShell
 from lvmqcow.names import Format, device_path
@@ -100,7 +101,7 @@ def imported(name: str, image_format: Format) -> Callable[[Storage, Path], Made]
         content = Content(LARGE).written(WRITTEN)
         file = directory / "sparse.raw"
         content.save(file)
-        storage.import_file(file, name, Format.RAW)
+        storage.import_file(file, name, SourceFormat.RAW)
         file.unlink()
         return name, image_format, content
 

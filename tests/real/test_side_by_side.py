@@ -12,6 +12,7 @@ from typing import Literal, cast, get_args
 import pytest
 
 from lvmqcow import loopvg
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.intents import RollingBack
 from lvmqcow.model import VolumeGroup
@@ -103,7 +104,7 @@ def verbs(file: Path, incoming: int, outgoing: int) -> list[Request]:
     return [
         Create(THIRD, 4 * MIB),
         Remove(THIRD),
-        Import(THIRD, MIB, str(file), Format.RAW),
+        Import(THIRD, MIB, str(file), SourceFormat.RAW),
         Snapshot(DISK, "s3"),
         Rollback(DISK, "s3"),
         Resize(DISK, 12 * MIB),

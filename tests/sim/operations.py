@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.model import LogicalVolume
 from lvmqcow.names import Format, Layout, VolumeName, in_other_format, parse_volume_name, snapshot_lv_name
 from lvmqcow.requests import (
@@ -81,7 +82,7 @@ RAW_ELSEWHERE = parse_volume_name("vm-200-disk-7")
 _NEW: dict[str, Request] = {
     **{f"create {name}": Create(name, 4 * MIB) for name in (DISK, RAW)},
     **{
-        f"import a {file_format} file as {name}": Import(name, 4 * MIB, source(file_format), file_format)
+        f"import a {file_format} file as {name}": Import(name, 4 * MIB, source(file_format), SourceFormat(file_format))
         for name in (DISK, RAW)
         for file_format in Format
     },

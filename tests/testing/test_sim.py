@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import CommandFailed
 from lvmqcow.names import Format, Layout, snapshot_lv_name
 from lvmqcow.qcow2 import OURS, ImageOptions
@@ -115,7 +116,7 @@ def images(*layers: str) -> SimHost:
         QcowResize("raw", 8 * MIB),
         QcowResize("base", 2 * MIB),
         QcowResize("off", 8 * MIB),
-        ImageWrite(RAW_FILE, Format.RAW, "base", Format.RAW),
+        ImageWrite(RAW_FILE, SourceFormat.RAW, "base", Format.RAW),
     ],
     ids=lambda step: f"{type(step).__name__} {getattr(step, 'lv', '')}",
 )

@@ -1,0 +1,494 @@
+"""Hostile disks in the formats of other hypervisors: those that lead out, that lie, and sound ones to compare with.
+
+A part of `lvmqcow.testing.hostile`: as there, each is whole and sound but for the one thing that it is about.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Final
+from uuid import UUID
+
+from lvmqcow.containers import SourceFormat
+from lvmqcow.errors import Corrupt, InvalidSize, LvmqcowError, SourceMismatch
+from lvmqcow.testing.specimen import DATA, Image, Notice, Specimen
+
+__all__ = ["containers"]
+
+_MIB: Final = 1024**2
+_DATA: Final = bytes([DATA]) * 4096
+_SUFFIXES: Final = {SourceFormat.VPC: "vhd", SourceFormat.PARALLELS: "hds"}
+
+
+def containers(outside: bytes) -> Iterator[Specimen]:
+    """All of them; those that lead out of themselves name the file ``outside``."""
+    yield from _vmdks(outside)
+    yield from _vdis()
+    yield from _vhds(outside)
+    yield from _vhdxs(outside)
+    yield from _qeds(outside)
+    yield from _parallels()
+    yield from _undeclared()
+
+
+def _specimen(
+    source_format: SourceFormat, name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt
+) -> Specimen:
+    full = f"{source_format}-{name}.{_SUFFIXES.get(source_format, source_format.value)}"
+    if not says:
+        return Specimen(full, what, image, source_format, Notice.NEVER)
+    return Specimen(full, what, image, source_format, Notice.HEADER, refusal, says)
+
+
+_SPARSE_TEXT: Final = b'createType="monolithicSparse"\nRW 2048 SPARSE "disk.vmdk"\n'
+
+
+def _vmdk(
+    text: bytes = _SPARSE_TEXT,
+    *,
+    parent: bytes = b"parentCID=ffffffff\n",
+    capacity: int = 2048,
+    grain: int = 128,
+    entries: int = 512,
+    descriptor: int = 1,
+    descriptor_sectors: int = 20,
+    directory: int = 21,
+    version: int = 1,
+    unclean: int = 0,
+    newlines: bytes = b"\n \r\n",
+    grains: Mapping[int, int] | None = None,
+    size_bytes: int = 256 * 512,
+) -> Image:
+    """Header, descriptor at 1, grain directory at 21, its one table at 22, and the one grain at 128; in sectors."""
+    numbers = (version, 1, capacity, grain, descriptor, descriptor_sectors, entries, 0, directory, 128)
+    header = struct.pack("<4sIIQQQQIQQQB4sH", b"KDMV", *numbers, unclean, newlines, 0)
+    told = b"# Disk DescriptorFile\nversion=1\nCID=1dc766d8\n" + parent + text
+    table = {0: 128, **(grains or {})}
+    parts = {
+        0: header,
+        512: told,
+        21 * 512: struct.pack("<I", 22),
+        22 * 512: struct.pack("<16I", *(table.get(index, 0) for index in range(16))),
+        128 * 512: _DATA,
+    }
+    return Image(parts, size_bytes)
+
+
+def _vmdk_stream(*, capacity: int = 2048, length_bytes: int | None = None) -> Image:
+    """Header, descriptor at 1, the grain at 128, table at 130, directory at 135, footer at 137; in sectors.
+
+    ``capacity`` is what the footer says, in sectors, and ``length_bytes`` what the grain says of itself.
+    """
+    grain = zlib.compress(_DATA.ljust(65536, b"\0"))
+
+    def header(capacity: int, directory: int) -> bytes:
+        numbers = (3, 0x30001, capacity, 128, 1, 20, 512, 0, directory, 128)
+        return struct.pack("<4sIIQQQQIQQQB4sH", b"KDMV", *numbers, 0, b"\n \r\n", 1).ljust(512, b"\0")
+
+    told = _vmdk(_SPARSE_TEXT.replace(b"monolithicSparse", b"streamOptimized")).parts[512]
+    parts = {
+        0: header(2048, 2**64 - 1),
+        512: told,
+        128 * 512: struct.pack("<QI", 0, len(grain) if length_bytes is None else length_bytes) + grain,
+        129 * 512: _marker(4, 1),
+        130 * 512: struct.pack("<I", 128),
+        134 * 512: _marker(1, 2),
+        135 * 512: struct.pack("<I", 130),
+        136 * 512: _marker(1, 3) + header(capacity, 135) + bytes(512),
+    }
+    return Image(parts, 139 * 512)
+
+
+def _marker(sectors: int, kind: int) -> bytes:
+    """What is before a table, or a footer, of a stream."""
+    return struct.pack("<QII", sectors, 0, kind).ljust(512, b"\0")
+
+
+def _vmdks(outside: bytes) -> Iterator[Specimen]:
+    def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
+        return _specimen(SourceFormat.VMDK, name, what, image, says, refusal)
+
+    parent = b'parentFileNameHint="' + outside + b'"\n'
+    flat = b'RW 2048 FLAT "' + outside + b'" 0\n'
+    yield refused("sound", "a sparse VMDK of VMware", _vmdk(), "")
+    yield refused(
+        "parent", "a VMDK with a parent, by number and name", _vmdk(parent=b"parentCID=1\n" + parent), "parent"
+    )
+    named = b"parentCID=ffffffff\n" + parent
+    yield refused("parent-name", "a parent's name, and a number that says there is none", _vmdk(parent=named), "parent")
+    yield refused("parent-number", "a parent's number, and no name", _vmdk(parent=b"parentCID=12345678\n"), "parent")
+    yield refused("second-extent", "a second extent, in a file of the host", _vmdk(_SPARSE_TEXT + flat), "2 extents")
+    only = b'createType="monolithicSparse"\n' + flat
+    yield refused("flat-extent", "its one extent is a file of the host", _vmdk(only), "1 extents, not one that is this")
+    split = _SPARSE_TEXT.replace(b"monolithicSparse", b"twoGbMaxExtentSparse")
+    yield refused("split", "the type of a disk of several files", _vmdk(split), "of the type twoGbMaxExtentSparse")
+    text = b'# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n' + flat
+    what = "a descriptor whose extent is a file of the host"
+    yield refused("descriptor", what, Image({0: text}, 4096), "several files", SourceMismatch)
+    bare = Image({0: text.partition(b"\n")[2]}, 4096)
+    yield refused("descriptor-bare", "the same without its first line", bare, "several files", SourceMismatch)
+    without = _vmdk(capacity=0, descriptor=128)
+    without = Image({**without.parts, 128 * 512: text}, without.size_bytes)
+    yield refused("descriptor-inside", "no data, and such a descriptor in its midst", without, "only a part of a disk")
+    yield refused("descriptor-none", "one of several extents: no descriptor", _vmdk(descriptor=0), "only a part of")
+    hidden = Image({**_vmdk(descriptor=64).parts, 64 * 512: _vmdk().parts[512], 512: text + parent}, 256 * 512)
+    yield refused("descriptor-two", "a descriptor for us, and another for QEMU", hidden, "parent")
+    told = Image({**_vmdk(descriptor=64).parts, 64 * 512: text + parent}, 256 * 512)
+    yield refused("descriptor-other", "a descriptor for QEMU, and another for all who read the header", told, "parent")
+    yield refused("descriptor-absurd", "a descriptor of 4 GiB", _vmdk(descriptor_sectors=2**23), "descriptor of")
+    esx = Image({0: struct.pack("<4sIIII", b"COWD", 1, 3, 2048, 16)}, 4096)
+    yield refused("extent-esx", "an extent of ESX", esx, "several files", SourceMismatch)
+    yield refused("size-absurd", "a VMDK of 8 EiB", _vmdk(capacity=2**54), "16 TiB", InvalidSize)
+    yield refused("version-next", "a VMDK of the future", _vmdk(version=4), "version 4 is unknown")
+    yield refused("in-use", "its writer died", _vmdk(unclean=1), "in use")
+    yield refused("as-text", "it was copied as text", _vmdk(newlines=b"\n \n\n"), "copied as text")
+    yield refused("grain-none", "grains of nothing", _vmdk(grain=0), "grains of 0 sectors")
+    yield refused("grain-small", "16 TiB in grains of 512 bytes", _vmdk(capacity=2**35, grain=1), "its tables are")
+    yield refused("table-absurd", "grain tables of 16 GiB", _vmdk(entries=2**32 - 1), "grain tables of")
+    yield refused(
+        "directory-outside", "a grain directory behind the file", _vmdk(directory=2**40), "grain directory ends"
+    )
+    nowhere = _vmdk(directory=2**64 - 1)
+    yield refused(
+        "footer-none", "a header that says it is at the end", nowhere, "copy of its header at its end is missing"
+    )
+    yield refused("sound-stream", "a stream-optimized VMDK, as ovftool writes it", _vmdk_stream(), "")
+    what = "a stream of which the last of the data is missing, and its end is there"
+    yield refused("stream-holes", what, _vmdk_stream(length_bytes=2**31), "its data ends at")
+    yield refused(
+        "stream-size-absurd", "a stream of 8 EiB by its footer", _vmdk_stream(capacity=2**54), "16 TiB", InvalidSize
+    )
+    yield refused("data-outside", "a grain behind the file", _vmdk(grains={3: 2**31}), "its data ends at")
+    yield refused("cut-in-data", "cut short in its last grain", _vmdk(size_bytes=256 * 512 - 1), "its data ends at")
+
+
+def _vdi(
+    *,
+    version: int = 0x10001,
+    kind: int = 1,
+    map_offset: int = 512,
+    data_offset: int = 1024,
+    disk_bytes: int = _MIB,
+    block_bytes: int = _MIB,
+    extra: int = 0,
+    blocks: int = 1,
+    block: int = 0,
+    link: bytes = bytes(16),
+    parent: bytes = bytes(16),
+    size_bytes: int = 1024 + _MIB,
+) -> Image:
+    header = struct.pack(
+        "<64sIIIII256sIIIIIIIQIIII16s16s16s16s",
+        *(b"<<< Oracle VM VirtualBox Disk Image >>>\n", 0xBEDA107F, version, 400, kind, 0, b"", map_offset),
+        *(data_offset, 0, 0, 0, 512, 0, disk_bytes, block_bytes, extra, blocks, 1, bytes(16), bytes(16), link, parent),
+    )
+    return Image({0: header, 512: struct.pack("<I", block), 1024: _DATA}, size_bytes)
+
+
+def _vdis() -> Iterator[Specimen]:
+    def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
+        return _specimen(SourceFormat.VDI, name, what, image, says, refusal)
+
+    yield refused("sound", "a disk of VirtualBox", _vdi(), "")
+    yield refused("parent", "what changed since a snapshot", _vdi(kind=4, parent=b"p" * 16), "reads through to another")
+    yield refused("link", "the UUID of another image, and a type that has none", _vdi(link=b"l" * 16), "reads through")
+    yield refused("undo", "a type that nobody writes any more", _vdi(kind=3), "of the type 3")
+    yield refused("version-next", "a VDI of the future", _vdi(version=0x20001), "version 2.1")
+    yield refused("size-absurd", "a VDI of 8 EiB", _vdi(disk_bytes=2**63), "16 TiB", InvalidSize)
+    yield refused(
+        "size-unbacked", "a VDI of 1 TiB in a map of one block", _vdi(disk_bytes=2**40), "too few for its size"
+    )
+    yield refused("blocks-absurd", "a block map of 16 GiB", _vdi(blocks=2**32 - 1), "its tables are")
+    yield refused("block-large", "blocks of 2 GiB", _vdi(block_bytes=2**31), "not supported")
+    yield refused("block-extra", "bytes before each block", _vdi(extra=512), "not supported")
+    yield refused("map-outside", "a block map behind the file", _vdi(map_offset=2**31), "its block map ends")
+    yield refused("map-odd", "a block map within a sector", _vdi(map_offset=513), "whole sectors")
+    yield refused("data-outside", "a block behind the file", _vdi(block=9), "its data ends at")
+    yield refused("cut-in-data", "a VDI that is cut short in its last block", _vdi(size_bytes=_MIB), "its data ends at")
+
+
+def _vhd_footer(*, kind: int, creator: bytes, next_offset: int, disk_bytes: int) -> bytes:
+    text = struct.pack(
+        ">8sIIQI4sHH4sQQHBBI",
+        *(b"conectix", 2, 0x10000, next_offset, 0, creator, 1, 0, b"Wi2k", disk_bytes, disk_bytes, 30, 4, 17, kind),
+    ).ljust(512, b"\0")
+    return text[:64] + struct.pack(">I", ~sum(text) & 0xFFFFFFFF) + text[68:]
+
+
+def _vhd(
+    *,
+    kind: int = 3,
+    creator: bytes = b"win ",
+    next_offset: int = 512,
+    disk_bytes: int = _MIB,
+    cookie: bytes = b"cxsparse",
+    table_offset: int = 1536,
+    entries: int = 1,
+    block_bytes: int = 2 * _MIB,
+    block: int = 4,
+    parent: bytes = bytes(16),
+    parent_name: bytes = b"",
+    locator: bytes = b"",
+    size_bytes: int = 2048 + 512 + 2 * _MIB + 512,
+) -> Image:
+    """A dynamic one: footer, header at 512, table at 1536, block at 2048 with its bitmap first, footer."""
+    footer = _vhd_footer(kind=kind, creator=creator, next_offset=next_offset, disk_bytes=disk_bytes)
+    header = struct.pack(
+        ">8sQQIIII16sII512s192s",
+        *(cookie, 2**64 - 1, table_offset, 0x10000, entries, block_bytes, 0, parent, 0, 0, parent_name, locator),
+    ).ljust(1024, b"\0")
+    header = header[:36] + struct.pack(">I", ~sum(header) & 0xFFFFFFFF) + header[40:]
+    parts = {0: footer, 512: header, 1536: struct.pack(">I", block), 2048: b"\xff" * 512, 2560: _DATA}
+    return Image({**parts, size_bytes - 512: footer}, size_bytes)
+
+
+def _vhd_fixed(*, kind: int = 2, disk_bytes: int = _MIB, start: bytes = _DATA) -> Image:
+    footer = _vhd_footer(kind=kind, creator=b"win ", next_offset=2**64 - 1, disk_bytes=disk_bytes)
+    return Image({0: start, _MIB: footer}, _MIB + 512)
+
+
+def _vhds(outside: bytes) -> Iterator[Specimen]:
+    def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
+        return _specimen(SourceFormat.VPC, name, what, image, says, refusal)
+
+    name = outside.decode().encode("utf-16-be")
+    where = struct.pack(">4sIIIQ", b"W2ku", 512, len(name), 0, 2560)
+    yield refused("sound", "a dynamic VHD", _vhd(), "")
+    yield refused("sound-fixed", "a fixed VHD", _vhd_fixed(), "")
+    yield refused(
+        "parent", "a differencing VHD with a parent", _vhd(kind=4, parent=b"p" * 16, parent_name=name), "parent"
+    )
+    yield refused("parent-unsaid", "a parent's name in one that is not differencing", _vhd(parent_name=name), "parent")
+    yield refused("parent-located", "where a parent's name is, and nothing more", _vhd(locator=where), "parent")
+    yield refused("parent-fixed", "a differencing VHD without a start", _vhd_fixed(kind=4), "of the type 4")
+    yield refused("fixed-in-front", "a fixed VHD with a footer at its start", _vhd(kind=2), "of the type 2")
+    shadowed = _vhd_fixed(start=_vhd_footer(kind=3, creator=b"win ", next_offset=2**62, disk_bytes=_MIB))
+    yield refused("shadowed", "a fixed VHD whose guest wrote a footer to its start", shadowed, "no header of a dynamic")
+    yield refused("size-absurd", "a VHD of 8 EiB", _vhd(disk_bytes=2**63), "16 TiB", InvalidSize)
+    yield refused(
+        "fixed-long", "a fixed VHD that is larger than its file", _vhd_fixed(disk_bytes=2 * _MIB), "cut short"
+    )
+    yield refused("blocks-few", "a table of no blocks", _vhd(entries=0), "table of 0 blocks")
+    yield refused("blocks-absurd", "a block table of 16 GiB", _vhd(entries=2**32 - 1), "its tables are")
+    yield refused("block-odd", "blocks of 3 MiB", _vhd(block_bytes=3 * _MIB), f"blocks of {3 * _MIB} bytes")
+    yield refused("block-none", "blocks of nothing", _vhd(block_bytes=0), "blocks of 0 bytes")
+    yield refused("table-outside", "a block table behind the file", _vhd(table_offset=2**62), "its block table ends")
+    yield refused("data-outside", "a VHD's block behind the file", _vhd(block=2**31), "its data ends at")
+    yield refused("header-outside", "a header at the end of all addresses", _vhd(next_offset=2**64 - 2), "no header of")
+
+
+@cache
+def _crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return ~crc & 0xFFFFFFFF
+
+
+def _summed(data: bytes, length: int) -> bytes:
+    """With its checksum in the second four bytes."""
+    whole = data.ljust(length, b"\0")
+    return whole[:4] + struct.pack("<I", _crc32c(whole)) + data[8:]
+
+
+_BLOCK_TABLE, _METADATA = UUID("2dc27766-f623-4200-9d64-115e9bfd4a08"), UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e")
+_PARAMETERS, _DISK_BYTES = UUID("caa16737-fa36-4d43-b3b6-33f0aa44e76b"), UUID("2fa54224-cd1b-4876-b211-5dbed83bf4b8")
+_SECTOR, _PHYSICAL = UUID("8141bf1d-a96f-4709-ba47-f233a8faab5f"), UUID("cda348c7-445d-4471-9cc9-e9885251c556")
+_PAGE_83, _PARENT = UUID("beca12ab-b2e6-4523-93ef-c309e000c746"), UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c")
+
+
+def _vhdx(
+    *,
+    flags: int = 0,
+    parent: bytes = b"",
+    disk_bytes: int = _MIB,
+    table_bytes: int = _MIB,
+    table_offset: int = 3 * _MIB,
+    metadata_offset: int = 2 * _MIB,
+    regions: int = 2,
+    items: int | None = None,
+    size_bytes: int = 5 * _MIB,
+) -> Image:
+    """Headers, regions at 192 KiB, log at 1 MiB, metadata at 2 MiB, block table at 3 MiB, the one block at 4 MiB."""
+    found = {
+        _PARAMETERS: struct.pack("<II", _MIB, flags),
+        _DISK_BYTES: struct.pack("<Q", disk_bytes),
+        _SECTOR: struct.pack("<I", 512),
+        _PHYSICAL: struct.pack("<I", 512),
+        _PAGE_83: b"8" * 16,
+        **({_PARENT: parent} if parent else {}),
+    }
+    told, values = b"", b""
+    for kind, value in found.items():
+        told += struct.pack("<16sIII4x", kind.bytes_le, 65536 + len(values), len(value), 4)
+        values += value
+    headers = [
+        struct.pack("<4sIQ16s16s16sHHIQ", b"head", 0, number, b"", b"", b"", 0, 1, _MIB, _MIB) for number in (1, 2)
+    ]
+    entries = struct.pack("<16sQII", _BLOCK_TABLE.bytes_le, table_offset, table_bytes, 1)
+    entries += struct.pack("<16sQII", _METADATA.bytes_le, metadata_offset, _MIB, 1)
+    table = _summed(struct.pack("<4sIII", b"regi", 0, regions, 0) + entries, 65536)
+    parts = {
+        0: b"vhdxfile",
+        **{65536 * number: _summed(header, 4096) for number, header in enumerate(headers, start=1)},
+        192 * 1024: table,
+        256 * 1024: table,
+        2 * _MIB: struct.pack("<8sHH20x", b"metadata", 0, len(found) if items is None else items) + told,
+        2 * _MIB + 65536: values,
+        3 * _MIB: struct.pack("<Q", 4 * _MIB | 6),
+        4 * _MIB: _DATA,
+    }
+    return Image(parts, size_bytes)
+
+
+def _vhdxs(outside: bytes) -> Iterator[Specimen]:
+    def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
+        return _specimen(SourceFormat.VHDX, name, what, image, says, refusal)
+
+    path = b"absolute_win32_path\0" + outside
+    yield refused("sound", "a disk of Hyper-V", _vhdx(), "")
+    yield refused("parent", "a differencing VHDX with a parent", _vhdx(flags=2, parent=path), "parent")
+    yield refused("parent-unsaid", "a parent locator, and no bit for it", _vhdx(parent=path), "parent")
+    yield refused("parent-unnamed", "the bit of a parent, and no locator", _vhdx(flags=2), "parent")
+    yield refused("size-absurd", "a VHDX of 8 EiB", _vhdx(disk_bytes=2**63), "16 TiB", InvalidSize)
+    yield refused("table-absurd", "a block table of 4 GiB", _vhdx(table_bytes=2**32 - _MIB), "its tables are")
+    yield refused(
+        "table-outside", "a VHDX's block table behind the file", _vhdx(table_offset=2**62), "its block table ends"
+    )
+    yield refused("regions-absurd", "2^32 regions", _vhdx(regions=2**32 - 1), "no table of its regions")
+    yield refused("regions-none", "no regions", _vhdx(regions=0), "is missing")
+    yield refused("metadata-outside", "metadata behind the file", _vhdx(metadata_offset=2**62), "no metadata")
+    yield refused("metadata-none", "metadata that says nothing", _vhdx(items=0), "does not say what it is")
+    cut = _vhdx(size_bytes=5 * _MIB - 65536)
+    yield Specimen(
+        "vhdx-cut-in-data.vhdx",
+        "a VHDX that is cut short in its last block",
+        cut,
+        SourceFormat.VHDX,
+        Notice.TABLES,
+        Corrupt,
+        "qemu-img cannot read it",
+    )
+
+
+def _qed(
+    *,
+    cluster_bytes: int = 4096,
+    table_clusters: int = 2,
+    header_clusters: int = 1,
+    features: int = 0,
+    l1_offset: int = 4096,
+    disk_bytes: int = _MIB,
+    backing: bytes = b"",
+    cluster: int = 5 * 4096,
+    size_bytes: int = 6 * 4096,
+) -> Image:
+    """The header in a cluster, L1 and L2 table in two each, and one of data."""
+    numbers = (features, 0, 0, l1_offset, disk_bytes, 64 if backing else 0, len(backing))
+    header = struct.pack("<4sIIIQQQQQII", b"QED\0", cluster_bytes, table_clusters, header_clusters, *numbers)
+    parts = {
+        0: header.ljust(64, b"\0") + backing,
+        4096: struct.pack("<Q", 3 * 4096),
+        3 * 4096: struct.pack("<Q", cluster),
+    }
+    return Image({**parts, 5 * 4096: _DATA}, size_bytes)
+
+
+def _qeds(outside: bytes) -> Iterator[Specimen]:
+    def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
+        return _specimen(SourceFormat.QED, name, what, image, says, refusal)
+
+    yield refused("sound", "a QED image", _qed(), "")
+    yield refused(
+        "backing", "a QED with a raw backing file", _qed(features=5, backing=outside), "reads through to another"
+    )
+    yield refused("backing-probed", "one that QEMU would probe", _qed(features=1, backing=outside), "reads through")
+    yield refused("backing-unsaid", "a backing file, and no bit for it", _qed(backing=outside), "reads through")
+    yield refused("dirty", "a QED that was in use", _qed(features=2), "in use")
+    yield refused("feature-next", "an unknown feature of a QED", _qed(features=8), "features 0x8")
+    yield refused("size-absurd", "a QED of 8 EiB", _qed(disk_bytes=2**63), "16 TiB", InvalidSize)
+    yield refused("header-absurd", "a header of 16 TiB", _qed(header_clusters=2**32 - 1), "its header ends at")
+    yield refused("header-none", "a QED header of no length", _qed(header_clusters=0), "no length")
+    yield refused("cluster-absurd", "clusters of 4 GiB", _qed(cluster_bytes=2**32 - 1), "are impossible")
+    yield refused("l1-outside", "a QED's L1 table behind the file", _qed(l1_offset=2**62), "its L1 table ends")
+    yield refused("cut-in-sector", "cut short within a sector", _qed(size_bytes=6 * 4096 - 1), "no whole sectors")
+    yield Specimen(
+        "qed-data-outside.qed",
+        "a QED's cluster behind the file",
+        _qed(cluster=2**40),
+        SourceFormat.QED,
+        Notice.TABLES,
+        Corrupt,
+        "corruptions",
+    )
+
+
+def _parallels_disk(
+    *,
+    magic: bytes = b"WithouFreSpacExt",
+    version: int = 2,
+    cluster_sectors: int = 128,
+    entries: int = 16,
+    sectors: int = 2048,
+    in_use: int = 0,
+    cluster: int = 1,
+    size_bytes: int = 2 * 65536,
+) -> Image:
+    """Header and table in the first cluster, data in the second."""
+    header = struct.pack("<16sIIIIIQIIIQ", magic, version, 16, 4, cluster_sectors, entries, sectors, in_use, 128, 0, 0)
+    return Image({0: header + struct.pack("<I", cluster), 65536: _DATA}, size_bytes)
+
+
+def _parallels() -> Iterator[Specimen]:
+    def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
+        return _specimen(SourceFormat.PARALLELS, name, what, image, says, refusal)
+
+    old = _parallels_disk(magic=b"WithoutFreeSpace", cluster=128)
+    yield refused("sound", "a disk of Parallels", _parallels_disk(), "")
+    yield refused("sound-old", "one of an older Parallels", old, "")
+    yield refused("in-use", "a Parallels disk in use", _parallels_disk(in_use=0x746F6E59), "in use")
+    yield refused("version-next", "a Parallels disk of the future", _parallels_disk(version=3), "version 3 is unknown")
+    yield refused("size-absurd", "a Parallels disk of 8 EiB", _parallels_disk(sectors=2**54), "16 TiB", InvalidSize)
+    yield refused("table-small", "1 TiB in a table of 16 clusters", _parallels_disk(sectors=2**31), "too small for its")
+    yield refused("table-absurd", "a table of 16 GiB", _parallels_disk(entries=2**32 - 1), "its tables are")
+    yield refused("cluster-none", "clusters of nothing", _parallels_disk(cluster_sectors=0), "clusters of 0 sectors")
+    yield refused(
+        "data-outside", "a cluster of Parallels behind the file", _parallels_disk(cluster=9), "its data ends at"
+    )
+    cut = _parallels_disk(size_bytes=2 * 65536 - 1)
+    yield refused("cut-in-data", "a Parallels disk that is cut short in its last cluster", cut, "its data ends at")
+
+
+def _undeclared() -> Iterator[Specimen]:
+    """Nobody says what they are: neither taken for bytes nor for what they look like."""
+
+    def refused(name: str, what: str, image: Image, says: str) -> Specimen:
+        return Specimen(f"undeclared-{name}", what, image, None, Notice.HEADER, SourceMismatch, says)
+
+    yield refused("vmdk", "a VMDK, and nobody said so", _vmdk(), "a VMware disk (vmdk), and nobody said what it is")
+    yield refused("vmdk.vmdk", "called so, which is not enough", _vmdk(), "--source-format vmdk")
+    yield refused("vmdk.vdi", "a VMDK that is called a VDI", _vmdk(), "(vmdk), and is called .vdi")
+    yield refused("vmdk.raw", "a VMDK that is called raw", _vmdk(), "(vmdk), and is called .raw")
+    yield refused("vdi", "a VDI, and nobody said so", _vdi(), "--source-format vdi")
+    yield refused("vhdx", "a VHDX, and nobody said so", _vhdx(), "--source-format vhdx")
+    yield refused("vhd", "a dynamic VHD, and nobody said so", _vhd(), "--source-format vpc")
+    yield refused("vhd-fixed", "a fixed VHD: only its last bytes show it", _vhd_fixed(), "--source-format vpc")
+    yield refused("qed", "a QED, and nobody said so", _qed(), "--source-format qed")
+    yield refused("parallels", "a Parallels disk, and nobody said so", _parallels_disk(), "--source-format parallels")
+    raw = Image({0: _DATA}, _MIB)
+    yield refused("raw.vmdk", "raw bytes that are called a VMDK", raw, "is raw bytes, and is called .vmdk")
+    for suffix, start, says in (
+        ("gz", b"\x1f\x8b\x08", "gzip -dc"),
+        ("xz", b"\xfd7zXZ\0", "xz -dc"),
+        ("zst", b"\x28\xb5\x2f\xfd", "zstd -dc"),
+        ("bz2", b"BZh91AY&SY", "bzip2 -dc"),
+        ("zip", b"PK\x03\x04", "unzip"),
+        ("ova", b"disk.ovf".ljust(257, b"\0") + b"ustar\x0000", "tar -xf"),
+        ("luks", b"LUKS\xba\xbe\0\1", "encrypted with LUKS"),
+    ):
+        yield refused(f"disk.{suffix}", f"it begins as .{suffix} does", Image({0: start}, _MIB), says)
