@@ -1,13 +1,16 @@
 """The run directory of one lab: its job, its console, its kernel's sockets.
 
 It is locked for as long as the lab lives, by the runner and the supervisor alike, and removed by
-the supervisor. Should both have been killed, the next lab sweeps: what nobody locks is nobody's.
+the supervisor. Should both have been killed, the next lab sweeps: what nobody locks is nobody's. It
+sweeps no directory that holds anything else than a lab puts there: that is somebody's who likes our
+names, a checkout for instance.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +23,7 @@ from .errors import LabError
 __all__ = ["RunDirectory", "leftover_run_directories", "new_run_directory"]
 
 _PREFIX = "lvmqcow-lab-"
+_OWN_FILES = re.compile(r"console|init|job\.json|disk\d+|lab|dev|lvm")
 _PARENTS = ("/tmp", "/var/tmp", "/dev/shm")  # short names: they go on a kernel's command line
 
 
@@ -65,9 +69,13 @@ def _leftover(path: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        yield os.fstat(descriptor).st_uid == os.getuid() and _lock(descriptor)
+        yield os.fstat(descriptor).st_uid == os.getuid() and _is_ours(descriptor) and _lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_ours(descriptor: int) -> bool:
+    return all(map(_OWN_FILES.fullmatch, os.listdir(descriptor)))
 
 
 def _create(parent: Path) -> RunDirectory:

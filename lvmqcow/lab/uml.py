@@ -19,6 +19,7 @@ from .errors import LabError
 from .guest.job import Job, write_job
 from .inside import guest_program
 from .kernels import Kernel, installed_kernel
+from .named import named_entries
 from .rundir import RunDirectory, new_run_directory
 from .session import LabLines, run_session
 
@@ -35,7 +36,7 @@ def run_in_uml(job: Job, memory_bytes: int) -> int:
     with new_run_directory() as run_directory, claim_cpu() as claim:
         disks = _link_disks(job.disks, run_directory)
         nodes = tuple(f"/dev/ubd{chr(ord('a') + number)}" for number in range(len(disks)))
-        write_job(replace(job, disks=nodes), run_directory.path / "job.json")
+        write_job(replace(job, disks=nodes, shown=named_entries(job)), run_directory.path / "job.json")
         _write_init(run_directory.path / "init", kernel)
         return run_session(
             lambda lines: _command_line(kernel, run_directory.path, lines, disks, memory_bytes),
@@ -94,6 +95,7 @@ def _command_line(
         *("ssl=null", f"ssl0=null,fd:{lines.output}", f"ssl1=null,fd:{lines.errors}"),
         f"ssl2=fd:{lines.control_in},fd:{lines.control_out}",
         "pty.legacy_count=0",
+        "devtmpfs.mount=0",  # process 1 does it, later: this interpreter and package may be in /dev/shm
         "seccomp=auto",  # twice as fast as ptrace, where kernel and machine can
         # Half of the boot would be a race of RAID 6 algorithms; without it this lab has no RAID 6.
         "initcall_blacklist=raid6_select_algo",

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
@@ -21,12 +22,13 @@ _PROFILES = {"ci": 30, "nightly": 300, "soak": 20}
 
 def register() -> None:
     """Make the profiles known to Hypothesis."""
+    database = Path(os.environ.get("HYPOTHESIS_STORAGE_DIRECTORY", ".hypothesis"), "examples")
     for name, examples in _PROFILES.items():
         settings.register_profile(
             name,
             max_examples=int(os.environ.get("LVMQCOW_EXAMPLES", examples)),
             derandomize=name == "ci",
-            database=None if name == "ci" else DirectoryBasedExampleDatabase(".hypothesis/examples"),
+            database=None if name == "ci" else DirectoryBasedExampleDatabase(database),
             deadline=None,
             print_blob=True,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

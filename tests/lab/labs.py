@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -62,13 +63,10 @@ def run_lab(
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def run_nested(script: str, *, cwd: Path, options: Sequence[str] = ()) -> Result:
-    """A shell script in a lab within the lab: the inner one runs directly. $LAB is `ci/lab`."""
-    environment = {"LVMQCOW_TEST_LAB": LAB}
-    return run_lab(
-        "sh", "-c", f"LAB=$LVMQCOW_TEST_LAB\n{script}",
-        cwd=cwd, options=options, environment=environment,
-    )  # fmt: skip
+def run_nested(script: str, *, cwd: Path, launcher: Sequence[str] = (LAB,)) -> Result:
+    """A shell script in a lab within the lab: the inner one runs directly. $LAB, one plain word, is the launcher."""
+    write_lab = 'printf \'#!/bin/sh\\nexec %s "$@"\\n\' "$1" > /run/lab; chmod +x /run/lab; LAB=/run/lab'
+    return run_lab("sh", "-c", f"{write_lab}\n{script}", str(CHECKOUT), shlex.join(launcher), cwd=cwd)
 
 
 def wait_until(what: str, condition: Callable[[], _Value]) -> _Value:

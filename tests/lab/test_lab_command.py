@@ -66,8 +66,8 @@ def test_a_command_that_leaves_its_input_unread(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_leaves_early_ends_the_command(tmp_path: Path) -> None:
-    script = f"{LAB} run -- yes | head -n 2; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, timeout=120, check=True)
+    script = '"$0" run -- yes | head -n 2; echo ${PIPESTATUS[0]}'
+    done = subprocess.run(["bash", "-c", script, LAB], cwd=tmp_path, stdout=subprocess.PIPE, timeout=120, check=True)
     assert done.stdout.splitlines() == [b"y", b"y", b"141"]
 
 
@@ -141,5 +141,7 @@ def test_writes_elsewhere_vanish(tmp_path: Path) -> None:
 
 def test_a_fresh_tmp_with_large_sparse_files(tmp_path: Path) -> None:
     script = "find /tmp -type f; stat -c %a /tmp; truncate -s 50G /tmp/big && fallocate -l 1M /tmp/a"
-    result = run_lab("sh", "-c", script, cwd=tmp_path)
+    # Tox, and whoever called it, may name a checkout in /tmp: what is named is there (test_lab_places.py).
+    prefix = ("env", "-i", f"PATH={os.defpath}", "sh", "-c", 'exec "$0" "$@"')
+    result = run_lab("sh", "-c", script, cwd=tmp_path, prefix=prefix)
     assert (result.status, result.lines) == (0, ["1777"]), result

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import run_nested
+from .labs import PATIENT_LAB, run_nested
 
 pytestmark = pytest.mark.lab_host
 
@@ -40,7 +40,7 @@ def test_lvm_has_a_home_of_its_own(tmp_path: Path) -> None:
 
 def test_mounts_and_processes_are_private(tmp_path: Path) -> None:
     script = """set -e
-        mkdir /tmp/m
+        mkdir /tmp/m; pgrep -x sh > /dev/null
         $LAB run -- sh -ec 'mount -t tmpfs t /tmp/m; touch /tmp/m/x; setsid sleep 100000 & echo'
         ls /tmp/m; ls -d /tmp/lvmqcow-lab-* || true; pgrep sleep || echo gone"""
     result = run_nested(script, cwd=tmp_path)
@@ -77,7 +77,7 @@ def test_signals(tmp_path: Path) -> None:
             while :; do sleep 0.05; done' &
         until [ -e up ]; do sleep 0.05; done
         kill -TERM $!; wait $!; echo $?"""
-    assert run_nested(script, cwd=tmp_path).lines == ["caught", "9"]
+    assert run_nested(script, cwd=tmp_path, launcher=PATIENT_LAB).lines == ["caught", "9"]
 
 
 def test_a_container_with_a_snapshot_of_dev(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_nothing_is_left_of_a_lab_that_ended_well(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_the_command_finish(tmp_path: Path, number: signal.Signals) -> None:
-    lab = StartedLab("sh", "-c", CAREFUL.format(number.name[3:]), cwd=tmp_path)
+    lab = StartedLab("sh", "-c", CAREFUL.format(number.name[3:]), cwd=tmp_path, launcher=PATIENT_LAB)
     lab.wait_for_output(b"up\n")
     lab.runner.send_signal(number)
     result = lab.finish()
@@ -43,7 +43,7 @@ def test_a_signal_that_ends_the_command(tmp_path: Path, number: signal.Signals) 
 
 def test_a_signal_reaches_the_whole_group(tmp_path: Path) -> None:
     script = "sh -c 'trap \"echo child; exit\" INT; echo up; while :; do sleep 0.05; done'; echo end"
-    lab = StartedLab("bash", "-c", script, cwd=tmp_path)
+    lab = StartedLab("bash", "-c", script, cwd=tmp_path, launcher=PATIENT_LAB)
     lab.wait_for_output(b"up\n")
     lab.runner.send_signal(signal.SIGINT)
     assert b"child" in lab.finish().output
@@ -113,8 +113,22 @@ def test_runner_and_supervisor_are_killed(tmp_path: Path) -> None:
     for pid in (lab.supervisor(), lab.runner.pid):
         os.kill(pid, signal.SIGKILL)
     lab.runner.wait()
-    wait_until("no process left", lambda: not kernels_of(run_directory))
+    wait_until("no process left", lambda: traces_of(run_directory) == [str(run_directory)])
     run_lab("true", cwd=tmp_path)  # the next lab sweeps
+    assert traces_of(run_directory) == []
+
+
+def test_runner_and_supervisor_are_killed_when_the_kernel_heeds_no_signal(tmp_path: Path) -> None:
+    lab = StartedLab("sh", "-c", "echo up; exec sleep 100000", cwd=tmp_path)
+    lab.wait_for_output(b"up\n")
+    run_directory = lab.run_directory()
+    # As one that spins while it cleans up after a SIGTERM: only SIGKILL ends it.
+    os.kill(min(kernels_of(run_directory)), signal.SIGSTOP)
+    for pid in (lab.supervisor(), lab.runner.pid):
+        os.kill(pid, signal.SIGKILL)
+    lab.runner.wait()
+    wait_until("no process left", lambda: traces_of(run_directory) == [str(run_directory)])
+    run_lab("true", cwd=tmp_path)
     assert traces_of(run_directory) == []
 
 

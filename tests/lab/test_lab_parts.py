@@ -124,6 +124,16 @@ def test_sweeping_takes_only_what_nobody_holds(monkeypatch: pytest.MonkeyPatch, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_sweeping_leaves_what_no_lab_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(rundir, "_PARENTS", (str(tmp_path),))
+    somebodys = tmp_path / "lvmqcow-lab-checkout"
+    (somebodys / "lab").mkdir(parents=True)
+    (somebodys / "README.md").touch()
+    with rundir.new_run_directory():
+        assert (somebodys / "README.md").exists()
+    assert rundir.leftover_run_directories() == ()
+
+
 def test_a_machine_without_any_lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(launch, "probe", lambda: replace(NO_UML, user_id=1000))
     assert main(["run", "--", "true"]) == 125

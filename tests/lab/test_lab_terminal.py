@@ -114,7 +114,7 @@ def test_errors_stay_apart_when_they_go_elsewhere(tmp_path: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
-        os.execv("/bin/sh", ["sh", "-c", f"exec {LAB} run -- sh -c 'tty; echo oops >&2' 2>errors"])
+        os.execv("/bin/sh", ["sh", "-c", "exec \"$0\" run -- sh -c 'tty; echo oops >&2' 2>errors", LAB])
     assert wait_until("the end", lambda: _ended(pid, terminal))[1] == 0
     assert (tmp_path / "errors").read_text() == "oops\n"
 

@@ -21,6 +21,7 @@ class Job:
     terminal: bool  # give the command a terminal of its own
     separate_errors: bool  # keep stderr apart from that terminal
     window: tuple[int, int]  # rows, columns of that terminal
+    shown: tuple[str, ...] = ()  # entries of the lab's own places, such as /tmp, that are the machine's
 
 
 def write_job(job: Job, path: Path) -> None:
@@ -40,6 +41,7 @@ def read_job(path: Path) -> Job:
         terminal=bool(fields["terminal"]),
         separate_errors=bool(fields["separate_errors"]),
         window=(int(rows), int(columns)),
+        shown=tuple(fields["shown"]),
     )
 
 

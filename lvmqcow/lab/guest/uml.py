@@ -4,6 +4,7 @@ The kernel has mounted the machine's root, read-only, by way of hostfs. On top o
 
     /                       overlay: the machine's files, writes go to memory
     /tmp /run /dev /proc    the lab's own
+    /tmp/venv, say          what the command names in one of these: the machine's files, as everywhere
     the current directory   hostfs again, writable: the one way out
 
 A failure here ends process 1, so that the kernel panics: the host shows the console.
@@ -20,6 +21,7 @@ from . import kernel
 from .agent import Lines, serve
 from .job import read_job, settle
 from .lvm import furnish
+from .shown import hold, show
 
 __all__ = ["main"]
 
@@ -35,7 +37,9 @@ def main() -> None:
     job = read_job(run_directory / "job.json")
     _load_modules(run_directory, modules)
     _enter_overlay(run_directory)
+    shown = hold(job.shown)
     _mount_own_places(modules)
+    show(shown)
     _share(job.directory)
     kernel.set_loopback_up()
     kernel.set_host_name("lvmqcow-lab")
