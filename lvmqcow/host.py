@@ -16,7 +16,8 @@ from typing import Protocol
 from lvmqcow.chains import require_harmless
 from lvmqcow.errors import CommandFailed
 from lvmqcow.holders import holders
-from lvmqcow.lvm import Lvm, read_volume_group
+from lvmqcow.lvm import Lvm
+from lvmqcow.lvm_look import read_volume_group
 from lvmqcow.model import VolumeGroup
 from lvmqcow.names import device_path
 from lvmqcow.pieces import pause_seconds, pieces

@@ -50,6 +50,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lvmqcow.errors import Corrupt
+from lvmqcow.fitness import require_changeable
 from lvmqcow.intents import (
     Converting,
     Creating,
@@ -65,7 +66,7 @@ from lvmqcow.intents import (
 )
 from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup
 from lvmqcow.names import Format, VolumeName, doomed_origin, renamed_lv_name
-from lvmqcow.plans.common import activated, deactivated, refreshed, require_whole
+from lvmqcow.plans.common import activated, deactivated, refreshed
 from lvmqcow.plans.create import existing
 from lvmqcow.plans.delete import drop_pushed, pull, push, push_renames
 from lvmqcow.plans.flatten import cut_loose
@@ -88,9 +89,9 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     Raises:
         Corrupt: the picture is none that a cut can leave; nothing is to be touched.
         NoSpace: an unfinished merge needs room.
-        NotPossible: physical volumes are missing.
+        Unchangeable: the volume group as a whole takes no changes.
     """
-    require_whole(vg)
+    require_changeable(vg)
     volume = vg.find(name)
     if volume is None:
         return Plan("recover", vg.name, name, ())
