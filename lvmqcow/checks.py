@@ -25,6 +25,10 @@ none on the current LV
 a layer smaller than the one it reads through      damaged     look; ``qemu-img`` would cut off or show old bytes
 marked corrupt, or its data is in another file     damaged     keep a copy, then ``qemu-img check -r all``
 a part of an LV is on a missing physical volume    damaged     bring the disk back, ``vgextend --restoremissing``
+a physical volume is missing, is there twice, is   damaged     what ends that state: the table in `lvmqcow.fitness`
+too small or has old metadata
+the volume group is exported, another host's,      refused     the same
+shared or read-only, or a device takes no writes
 ``qemu-img check`` finds corruptions, or fails     damaged     the command, to see them
 the same, and the LV is too small for its image:   damaged     ``vgcfgrestore --list``: the LV was larger once
 clusters beyond its end count as corruptions
@@ -41,6 +45,7 @@ an LV with a volume's tag that is named otherwise  leaked      rename it or take
 an LV named like a snapshot, without its tags      leaked      the ``lvchange`` that adds them, or ``lvremove``
 a ``del-`` LV of another tool                      leaked      ``lvremove``, if nothing is wiping it
 leaked clusters                                    leaked      ``qemu-img check -r leaks``
+a state of the volume group that takes away room   noted       the same table
 any other LV                                       foreign     nothing: it is left alone
 =================================================  ==========  ========================================================
 
@@ -59,6 +64,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from lvmqcow.fitness import State, conditions
 from lvmqcow.intents import Unknown
 from lvmqcow.model import Layer, LogicalVolume, Stray, StrayKind, Volume, VolumeGroup, index_tags
 from lvmqcow.names import (
@@ -92,14 +98,34 @@ class Severity(StrEnum):
     """The volume contradicts itself; somebody must look. Nothing changes it until then."""
     UNFINISHED = "unfinished"
     """A cut operation; ``recover`` mends it."""
+    REFUSED = "refused"
+    """The volumes may be well; the volume group as a whole takes no changes."""
     UNSEEN = "unseen"
     """It was not active, so it was not looked at: nothing can be said of it."""
     FLAWED = "flawed"
     """It works, and something about it is not as it should be."""
     LEAKED = "leaked"
     """Space is lost, data is not."""
+    NOTED = "noted"
+    """Nothing is wrong: somebody wanted it so, and it limits what can be done."""
     FOREIGN = "foreign"
     """Not ours; left alone. Nothing is wrong with that."""
+
+
+_SEVERITIES: Final = {
+    State.EXPORTED: Severity.REFUSED,
+    State.ANOTHER_HOST: Severity.REFUSED,
+    State.SHARED: Severity.REFUSED,
+    State.READ_ONLY: Severity.REFUSED,
+    State.MISSING: Severity.DAMAGED,
+    State.DUPLICATE: Severity.DAMAGED,
+    State.READ_ONLY_DEVICE: Severity.REFUSED,
+    State.DEVICE_TOO_SMALL: Severity.DAMAGED,
+    State.OLD_METADATA: Severity.DAMAGED,
+    State.NOT_ALLOCATABLE: Severity.NOTED,
+    State.LV_LIMIT: Severity.NOTED,
+    State.ALLOCATION: Severity.NOTED,
+}
 
 
 @dataclass(frozen=True)
@@ -135,7 +161,7 @@ def beside(vg: VolumeGroup, name: VolumeName | None = None) -> tuple[Finding, ..
 
     With ``name``, only of those LVs that may have to do with that volume.
     """
-    found = _absent(vg)
+    found = [Finding("", _SEVERITIES[each.state], each.text, each.advice) for each in conditions(vg)]
     ours = {lv.name for volume in vg.volumes for lv in volume.logical_volumes}
     for lv in vg.logical_volumes:
         near = [] if lv.name in ours else _near(vg, lv)
@@ -335,14 +361,6 @@ def _partial(vg: str, lvs: tuple[LogicalVolume, ...] | list[LogicalVolume]) -> l
     text = "a part of it is on a physical volume that is missing"
     advice = f"bring the disk back, then: vgextend --restoremissing {vg} DEVICE"
     return [Finding(lv.name, Severity.DAMAGED, text, advice) for lv in lvs if lv.partial]
-
-
-def _absent(vg: VolumeGroup) -> list[Finding]:
-    if not vg.missing_physical_volumes:
-        return []
-    text = f"{vg.missing_physical_volumes} of its physical volumes are missing: nothing can be changed"
-    advice = f"`pvs` names them; once a disk is back: vgextend --restoremissing {vg.name} DEVICE"
-    return [Finding("", Severity.DAMAGED, text, advice)]
 
 
 def _stranger(vg: VolumeGroup, lv: LogicalVolume, near: list[VolumeName]) -> Finding:

@@ -22,7 +22,8 @@ Each error stores its facts as attributes, formats them in ``__str__`` and ends 
     │   ├── InUse                            a process, a mount or a device on top holds it: they are listed
     │   ├── NewerSnapshots                   a rollback would leave snapshots behind: they are listed
     │   ├── SnapshotHasChildren
-    │   └── RecoveryNeeded
+    │   ├── RecoveryNeeded
+    │   └── Unchangeable                     the volume group as a whole takes no changes: exported, another host's, …
     ├── Corrupt                         14   what is on disk contradicts itself
     ├── AlreadyExists                   15
     ├── UnfitMachine                    16   not root, or a tool is missing: the package is named
@@ -36,7 +37,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "SnapshotNotFound",
     "SourceMismatch",
     "SourceNotFound",
+    "Unchangeable",
     "UnfitMachine",
     "VolumeGroupNotFound",
     "VolumeNotFound",
@@ -187,12 +189,15 @@ class NotFound(LvmqcowError):
 class VolumeGroupNotFound(NotFound):
     """No such volume group on this machine."""
 
-    def __init__(self, vg: str) -> None:
+    def __init__(self, vg: str, said: str = "") -> None:
+        """``said`` is why LVM does not show it: it may be there, and clustered."""
         self.vg = vg
-        super().__init__(vg)
+        self.said = said
+        super().__init__(vg, said)
 
     def __str__(self) -> str:
-        return f"no volume group {self.vg!r}: `vgs` lists those of this machine"
+        because = f" (LVM says: {self.said})" if self.said else ""
+        return f"no volume group {self.vg!r}{because}: `vgs` lists those of this machine"
 
 
 class VolumeNotFound(NotFound):
@@ -256,16 +261,21 @@ class NoSpace(LvmqcowError):
 
     exit_status = 12
 
-    def __init__(self, vg: str, needed_bytes: int, free_bytes: int) -> None:
+    def __init__(self, vg: str, needed_bytes: int, free_bytes: int, policy: str = "") -> None:
+        """``policy`` is the allocation policy, where it is that, and not the disk, that has no more to give."""
         self.vg = vg
         self.needed_bytes = needed_bytes
         self.free_bytes = free_bytes
-        super().__init__(vg, needed_bytes, free_bytes)
+        self.policy = policy
+        super().__init__(vg, needed_bytes, free_bytes, policy)
 
     def __str__(self) -> str:
+        free = f"{self.free_bytes} free"
+        if self.policy:
+            free += f" where its allocation policy, {self.policy}, would take them (`vgchange --alloc` changes it)"
         return (
             f"no space in {self.vg}: {self.needed_bytes} bytes of extents needed, "
-            f"{self.free_bytes} free; `vgextend {self.vg}` adds room, deleting snapshots frees it"
+            f"{free}; `vgextend {self.vg}` adds room, deleting snapshots frees it"
         )
 
 
@@ -331,6 +341,19 @@ class RecoveryNeeded(NotPossible):
         reason = f"an unfinished operation is in the way: {operation}"
         super().__init__(target, reason, f"run `lvmqcow recover {target}`")
         self.args = (target, operation)
+
+
+class Unchangeable(NotPossible):
+    """The volume group is in a state in which nothing may be changed; nothing was touched.
+
+    ``states`` has each of these states by its name, with what it means here (`lvmqcow.fitness` has all there are).
+    """
+
+    def __init__(self, vg: str, states: Mapping[str, str], advice: str) -> None:
+        self.states = dict(states)
+        said = "; ".join(f"{text} [{state}]" for state, text in self.states.items())
+        super().__init__(vg, f"nothing may be changed: {said}", advice)
+        self.args = (vg, self.states, advice)
 
 
 class Corrupt(LvmqcowError):

@@ -27,6 +27,7 @@ from lvmqcow.errors import (
     RecoveryNeeded,
     VolumeGroupNotFound,
 )
+from lvmqcow.fitness import State
 from lvmqcow.host import Host
 from lvmqcow.imports import require_whole
 from lvmqcow.locks import Locks
@@ -73,7 +74,14 @@ class Executor:
     """Requests and recoveries on one host. For one thread at a time."""
 
     def __init__(
-        self, host: Host, locks: Locks, events: Events, recover_first: bool, layout: Layout | None, wipe: Wipe
+        self,
+        host: Host,
+        locks: Locks,
+        events: Events,
+        recover_first: bool,
+        layout: Layout | None,
+        wipe: Wipe,
+        accept: frozenset[State],
     ) -> None:
         """The arguments are those of `lvmqcow.Storage`."""
         self._host = host
@@ -82,6 +90,7 @@ class Executor:
         self._recover_first = recover_first
         self._layout = layout
         self._wipe = wipe
+        self._accept = accept
 
     def plan(self, request: Request) -> Plan:
         """As `lvmqcow.Storage.plan`."""
@@ -130,7 +139,7 @@ class Executor:
 
     def observe(self) -> VolumeGroup:
         """The volume group as it is now, without headers, in the layout that was given."""
-        return replace(self._host.observe(), given_layout=self._layout)
+        return replace(self._host.observe(), given_layout=self._layout, accepted=self._accept)
 
     def seen(self, *names: VolumeName) -> VolumeGroup:
         """The same, with the headers of what is active: all of these volumes, others as far as they can be read.

@@ -18,7 +18,8 @@ from lvmqcow.containers import SourceFormat
 from lvmqcow.devices import device_names, with_devices
 from lvmqcow.errors import CommandFailed
 from lvmqcow.holders import holders
-from lvmqcow.lvm import Lvm, read_volume_group
+from lvmqcow.lvm import Lvm
+from lvmqcow.lvm_look import read_volume_group
 from lvmqcow.model import VolumeGroup
 from lvmqcow.names import device_path
 from lvmqcow.pieces import pause_seconds, pieces

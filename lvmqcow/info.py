@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lvmqcow.fitness import Condition, conditions
 from lvmqcow.host import Host
-from lvmqcow.model import Layer
+from lvmqcow.model import Layer, VolumeGroup
 from lvmqcow.model import Volume as VolumePicture
 from lvmqcow.names import Format
 
-__all__ = ["LayerInfo", "VolumeInfo", "layer_info", "volume_info"]
+__all__ = ["GroupInfo", "LayerInfo", "VolumeInfo", "group_info", "layer_info", "volume_info"]
+
+
+@dataclass(frozen=True)
+class GroupInfo:
+    """The volume group below the volumes. ``free_bytes`` is what LVM would allocate.
+
+    ``conditions`` are the states that it is in (`lvmqcow.fitness`); none where it is ready for everything.
+    """
+
+    name: str
+    free_bytes: int
+    allocation_policy: str
+    conditions: tuple[Condition, ...]
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,11 @@ class LayerInfo:
     allocated_bytes: int | None
     clones: tuple[str, ...] = ()
     """The volumes that read through it, directly."""
+
+
+def group_info(vg: VolumeGroup) -> GroupInfo:
+    """What a picture shows of the volume group itself."""
+    return GroupInfo(vg.name, vg.free_bytes, vg.allocation_policy, conditions(vg))
 
 
 def volume_info(volume: VolumePicture) -> VolumeInfo:

@@ -22,47 +22,45 @@ import selectors
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol, cast
 
-from lvmqcow.errors import CommandFailed, UnfitMachine, VolumeGroupNotFound
+from lvmqcow.errors import CommandFailed, UnfitMachine
 from lvmqcow.interrupts import deferred
 from lvmqcow.locks import child_environment
-from lvmqcow.model import LogicalVolume, VolumeGroup
+from lvmqcow.lvm_report import Report, first_report, log_rows, whole
 
-__all__ = ["Lvm", "LvmProcesses", "LvmShell", "Report", "Trace", "read_volume_group"]
-
-Row = Mapping[str, str]
-Report = Mapping[str, Sequence[Row]]
-"""A JSON report of lvm2: the rows of each kind of thing (``vg``, ``lv``, ``pv``)."""
+__all__ = ["Lvm", "LvmProcesses", "LvmShell", "Report", "Trace", "Warned"]
 
 Trace = Callable[[Sequence[str]], None]
 """Is told the argv of every external command."""
 
+Warned = Callable[[str], None]
+"""Is told what LVM says though the command succeeded, line by line, each line once."""
+
 _SUCCESS: Final = 1  # log_ret_code, in the shell's log report; for failures it is what a process would exit with
-_FAILED: Final = 5
 _PATIENCE_SECONDS: Final = 3.0
-_VG_FIELDS: Final = "vg_uuid,vg_extent_size,vg_free_count,vg_missing_pv_count"
-_LV_FIELDS: Final = (
-    "lv_name,lv_uuid,lv_size,lv_tags,lv_active,lv_health_status,lv_attr,lv_autoactivation"
-    ",lv_inactive_table,lv_kernel_major,lv_kernel_minor"
-)
-_NOT_MAPPED: Final = frozenset("sdiX")  # lvs(8): suspended, no table, one not in use yet, not as LVM says
 _GIVEN_BY_PROFILE: Final = ("--reportformat", "json", "--units", "b", "--nosuffix")
+_NO_NEWS: Final = frozenset({"WARNING: This metadata update is NOT backed up."})
+"""Says nothing of the disks: whoever turned LVM's backups off hears it from every command."""
 
 
 class Lvm(Protocol):
-    """Runs LVM commands, seeing only ``physical_volumes`` (all, while it is empty)."""
+    """Runs LVM commands, seeing only ``physical_volumes``: all, while that is empty, or while ``sees_all``."""
 
     physical_volumes: tuple[str, ...]
+    sees_all: bool
 
     def report(self, argv: Sequence[str]) -> Report:
         """Run a reporting command. Raises CommandFailed."""
 
     def change(self, argv: Sequence[str]) -> None:
         """Run a command that changes something. Raises CommandFailed."""
+
+    def alone(self, device: str) -> LvmProcesses:
+        """Another, that sees one device only, and tells nobody what LVM warns of."""
 
     def close(self) -> None:
         """End what was started."""
@@ -72,30 +70,41 @@ class LvmProcesses:
     """A process a command."""
 
     def __init__(
-        self, physical_volumes: Sequence[str] = (), trace: Trace | None = None, waiting: Trace | None = None
+        self,
+        physical_volumes: Sequence[str] = (),
+        trace: Trace | None = None,
+        waiting: Trace | None = None,
+        warned: Warned | None = None,
     ) -> None:
         """``waiting`` is told of a command that has not answered for a while."""
         self.physical_volumes = tuple(physical_volumes)
+        self.sees_all = False
         self._trace = trace
         self._waiting = waiting
+        self._heard = _Heard(warned)
         self._environment = _environment()
         self._lvm = _lvm_binary()
 
     def report(self, argv: Sequence[str]) -> Report:
-        out = self._run((*argv[:1], *_GIVEN_BY_PROFILE, *argv[1:]))
-        with _whole(argv):
-            return _first_report(argv, json.loads(out))
+        out, warnings = self._run((*argv[:1], *_GIVEN_BY_PROFILE, *argv[1:]))
+        with whole(argv):
+            return first_report(argv, json.loads(out), warnings, self._heard.pass_on(warnings))
 
     def change(self, argv: Sequence[str]) -> None:
-        self._run(argv)
+        _, warnings = self._run(argv)
+        self._heard.pass_on(warnings)
+
+    def alone(self, device: str) -> LvmProcesses:
+        return LvmProcesses((device,), self._trace, self._waiting)
 
     def close(self) -> None:
         pass
 
-    def _run(self, argv: Sequence[str]) -> str:
+    def _run(self, argv: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """What it wrote, and what it warned of."""
         if self._trace is not None:
             self._trace(argv)
-        scope = ("--devices", ",".join(self.physical_volumes)) if self.physical_volumes else ()
+        scope = ("--devices", ",".join(self.physical_volumes)) if self.physical_volumes and not self.sees_all else ()
         process: subprocess.Popen[str] | None = None
         try:
             with deferred():
@@ -121,44 +130,56 @@ class LvmProcesses:
             raise
         if process.returncode:
             raise CommandFailed(argv, process.returncode, err)
-        return out
+        return out, _lines(err)
 
 
 class LvmShell:
     """One ``lvm`` process for all commands, started at the first and again after it died."""
 
     def __init__(
-        self, physical_volumes: Sequence[str] = (), trace: Trace | None = None, waiting: Trace | None = None
+        self,
+        physical_volumes: Sequence[str] = (),
+        trace: Trace | None = None,
+        waiting: Trace | None = None,
+        warned: Warned | None = None,
     ) -> None:
         """``waiting`` is told of a command that has not answered for a while."""
         self.physical_volumes = tuple(physical_volumes)
+        self.sees_all = False
         self._trace = trace
         self._waiting = waiting
+        self._heard = _Heard(warned)
         self._environment = _environment()
         self._lvm = _lvm_binary()
         self._session: _Session | None = None
 
     def report(self, argv: Sequence[str]) -> Report:
         try:
-            return _first_report(argv, self._ask(argv))
+            document, warnings = self._ask(argv)
         except _ShellDied:
-            return _first_report(argv, self._surely_ask(argv))  # it only reads: asking again is safe
+            document, warnings = self._surely_ask(argv)  # it only reads: asking again is safe
+        return first_report(argv, document, warnings, self._heard.pass_on(warnings))
 
     def change(self, argv: Sequence[str]) -> None:
-        self._surely_ask(argv)
+        _, warnings = self._surely_ask(argv)
+        self._heard.pass_on(warnings)
+
+    def alone(self, device: str) -> LvmProcesses:
+        return LvmProcesses((device,), self._trace, self._waiting)
 
     def close(self) -> None:
         if self._session:
             self._session.close()
             self._session = None
 
-    def _surely_ask(self, argv: Sequence[str]) -> Mapping[str, object]:
+    def _surely_ask(self, argv: Sequence[str]) -> tuple[Mapping[str, object], tuple[str, ...]]:
         try:
             return self._ask(argv)
         except _ShellDied as died:
             raise CommandFailed(argv, died.status, f"the lvm shell died: {died.stderr}") from died
 
-    def _ask(self, argv: Sequence[str]) -> Mapping[str, object]:
+    def _ask(self, argv: Sequence[str]) -> tuple[Mapping[str, object], tuple[str, ...]]:
+        """The document it answers with, and what it warned of."""
         if self._trace is not None:
             self._trace(argv)
         if self._session is None:
@@ -166,9 +187,10 @@ class LvmShell:
                 self._session = _Session(self._lvm, self._environment)
         try:
             waiting = partial(self._waiting, argv) if self._waiting is not None else None
-            document = self._session.ask(_line((*argv[:1], *self._scope(), *argv[1:])), waiting)
-            status = int(_log(argv, document)[-1]["log_ret_code"])
-            errors = self._session.errors() if status != _SUCCESS else ""
+            scope = () if self.sees_all else self._scope()
+            document = self._session.ask(_line((*argv[:1], *scope, *argv[1:])), waiting)
+            status = int(log_rows(argv, document)[-1]["log_ret_code"])
+            said = self._said(self._session, status)
         except _ShellDied:
             self._session = None
             raise
@@ -180,33 +202,24 @@ class LvmShell:
             self._session = None  # between question and answer: the next answer would be to the wrong question
             raise
         if status != _SUCCESS:
-            raise CommandFailed(argv, status, errors)
-        return document
+            raise CommandFailed(argv, status, "\n".join(said))
+        return document, said
+
+    def _said(self, session: _Session, status: int) -> tuple[str, ...]:
+        """What the last command complained of. Where the shell died since, a success stays one."""
+        try:
+            return session.said(*(("warn", "error") if status == _SUCCESS else ("error",)))
+        except _ShellDied:
+            if status != _SUCCESS:
+                raise
+            self._session = None
+            return ()
 
     def _scope(self) -> tuple[str, ...]:
         if not self.physical_volumes:
             return ()
         accept = ",".join(f'"a|^{re.escape(path)}$|"' for path in self.physical_volumes)
         return ("--config", f'devices{{filter=[{accept},"r|.*|"]use_devicesfile=0}}')
-
-
-def read_volume_group(lvm: Lvm, vg: str) -> VolumeGroup:
-    """The picture of a volume group, in one report (lvm-fullreport(8)).
-
-    The first looks at the whole machine; from then on ``lvm`` sees the group's own physical volumes.
-
-    Raises:
-        VolumeGroupNotFound: it is not there.
-        CommandFailed: LVM could not read it whole.
-    """
-    try:
-        picture = _read(lvm, vg)
-    except CommandFailed:
-        if not lvm.physical_volumes:
-            raise
-        lvm.physical_volumes = ()  # it may have been given another physical volume since
-        picture = _read(lvm, vg)
-    return picture
 
 
 class _ShellDied(Exception):
@@ -261,10 +274,10 @@ class _Session:
             pass
         return document
 
-    def errors(self) -> str:
+    def said(self, *kinds: str) -> tuple[str, ...]:
         """What the last command complained of; a process would have written it to stderr."""
-        log = _log(("lastlog",), self.ask("lastlog\n"))
-        return "\n".join(row.get("log_message", "") for row in log if row.get("log_type") == "error")
+        log = log_rows(("lastlog",), self.ask("lastlog\n"))
+        return tuple(row.get("log_message", "").strip() for row in log if row.get("log_type") in kinds)
 
     def interrupt(self) -> None:
         """Ctrl-C: lvm stops waiting for a lock, finishes a metadata commit, and ends."""
@@ -305,87 +318,25 @@ class _Session:
         return _ShellDied(self._process.returncode, stderr)
 
 
-def _read(lvm: Lvm, vg: str) -> VolumeGroup:
-    argv = (
-        *("fullreport", "--configreport", "vg", "-o", f"vg_name,{_VG_FIELDS}"),
-        *("--configreport", "lv", "-o", _LV_FIELDS),
-        *("--configreport", "pv", "-o", "pv_name", "--configreport", "pvseg", "-o", "pvseg_start"),
-        *("--configreport", "seg", "-o", "seg_start", vg),
-    )
-    with _whole(argv):
-        try:
-            report = lvm.report(argv)
-        except CommandFailed as failed:
-            if any(row["vg_name"] == vg for row in lvm.report(("vgs", "-o", "vg_name"))["vg"]):
-                raise
-            raise VolumeGroupNotFound(vg) from failed
-        picture = _volume_group(report["vg"][0], report["lv"])
-        physical_volumes = tuple(row["pv_name"] for row in report["pv"] if row["pv_name"].startswith("/"))
-    lvm.physical_volumes = physical_volumes
-    return picture
+class _Heard:
+    """What LVM has said while it succeeded: it says the same again and again, and is heard once."""
+
+    def __init__(self, warned: Warned | None) -> None:
+        self._warned = warned
+        self._lines = set(_NO_NEWS)
+
+    def pass_on(self, lines: Iterable[str]) -> tuple[str, ...]:
+        """Tell what is new of these lines, and return it."""
+        news = tuple(dict.fromkeys(line for line in lines if line not in self._lines))
+        self._lines.update(news)
+        for line in news:
+            if self._warned is not None:
+                self._warned(line)
+        return news
 
 
-def _volume_group(group: Row, lvs: Sequence[Row]) -> VolumeGroup:
-    return VolumeGroup(
-        name=group["vg_name"],
-        uuid=group["vg_uuid"],
-        extent_size_bytes=int(group["vg_extent_size"]),
-        free_extents=int(group["vg_free_count"]),
-        logical_volumes=tuple(sorted(map(_logical_volume, lvs), key=lambda lv: lv.name)),
-        missing_physical_volumes=int(group["vg_missing_pv_count"]),
-    )
-
-
-def _logical_volume(row: Row) -> LogicalVolume:
-    return LogicalVolume(
-        name=row["lv_name"],
-        uuid=row["lv_uuid"],
-        size_bytes=int(row["lv_size"]),
-        tags=frozenset(row["lv_tags"].split(",")) - {""},
-        active=row["lv_active"] == "active",
-        partial=row["lv_health_status"] == "partial",
-        writable=row["lv_attr"][1] != "r",  # lv_permissions says nothing of what is not active
-        suspended=row["lv_attr"][4] in _NOT_MAPPED,
-        autoactivated=row["lv_autoactivation"] == "enabled",
-        preloaded=row["lv_inactive_table"] == "inactive table present",  # it may be "unknown"
-        device_number=_device_number(row),
-    )
-
-
-def _device_number(row: Row) -> tuple[int, int] | None:
-    major, minor = int(row["lv_kernel_major"]), int(row["lv_kernel_minor"])
-    return None if minor < 0 else (major, minor)
-
-
-@contextmanager
-def _whole(argv: Sequence[str]) -> Iterator[None]:
-    """What a report lacks is the report's failure."""
-    try:
-        yield
-    except (LookupError, ValueError) as error:
-        raise CommandFailed(argv, _FAILED, f"it succeeded, and its report is not whole: {error!r}") from error
-
-
-def _first_report(argv: Sequence[str], document: object) -> Report:
-    match document:
-        case {"report": [dict(report), *_]} if all(map(_are_rows, report.values())):
-            return cast(Report, report)
-        case _:
-            raise CommandFailed(argv, _FAILED, "it succeeded and reported nothing")
-
-
-def _log(argv: Sequence[str], document: object) -> Sequence[Row]:
-    match document:
-        case {"log": [_, *_] as log} if _are_rows(log) and log[-1].get("log_ret_code", "").lstrip("-").isdecimal():
-            return cast(Sequence[Row], log)
-        case _:
-            raise CommandFailed(argv, _FAILED, "it did not say whether it succeeded")
-
-
-def _are_rows(found: object) -> bool:
-    return isinstance(found, list) and all(
-        isinstance(row, dict) and all(isinstance(value, str) for value in row.values()) for row in found
-    )
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _line(argv: Sequence[str]) -> str:

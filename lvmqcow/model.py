@@ -42,6 +42,7 @@ from lvmqcow.names import (
     snapshot_lv_name,
     snapshot_of,
 )
+from lvmqcow.physical import PhysicalVolume, allocatable_extents
 from lvmqcow.qcow2 import OURS, Header, ImageOptions
 from lvmqcow.wiping import Wiping, parse_wiping
 
@@ -423,10 +424,14 @@ class Volume:
 
 @dataclass(frozen=True)
 class VolumeGroup:
-    """One volume group: its space and its logical volumes.
+    """One volume group: its space, its logical volumes, and what state it is in (`lvmqcow.fitness` judges that).
 
-    ``given_layout`` is the layout that its user said it has, of volumes that show none. ``strays`` are devices and
-    device nodes under names that no LV has.
+    ``free_extents`` are those that LVM would allocate. ``given_layout`` is the layout that its user said it has, of
+    volumes that show none. ``strays`` are devices and device nodes under names that no LV has.
+
+    ``owner`` is the system ID of the host that it belongs to, where that is another one. ``lock_type`` says how several
+    hosts share it; empty: they do not. ``max_logical_volumes`` 0 is no limit. ``accepted`` names the states in which
+    its user wants it changed all the same.
     """
 
     name: str
@@ -437,6 +442,14 @@ class VolumeGroup:
     missing_physical_volumes: int = 0
     given_layout: Layout | None = None
     strays: tuple[Stray, ...] = ()
+    physical_volumes: tuple[PhysicalVolume, ...] = ()
+    exported: bool = False
+    owner: str | None = None
+    lock_type: str = ""
+    read_only: bool = False
+    max_logical_volumes: int = 0
+    allocation_policy: str = "normal"
+    accepted: frozenset[str] = frozenset()
 
     @cached_property
     def layout(self) -> Layout:
@@ -455,6 +468,13 @@ class VolumeGroup:
     @property
     def free_bytes(self) -> int:
         return self.free_extents * self.extent_size_bytes
+
+    def room_extents(self, lv: LogicalVolume | None = None) -> int:
+        """How many free extents an LV can get at most, as far as the allocation policy tells; None is a new one."""
+        if not self.physical_volumes:
+            return self.free_extents
+        given = allocatable_extents(self.physical_volumes, self.allocation_policy, lv.uuid if lv else "")
+        return min(self.free_extents, given)
 
     def lv(self, name: str) -> LogicalVolume | None:
         return self._by_name.get(name)

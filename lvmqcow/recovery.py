@@ -52,6 +52,7 @@ from collections.abc import Iterable
 from typing import Never
 
 from lvmqcow.errors import Corrupt
+from lvmqcow.fitness import require_changeable
 from lvmqcow.intents import (
     INTENT_PREFIX,
     Converting,
@@ -69,7 +70,7 @@ from lvmqcow.intents import (
 )
 from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup
 from lvmqcow.names import Format, VolumeName, as_volume_name, doomed_origin, renamed_lv_name
-from lvmqcow.plans.common import activated, deactivated, refreshed, require_whole
+from lvmqcow.plans.common import activated, deactivated, refreshed
 from lvmqcow.plans.create import existing
 from lvmqcow.plans.delete import drop_pushed, pull, push, push_renames
 from lvmqcow.plans.devices import restore_devices
@@ -93,9 +94,9 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     Raises:
         Corrupt: the picture is none that a cut can leave; nothing is to be touched.
         NoSpace: an unfinished merge needs room.
-        NotPossible: physical volumes are missing.
+        Unchangeable: the volume group as a whole takes no changes.
     """
-    require_whole(vg)
+    require_changeable(vg)
     volume = vg.find(name)
     if volume is None:
         return Plan("restore devices", vg.name, name, restore_devices(vg, name))

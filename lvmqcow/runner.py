@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lvmqcow.errors import CommandFailed, Corrupt, Interrupted, LvmqcowError, NoSpace, OperationCut
 from lvmqcow.host import Host
-from lvmqcow.lvm import Trace
+from lvmqcow.lvm import Trace, Warned
 from lvmqcow.plans import Plan
 from lvmqcow.plans.room import more_room
 from lvmqcow.qemu_img import Progress
@@ -33,6 +33,8 @@ class Events:
     """During long steps, in percent of the step."""
     waiting: Trace = lambda argv: None
     """When an LVM command has not answered for some seconds: another may hold LVM's lock on the volume group."""
+    warned: Warned = lambda text: None
+    """What LVM complains of although its command succeeded: each line once, as LVM says it."""
 
 
 def run_plan(host: Host, planned: Plan, events: Events) -> None:

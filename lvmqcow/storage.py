@@ -11,18 +11,20 @@ takes one picture, plans, and runs the plan. `Storage.plan` stops before the las
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
 from lvmqcow.checks import Finding, Severity, beside
 from lvmqcow.containers import SourceFormat
-from lvmqcow.errors import CommandFailed, Locked, VolumeNotFound
+from lvmqcow.errors import CommandFailed, Locked, NotPossible, VolumeNotFound
 from lvmqcow.executor import Executor, active_images
+from lvmqcow.fitness import ACCEPTABLE, State, activatable
 from lvmqcow.health import examine
 from lvmqcow.host import Host, RealHost
 from lvmqcow.imports import inspect
-from lvmqcow.info import LayerInfo, VolumeInfo, layer_info, volume_info
+from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo, group_info, layer_info, volume_info
 from lvmqcow.locks import FlockLocks, Locks
 from lvmqcow.lvm import Lvm, LvmProcesses, LvmShell, Trace
 from lvmqcow.model import Volume as VolumePicture
@@ -62,6 +64,7 @@ class Storage:
         recover_first: bool = True,
         layout: Layout | None = None,
         wipe: Wipe = Wipe.NONE,
+        accept: frozenset[State] = frozenset(),
     ) -> None:
         """``recover_first=False``: refuse a volume with an unfinished operation, rather than recover it first.
 
@@ -69,9 +72,12 @@ class Storage:
         the layout of the snapshots it has.
 
         ``wipe`` is what happens to LVs that go, where the request does not say.
+
+        ``accept`` is as in `accepting`.
         """
         self._host = host
-        self._executor = Executor(host, locks, events, recover_first, layout, wipe)
+        self._executor = Executor(host, locks, events, recover_first, layout, wipe, accept)
+        self._accepting = partial(Storage, host, locks, events, recover_first, layout, wipe)
 
     @classmethod
     def open(
@@ -98,7 +104,7 @@ class Storage:
         """
         check_vg_name(vg)
         kind = LvmShell if lvm == "shell" else LvmProcesses
-        runner: Lvm = kind(trace=trace, waiting=events.waiting)
+        runner: Lvm = kind(trace=trace, waiting=events.waiting, warned=events.warned)
         host = RealHost(vg, runner, QemuImg(trace), QemuNbd(trace), wipe_bytes_per_second)
         return cls(host, locks if locks is not None else FlockLocks(), events, recover_first, layout, wipe)
 
@@ -118,11 +124,29 @@ class Storage:
     def vg(self) -> str:
         return self._host.vg
 
+    def accepting(self, *states: State) -> Storage:
+        """The same storage, that changes the volume group also in these states (`lvmqcow.fitness` has them).
+
+        It is for one call: ``storage.accepting(State.OLD_METADATA).create(…)``. The storage itself accepts nothing.
+
+        Raises:
+            NotPossible: no consent helps in one of these states.
+        """
+        refused = sorted(set(states) - ACCEPTABLE)
+        if refused:
+            reason = f"it cannot be changed in the state {', '.join(refused)}, accepted or not"
+            raise NotPossible(self.vg, reason, f"what can be accepted: {', '.join(sorted(ACCEPTABLE))}")
+        return self._accepting(frozenset(states))
+
     def volumes(self) -> tuple[VolumeInfo, ...]:
         """All volumes, by name; one report, nothing is activated."""
+        return self.listing()[1]
+
+    def listing(self) -> tuple[GroupInfo, tuple[VolumeInfo, ...]]:
+        """The volume group, and all of its volumes, by name; one report, nothing is activated."""
         picture = self._executor.observe()
         picture = picture.with_headers(self._executor.readable(_unknown_active(picture.volumes)))
-        return tuple(volume_info(volume) for volume in picture.volumes if volume.layers)
+        return group_info(picture), tuple(volume_info(volume) for volume in picture.volumes if volume.layers)
 
     def volume(self, name: str) -> Volume:
         """A handle on one volume, which need not exist. Raises InvalidName."""
@@ -267,7 +291,7 @@ class Storage:
 
     def _wanted(self, name: str | None) -> tuple[tuple[Finding, ...], tuple[VolumeName, ...]]:
         """What a check of the one volume, or of all, is to look at; and what there is to say of the rest."""
-        picture = self._host.observe()
+        picture = self._executor.observe()
         if name is None:
             return beside(picture), tuple(volume.name for volume in picture.volumes)
         wanted = parse_volume_name(name)
@@ -281,9 +305,12 @@ class Storage:
         idle: tuple[str, ...] = ()
         try:
             with self._executor.locked([name]):
-                volume = self._host.observe().find(name)
+                picture = self._executor.observe()
+                volume = picture.find(name)
                 if volume and volume.name.format is Format.QCOW2:
                     idle = tuple(layer.lv.name for layer in volume.layers if not layer.lv.active)
+                if not activatable(picture):
+                    idle = ()
                 with self._executor.activated(idle):
                     return examine(self._host, [name])
         except (Locked, CommandFailed) as error:

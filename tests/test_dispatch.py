@@ -30,7 +30,7 @@ from lvmqcow.intents import (
     Unknown,
     parse_intent,
 )
-from lvmqcow.lvm import Report
+from lvmqcow.lvm import LvmProcesses, Report
 from lvmqcow.names import Layout, snapshot_lv_name
 from lvmqcow.plans import Plan, plan
 from lvmqcow.plans.outcomes import commit_point, never_commits
@@ -202,6 +202,7 @@ class Recorded:
 
     def __init__(self) -> None:
         self.physical_volumes: tuple[str, ...] = ()
+        self.sees_all = False
         self.changes: list[tuple[str, ...]] = []
 
     def report(self, argv: Sequence[str]) -> Report:
@@ -209,6 +210,9 @@ class Recorded:
 
     def change(self, argv: Sequence[str]) -> None:
         self.changes.append(tuple(argv))
+
+    def alone(self, device: str) -> LvmProcesses:
+        raise AssertionError(device)
 
     def close(self) -> None:
         pass

@@ -10,6 +10,7 @@ import pytest
 
 from lvmqcow import plugin
 from lvmqcow.errors import LvmqcowError
+from lvmqcow.fitness import ACCEPTABLE, State
 from lvmqcow.locks import NoLocks
 from lvmqcow.names import Format, Layout
 from lvmqcow.requests import DeleteSnapshot, Merge, Newer, Request, Rollback, Snapshot, Wipe
@@ -18,8 +19,8 @@ from lvmqcow.testing.sim import SimHost
 from tests.sim.operations import expected
 from tests.volumes import DISK, VARIANTS, chain, contents
 
-Settings = tuple[bool, Layout | None, Wipe]
-SETTINGS: list[Settings] = list(product((True, False), (None, *Layout), Wipe))
+Settings = tuple[bool, Layout | None, Wipe, frozenset[State]]
+SETTINGS: list[Settings] = list(product((True, False), (None, *Layout), Wipe, (frozenset[State](), ACCEPTABLE)))
 REQUESTS: list[Request] = [
     Snapshot(DISK, "s3"),
     Rollback(DISK, "s2"),
@@ -29,12 +30,13 @@ REQUESTS: list[Request] = [
 
 
 def opened(host: SimHost, settings: Settings) -> Storage:
-    recover_first, layout, wipe = settings
-    return Storage(host, NoLocks(), recover_first=recover_first, layout=layout, wipe=wipe)
+    recover_first, layout, wipe, accept = settings
+    return Storage(host, NoLocks(), recover_first=recover_first, layout=layout, wipe=wipe, accept=accept)
 
 
 def test_every_setting_is_among_those_that_are_tried() -> None:
-    assert set(inspect.signature(Storage).parameters) == {"host", "locks", "events", "recover_first", "layout", "wipe"}
+    settings = {"recover_first", "layout", "wipe", "accept"}
+    assert set(inspect.signature(Storage).parameters) == {"host", "locks", "events", *settings}
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import InvalidName
+from lvmqcow.fitness import ACCEPTABLE, State
 from lvmqcow.locks import FlockLocks
 from lvmqcow.names import Layout, VolumeName, check_vg_name, parse_volume_name
 from lvmqcow.requests import Request, Wipe
@@ -16,6 +17,7 @@ from lvmqcow.sizing import parse_size
 from lvmqcow.storage import Storage
 
 __all__ = [
+    "add_accept_option",
     "add_dry_run",
     "add_options",
     "add_plan_options",
@@ -60,11 +62,25 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the commands, run none")
 
 
+def add_accept_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every verb that changes a volume, for a volume group that is not as it should be."""
+    parser.add_argument(
+        "--accept",
+        action="append",
+        type=State,
+        choices=sorted(ACCEPTABLE),
+        metavar="{" + ",".join(sorted(ACCEPTABLE)) + "}",
+        default=[],
+        help="change the volume group in this state too, this once (`check` names the states it is in)",
+    )
+
+
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """The options of every verb that carries out a request."""
     add_storage_options(parser)
     add_dry_run(parser)
     add_wipe_rate_option(parser)
+    add_accept_option(parser)
     parser.add_argument(
         "--no-recover", action="store_true", help="refuse, rather than first finish or undo an operation that was cut"
     )
@@ -119,16 +135,19 @@ def vg_or_target(text: str) -> tuple[str, VolumeName | None]:
 def open_storage(arguments: argparse.Namespace, vg: str, output: Output) -> Storage:
     """The storage, telling ``output`` what happens. Raises InvalidSize."""
     wipe_rate: str | None = getattr(arguments, "wipe_rate", None)
-    return Storage.open(
+    storage = Storage.open(
         vg,
         lvm=arguments.lvm,
         locks=FlockLocks(_LOCKS, wait_seconds=arguments.wait),
-        events=Events(output.recovering, output.postponed, output.begun, output.progress, output.waiting),
+        events=Events(
+            output.recovering, output.postponed, output.begun, output.progress, output.waiting, warned=output.warned
+        ),
         trace=output.trace,
         recover_first=not getattr(arguments, "no_recover", False),
         layout=Layout(arguments.layout) if arguments.layout else None,
         wipe_bytes_per_second=parse_size(wipe_rate) if wipe_rate else None,
     )
+    return storage.accepting(*getattr(arguments, "accept", ()))
 
 
 def perform(arguments: argparse.Namespace, vg: str, request: Request, output: Output) -> int:

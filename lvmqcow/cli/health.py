@@ -7,7 +7,14 @@ from dataclasses import asdict
 from typing import Final
 
 from lvmqcow.checks import Finding, Severity
-from lvmqcow.cli.common import add_dry_run, add_storage_options, add_wipe_rate_option, open_storage, vg_or_target
+from lvmqcow.cli.common import (
+    add_accept_option,
+    add_dry_run,
+    add_storage_options,
+    add_wipe_rate_option,
+    open_storage,
+    vg_or_target,
+)
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
 from lvmqcow.executor import raise_together
@@ -18,9 +25,11 @@ __all__ = ["add_verbs"]
 _STATUS: Final = {
     Severity.DAMAGED: Corrupt.exit_status,
     Severity.UNFINISHED: NotPossible.exit_status,
+    Severity.REFUSED: NotPossible.exit_status,
     Severity.UNSEEN: NotPossible.exit_status,
     Severity.FLAWED: 1,
     Severity.LEAKED: 1,
+    Severity.NOTED: 0,
     Severity.FOREIGN: 0,
 }
 
@@ -39,6 +48,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     recover.add_argument("target", metavar="VG[/VOLUME]")
     add_storage_options(recover)
     add_dry_run(recover)
+    add_accept_option(recover)
     add_wipe_rate_option(recover)
     recover.set_defaults(run=_recover)
 
@@ -51,9 +61,10 @@ def _check(arguments: argparse.Namespace, output: Output) -> int:
     lines = "\n".join(_line(vg, finding) for finding in findings)
     output.data({"findings": [asdict(finding) for finding in findings]}, lines)
     severities = {finding.severity for finding in findings}
-    if severities <= {Severity.FOREIGN}:
+    harmless = {Severity.FOREIGN, Severity.NOTED}
+    if severities <= harmless:
         output.say(f"{arguments.target}: nothing is wrong")
-    elif severities <= {Severity.FOREIGN, Severity.UNSEEN}:
+    elif severities <= {*harmless, Severity.UNSEEN}:
         output.say(f"{arguments.target}: nothing wrong was found, and not everything was looked at")
     return max((_STATUS[severity] for severity in severities), default=0)
 

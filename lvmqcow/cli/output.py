@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lvmqcow.errors import CommandFailed, LvmqcowError, OperationCut
+from lvmqcow.fitness import Condition
 from lvmqcow.plans import Plan
 from lvmqcow.sizing import format_size
 from lvmqcow.steps import LvZeroRange, RangeStep, Step
@@ -83,6 +84,19 @@ class Output:
     def waiting(self, argv: Sequence[str]) -> None:
         """Why nothing happens."""
         self.say(f"waiting for `{shlex.join(argv)}`: another LVM command may hold the volume group; Ctrl-C stops it")
+
+    def warned(self, text: str) -> None:
+        """What LVM complains of although it did what it was asked for; for a program as one line of JSON."""
+        self._end_progress()
+        if self.as_json:
+            print(json.dumps({"warning": text}), file=sys.stderr)
+        else:
+            self.say(f"LVM says: {text}")
+
+    def conditions(self, vg: str, conditions: Sequence[Condition]) -> None:
+        """What there is to say of the volume group where volumes are looked at; programs get it in the result."""
+        for condition in () if self.as_json else conditions:
+            self.say(f"{vg}: {condition.text}; {condition.advice} [{condition.state}]")
 
     def begun(self, step: Step) -> None:
         """What the progress that follows is of."""

@@ -17,7 +17,7 @@ from lvmqcow.cli.common import (
 )
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.errors import InvalidName
-from lvmqcow.info import LayerInfo, VolumeInfo
+from lvmqcow.info import LayerInfo, VolumeInfo, group_info, volume_info
 from lvmqcow.names import Format, disk_name, parse_volume_name
 from lvmqcow.requests import Create, Grow, Remove, Rename, Request, Resize
 from lvmqcow.sizing import format_size, parse_size
@@ -135,17 +135,21 @@ def _create_disk(arguments: argparse.Namespace, output: Output) -> int:
 
 def _list(arguments: argparse.Namespace, output: Output) -> int:
     with open_storage(arguments, arguments.vg, output) as storage:
-        volumes = storage.volumes()
-    output.data({"volumes": [asdict(info) for info in volumes]}, "" if output.as_json else volume_table(volumes))
+        group, volumes = storage.listing()
+    document: dict[str, object] = {"volumes": [asdict(info) for info in volumes], "volume_group": asdict(group)}
+    output.data(document, "" if output.as_json else volume_table(volumes))
+    output.conditions(group.name, group.conditions)
     return 0
 
 
 def _info(arguments: argparse.Namespace, output: Output) -> int:
     vg, name = target(arguments.volume)
     with open_storage(arguments, vg, output) as storage:
-        info, layers = storage.volume(name.text).info(), storage.layers(name)
-    document = {**asdict(info), "layers": [asdict(layer) for layer in layers]}
+        picture = storage.picture(name)
+        group, info, layers = group_info(picture), volume_info(picture.volume(name)), storage.layers(name)
+    document = {**asdict(info), "layers": [asdict(layer) for layer in layers], "volume_group": asdict(group)}
     output.data(document, "" if output.as_json else layer_tree(info, layers))
+    output.conditions(group.name, group.conditions)
     return 0
 
 

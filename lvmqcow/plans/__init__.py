@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from lvmqcow.fitness import require_changeable
 from lvmqcow.model import VolumeGroup
 from lvmqcow.plans.activation import plan_activate, plan_deactivate
 from lvmqcow.plans.clone import plan_clone
-from lvmqcow.plans.common import require_whole
 from lvmqcow.plans.convert import plan_convert
 from lvmqcow.plans.copy import plan_copy
 from lvmqcow.plans.create import plan_create, plan_import, plan_import_stream
@@ -57,7 +57,7 @@ def plan(vg: VolumeGroup, request: Request, measure: Measure) -> Plan:
     Raises:
         LvmqcowError: every refusal, by its own class; nothing was touched.
     """
-    require_whole(vg)
+    require_changeable(vg)
     match request:
         case Create():
             return plan_create(vg, request, measure)

@@ -20,8 +20,8 @@ from lvmqcow.plans.common import (
     activated,
     indexed,
     require_free_name,
+    require_new_lv,
     require_qcow2,
-    require_space,
     require_unclaimed,
     sound_tree,
 )
@@ -52,7 +52,7 @@ def plan_clone(vg: VolumeGroup, request: Clone, measure: Measure) -> Plan:
     size_bytes = base.virtual_size_bytes
     assert size_bytes is not None  # sound_tree
     lv_size_bytes = whole_extents(measure(size_bytes), vg.extent_size_bytes)
-    require_space(vg, lv_size_bytes)
+    require_new_lv(vg, lv_size_bytes)
     intent = Creating().tag
     steps: tuple[Step, ...] = (
         *indexed(tree),

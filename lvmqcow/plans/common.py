@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from lvmqcow.checks import contradictions, faults
 from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, NoSpace, NotPossible, SnapshotHasChildren
-from lvmqcow.model import Layer, Volume, VolumeGroup, index_tags
+from lvmqcow.fitness import require_lv_slot
+from lvmqcow.model import Layer, LogicalVolume, Volume, VolumeGroup, index_tags
 from lvmqcow.names import Format, VolumeName, snapshot_of
 from lvmqcow.sizing import extents
 from lvmqcow.steps import LvActivate, LvDeactivate, LvExtend, LvRefresh, LvTag, Step
@@ -19,24 +20,31 @@ __all__ = [
     "refreshed",
     "require_changing",
     "require_free_name",
+    "require_new_lv",
     "require_no_clones",
     "require_one_reading",
     "require_qcow2",
     "require_space",
     "require_unclaimed",
     "require_unread",
-    "require_whole",
     "sound_below",
     "sound_chain",
     "sound_tree",
 ]
 
 
-def require_space(vg: VolumeGroup, size_bytes: int) -> None:
-    """Raises NoSpace unless the volume group's free extents hold ``size_bytes``."""
-    needed = extents(size_bytes, vg.extent_size_bytes)
-    if needed > vg.free_extents:
-        raise NoSpace(vg.name, needed * vg.extent_size_bytes, vg.free_bytes)
+def require_space(vg: VolumeGroup, size_bytes: int, lv: LogicalVolume | None = None) -> None:
+    """Raises NoSpace unless LVM has extents for ``size_bytes``: for a new LV, or for ``lv`` to grow by."""
+    needed, room = extents(size_bytes, vg.extent_size_bytes), vg.room_extents(lv)
+    if needed > room:
+        policy = vg.allocation_policy if needed <= vg.free_extents else ""
+        raise NoSpace(vg.name, needed * vg.extent_size_bytes, room * vg.extent_size_bytes, policy)
+
+
+def require_new_lv(vg: VolumeGroup, size_bytes: int) -> None:
+    """Raises NoSpace as `require_space`, or NotPossible where the volume group may have no more LVs."""
+    require_lv_slot(vg)
+    require_space(vg, size_bytes)
 
 
 def require_free_name(vg: VolumeGroup, kind: str, name: str, *lv_names: str) -> None:
@@ -60,13 +68,6 @@ def require_unclaimed(vg: VolumeGroup, volume: VolumeName) -> None:
     for lv in vg.logical_volumes:
         if snapshot_of(lv.name, volume):
             raise InvalidName("volume", volume.text, f"{lv.name}, which is there, could be taken for its snapshot")
-
-
-def require_whole(vg: VolumeGroup) -> None:
-    """Raises NotPossible where physical volumes are missing: lvm2 would even remove an LV of which half is away."""
-    if vg.missing_physical_volumes:
-        reason = f"{vg.missing_physical_volumes} of its physical volumes are missing"
-        raise NotPossible(vg.name, reason, f"bring them back first: `lvmqcow check {vg.name}` tells more")
 
 
 def require_qcow2(volume: Volume, operation: str) -> None:
@@ -164,7 +165,7 @@ def grown(vg: VolumeGroup, layer: Layer, size_bytes: int) -> tuple[LvExtend, ...
     wanted = extents(size_bytes, vg.extent_size_bytes) * vg.extent_size_bytes
     if wanted <= layer.lv.size_bytes:
         return ()
-    require_space(vg, wanted - layer.lv.size_bytes)
+    require_space(vg, wanted - layer.lv.size_bytes, layer.lv)
     return (LvExtend(layer.lv.name, wanted),)
 
 

@@ -16,7 +16,7 @@ from lvmqcow.errors import AlreadyExists
 from lvmqcow.intents import Creating
 from lvmqcow.model import VolumeGroup, index_tags
 from lvmqcow.names import Format, VolumeName, check_fits
-from lvmqcow.plans.common import require_free_name, require_space, require_unclaimed
+from lvmqcow.plans.common import require_free_name, require_new_lv, require_unclaimed
 from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.requests import Create, Import, ImportStream
 from lvmqcow.sizing import whole_extents, whole_sectors
@@ -62,7 +62,7 @@ def filled(
     require_unclaimed(vg, name)
     qcow2 = name.format is Format.QCOW2
     lv_size_bytes = whole_extents(measure(size_bytes) if qcow2 else size_bytes, vg.extent_size_bytes)
-    require_space(vg, lv_size_bytes)
+    require_new_lv(vg, lv_size_bytes)
     index = index_tags(size_bytes, None) if qcow2 else ()
     return (
         LvCreate(name.text, lv_size_bytes, (*name.tags, *index, Creating().tag)),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from lvmqcow.errors import CommandFailed, NoSpace
+from lvmqcow.errors import CommandFailed
 from lvmqcow.model import LogicalVolume, VolumeGroup
 from lvmqcow.names import Format
 from lvmqcow.plans.common import require_space
@@ -60,7 +60,7 @@ def more_room(vg: VolumeGroup, step: Step, failed: CommandFailed) -> tuple[Step,
         require_space(vg, step.size_bytes)
     elif isinstance(step, LvExtend):
         if lv:
-            require_space(vg, step.size_bytes - lv.size_bytes)
+            require_space(vg, step.size_bytes - lv.size_bytes, lv)
     elif lv and failed.no_space:
         return (_extended(vg, lv), *_as_it_was(step, lv))
     return ()
@@ -87,9 +87,8 @@ def written_lv(vg: VolumeGroup, step: Step) -> str | None:
 
 
 def _extended(vg: VolumeGroup, lv: LogicalVolume) -> LvExtend:
-    if not vg.free_extents:
-        raise NoSpace(vg.name, vg.extent_size_bytes, 0)
-    extents = min(vg.free_extents, max(1, lv.size_bytes // _PART // vg.extent_size_bytes))
+    require_space(vg, vg.extent_size_bytes, lv)
+    extents = min(vg.room_extents(lv), max(1, lv.size_bytes // _PART // vg.extent_size_bytes))
     return LvExtend(lv.name, lv.size_bytes + extents * vg.extent_size_bytes)
 
 

@@ -19,9 +19,9 @@ from lvmqcow.plans.common import (
     indexed,
     require_changing,
     require_free_name,
+    require_new_lv,
     require_one_reading,
     require_qcow2,
-    require_space,
     sound_chain,
 )
 from lvmqcow.plans.plan import Measure, Plan
@@ -49,7 +49,7 @@ def plan_snapshot(vg: VolumeGroup, request: Snapshot, measure: Measure) -> Plan:
     require_free_name(vg, "logical volume", new, new)
     assert current.virtual_size_bytes is not None  # sound_chain
     lv_size_bytes = whole_extents(measure(current.virtual_size_bytes), vg.extent_size_bytes)
-    require_space(vg, lv_size_bytes)
+    require_new_lv(vg, lv_size_bytes)
     index = index_tags(current.virtual_size_bytes, frozen)
     before = indexed([current])
     steps: tuple[Step, ...] = (

@@ -8,7 +8,7 @@ it before, and what was discarded is still there. Tests run the same plans on bo
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
@@ -138,6 +138,7 @@ class SimHost:
         self._lvs: dict[str, _Lv] = {}
         self._made = 0
         self._partial: frozenset[str] = frozenset()
+        self._group = VolumeGroup(vg, "sim-vg", extent_size_bytes, 0, ())
         self._history: tuple[Step | GuestWrites, ...] = ()
         self._freed: tuple[str, ...] = ()
         self._failure: str | None = None
@@ -155,7 +156,8 @@ class SimHost:
     @property
     def key(self) -> Hashable:
         """All that is there. Two hosts of one volume group with the same key behave the same, whatever was done."""
-        return frozenset(self._lvs.items()), self._partial, self._freed, frozenset(self._strays.items())
+        strays = frozenset(self._strays.items())
+        return frozenset(self._lvs.items()), self._partial, self._freed, self._group, strays
 
     @property
     def history(self) -> tuple[Step | GuestWrites, ...]:
@@ -168,6 +170,7 @@ class SimHost:
         twin._lvs = dict(self._lvs)
         twin._made = self._made
         twin._partial = self._partial
+        twin._group = self._group
         twin._freed = self._freed
         twin._history = self._history
         twin._strays = dict(self._strays)
@@ -187,10 +190,13 @@ class SimHost:
             )
             for name, lv in sorted(self._lvs.items())
         )
-        free_extents, missing = self._extents - used, 1 if self._partial else 0
-        strays = tuple(Stray(name, kind) for name, kind in sorted(self._strays.items()))
-        return VolumeGroup(
-            self._vg, "sim-vg", self._extent_size_bytes, free_extents, tuple(lvs), missing, strays=strays
+        kept_back = sum(each.free_extents for each in self._group.physical_volumes if not each.allocatable)
+        return replace(
+            self._group,
+            free_extents=max(0, self._extents - used - kept_back),
+            logical_volumes=tuple(lvs),
+            missing_physical_volumes=1 if self._partial else 0,
+            strays=tuple(Stray(name, kind) for name, kind in sorted(self._strays.items())),
         )
 
     def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
@@ -272,6 +278,13 @@ class SimHost:
         """From now on a physical volume is missing, and these LVs had a part of themselves on it."""
         self._partial = frozenset(self._lvs[name].uuid for name in lv_names)
 
+    def regroup(self, change: Callable[[VolumeGroup], VolumeGroup]) -> None:
+        """From now on the volume group itself is as ``change`` makes it: exported, another host's, with a limit of LVs.
+
+        What it says of logical volumes and of space goes for nothing: that is what is in it.
+        """
+        self._group = change(self._group)
+
     def exported(self, path: str) -> Content:
         """What an export left in a file."""
         return self._files[path]
@@ -293,6 +306,7 @@ class SimHost:
         self._history = (*self._history, step)
 
     def _run_lvm(self, step: LvmStep, argv: tuple[str, ...]) -> None:
+        self._require_changeable(argv)
         match step:
             case LvCreate():
                 self._create(step, argv)
@@ -382,6 +396,9 @@ class SimHost:
     def _create(self, step: LvCreate, argv: tuple[str, ...]) -> None:
         if step.lv in self._lvs:
             raise CommandFailed(argv, 5, f'Logical Volume "{step.lv}" already exists in volume group "{self._vg}"')
+        if self._group.max_logical_volumes and len(self._lvs) >= self._group.max_logical_volumes:
+            said = f"Maximum number of logical volumes ({self._group.max_logical_volumes}) reached"
+            raise CommandFailed(argv, 5, f"{said} in volume group {self._vg}")
         self._require_extents(step.size_bytes, argv)
         self._take_name(step.lv, argv)
         self._made += 1
@@ -510,6 +527,21 @@ class SimHost:
         below = self._view(image.backing, argv, (*above, lv_name)) if image.backing else {}
         last = image.virtual_size_bytes // BLOCK_BYTES
         return {block: byte for block, byte in {**below, **image.blocks}.items() if block < last}
+
+    def _require_changeable(self, argv: tuple[str, ...]) -> None:
+        """As LVM does; a physical volume that is too small, or has old metadata, it only warns of."""
+        group, volumes = self._group, self._group.physical_volumes
+        refused = {
+            f"Volume group {self._vg} is exported": group.exported,
+            f"Cannot access VG {self._vg} with system ID {group.owner}.": group.owner is not None,
+            f"Cannot access VG {self._vg} with lock type {group.lock_type}.": bool(group.lock_type),
+            f"Volume group {self._vg} is read-only.": group.read_only,
+            f"Cannot update volume group {self._vg} with duplicate PV devices.": any(pv.duplicates for pv in volumes),
+            f"Failed to write VG {self._vg}.": any(pv.read_only for pv in volumes),
+        }
+        for said, so in refused.items():
+            if so:
+                raise CommandFailed(argv, 5, said)
 
     def _require_extents(self, size_bytes: int, argv: tuple[str, ...]) -> None:
         free = self.observe().free_extents

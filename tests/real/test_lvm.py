@@ -17,7 +17,8 @@ import pytest
 
 from lvmqcow.errors import CommandFailed, Interrupted, OperationCut, VolumeGroupNotFound
 from lvmqcow.locks import NoLocks
-from lvmqcow.lvm import Lvm, LvmProcesses, LvmShell, read_volume_group
+from lvmqcow.lvm import Lvm, LvmProcesses, LvmShell
+from lvmqcow.lvm_look import read_volume_group
 from lvmqcow.runner import Events
 from lvmqcow.steps import LvRename, Step
 from lvmqcow.storage import Storage

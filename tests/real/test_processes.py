@@ -19,7 +19,8 @@ import pytest
 
 from lvmqcow.errors import Locked, LvmqcowError
 from lvmqcow.locks import FlockLocks, NoLocks
-from lvmqcow.lvm import LvmProcesses, LvmShell, read_volume_group
+from lvmqcow.lvm import LvmProcesses, LvmShell
+from lvmqcow.lvm_look import read_volume_group
 from lvmqcow.names import Format, Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
