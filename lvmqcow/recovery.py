@@ -136,12 +136,15 @@ def _belongs(volume: Volume, lv: LogicalVolume, intent: Intent) -> bool:
     A ``del-`` LV may carry any that its removal does not depend on: see `_leaving`.
     """
     layer, doomed = volume.layer(lv.name), doomed_origin(lv.name) is not None
-    current = layer is not None and lv.name == volume.name.text
-    snapshot = layer is not None and not current
+    changing = layer is not None and not any(each.lv.template for each in volume.layers)
+    current = changing and lv.name == volume.name.text
+    snapshot = changing and not current
     unread = layer is not None and not volume.children(layer) and not volume.clones_of(layer)
     match intent:
-        case Creating() | Flattening() | Removing():
+        case Creating() | Removing():
             return layer is not None or doomed
+        case Flattening():
+            return changing or doomed
         case RollingBack() | Resizing():
             return (current and unread) or doomed
         case Discarding():

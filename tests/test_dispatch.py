@@ -13,7 +13,6 @@ from typing import cast, get_args, get_type_hints
 import pytest
 
 import lvmqcow
-from lvmqcow import intents
 from lvmqcow.checks import Severity
 from lvmqcow.errors import CommandFailed, Corrupt
 from lvmqcow.host import RealHost
@@ -25,19 +24,21 @@ from lvmqcow.intents import (
     Pulling,
     Pushing,
     Removing,
+    Renaming,
     Resizing,
     RollingBack,
     Unknown,
     parse_intent,
 )
 from lvmqcow.lvm import LvmProcesses, Report
+from lvmqcow.model import TEMPLATE
 from lvmqcow.names import Layout, snapshot_lv_name
 from lvmqcow.plans import Plan, plan
 from lvmqcow.plans.outcomes import commit_point, never_commits
 from lvmqcow.plans.room import more_room, written_lv
 from lvmqcow.qemu_img import QemuImg
 from lvmqcow.requests import Request, Wipe, WipingRequest
-from lvmqcow.steps import DeviceStep, LvCreate, LvmStep, LvTag, Step, opened
+from lvmqcow.steps import DeviceStep, LvCreate, LvmStep, LvPermission, LvTag, Permission, Step, opened
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.cuts import parts
 from lvmqcow.testing.sim import SimHost
@@ -45,18 +46,32 @@ from lvmqcow.volume import Volume
 from lvmqcow.wiping import Wiping, parse_wiping, wipe_tags
 from tests.sim.operations import OPERATIONS
 from tests.test_steps import STEPS
-from tests.volumes import DISK, MIB, NEIGHBOUR, branched, chain, run, state, storage, with_a_clone
+from tests.volumes import DISK, MIB, NEIGHBOUR, branched, chain, run, state, storage, template, with_a_clone
 
 S1, S2, S3 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2", "s3"))
 B1, B2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("b1", "b2"))
 NEW = "vm-200-x.qcow2"
 PLACES = (DISK.text, S1, S2, S3, B1, B2, f"new-{DISK}", f"del-{S2}", f"del-{DISK}", f"del-{NEW}")
 TEXTS = (DISK.text, S1, S2, S3, B1, B2, NEW, NEIGHBOUR.text, "x")
+NAMES = (DISK.text, S1, NEW, NEIGHBOUR.text, "x")
 SIZES = (4 * MIB, 64 * MIB)
+
+
+def cloned(host: SimHost) -> SimHost:
+    storage(host).volume(DISK.text).clone(NEIGHBOUR.text)
+    return host
+
+
+LEFT_OVER = (*DISK.tags, f"lvmqcow.size={4 * MIB}")
 STARTS: dict[str, Callable[[], SimHost]] = {
     "with a branch": lambda: branched((3, 2)),
     "with a clone": lambda: with_a_clone(3),
     "alone": lambda: chain(0),
+    "a template with a clone": lambda: cloned(template(2)),
+    "a template no more, with a clone": lambda: run(
+        cloned(template(2)), LvTag((DISK.text,), drop=(TEMPLATE,)), LvPermission(DISK.text, Permission.WRITE)
+    ),
+    "with leftovers": lambda: run(chain(3), *(LvCreate(f"del-{lv}", 8 * MIB, LEFT_OVER) for lv in (S3, DISK.text))),
 }
 GIVEN_UP: dict[bool, tuple[type[Intent], ...]] = {
     True: (RollingBack, Discarding, Resizing),
@@ -70,7 +85,7 @@ def every(kind: type[Intent]) -> Iterator[Intent]:
     if kind is Unknown:
         yield Unknown(f"{INTENT_PREFIX}copy/x")
         return
-    values = {str: TEXTS, int: SIZES}
+    values = {str: NAMES if kind is Renaming else TEXTS, int: SIZES}
     hints = get_type_hints(kind)
     for given in itertools.product(*(values[hints[field.name]] for field in fields(kind))):
         yield cast(Callable[..., Intent], kind)(*given)
@@ -82,7 +97,7 @@ def left(start: SimHost, place: str, intent: Intent) -> SimHost | None:
         return run(start, LvTag((place,), add=(intent.tag,)))
     if not place.startswith(("new-", "del-")):
         return None
-    return run(start, LvCreate(place, 8 * MIB, (*DISK.tags, "lvmqcow.size=4194304", intent.tag)))
+    return run(start, LvCreate(place, 8 * MIB, (*LEFT_OVER, intent.tag)))
 
 
 def read(host: SimHost) -> dict[str, Content]:
@@ -131,7 +146,7 @@ def test_an_intent_on_any_lv_is_finished_or_undone_or_refused(start: str, kind: 
         assert carriers(host, intent) == [], f"{intent} on {place}: nothing was done"
         after = read(host)
         lost = {name for name, content in whole.items() if after.get(name) != content}
-        if kind is intents.Renaming or isinstance(intent, Creating):
+        if kind is Renaming or isinstance(intent, Creating):
             lost = {name for name in lost if whole[name] not in after.values() and whole[name].blocks}
         assert lost <= may_go(begun, intent, place), f"{intent} on {place} lost {lost}"
 
