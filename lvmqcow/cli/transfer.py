@@ -89,7 +89,7 @@ def _import_request(
     source = opened.enter_context(spooled(_STDIN, arguments.spool)) if piped else arguments.file
     shown = _STREAM if piped else None
     request = inspect(source, volume, SourceFormat(declared) if declared else None, shown)
-    if is_cd(source):
+    if request.source_format is SourceFormat.RAW and is_cd(source):
         output.say(f"{arguments.file} is the image of a CD: the guest gets it as a disk")
     return request
 
