@@ -38,6 +38,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from lvmqcow.units import format_apart
+
 __all__ = [
     "AlreadyExists",
     "CommandFailed",
@@ -137,10 +139,12 @@ class InvalidName(InvalidRequest):
 class InvalidSize(InvalidRequest):
     """A size that is no positive number of bytes."""
 
-    def __init__(self, size: str, reason: str) -> None:
+    def __init__(self, size: str, reason: str, size_bytes: int | None = None) -> None:
+        """``size`` is as it was typed, or in words; ``size_bytes`` is None where it is no number."""
         self.size = size
         self.reason = reason
-        super().__init__(size, reason)
+        self.size_bytes = size_bytes
+        super().__init__(size, reason, size_bytes)
 
     def __str__(self) -> str:
         return f"size {self.size!r} is not possible: {self.reason}"
@@ -247,9 +251,10 @@ class NoSpace(LvmqcowError):
         super().__init__(vg, needed_bytes, free_bytes)
 
     def __str__(self) -> str:
+        needed, free = format_apart(self.needed_bytes, self.free_bytes)
         return (
-            f"no space in {self.vg}: {self.needed_bytes} bytes of extents needed, "
-            f"{self.free_bytes} free; `vgextend {self.vg}` adds room, deleting snapshots frees it"
+            f"no space in {self.vg}: {needed} needed, {free} free; "
+            f"`vgextend {self.vg}` adds room, deleting snapshots frees it"
         )
 
 

@@ -32,7 +32,7 @@ from lvmqcow.interrupts import deferred
 from lvmqcow.locks import child_environment
 from lvmqcow.model import LogicalVolume, VolumeGroup
 
-__all__ = ["Lvm", "LvmProcesses", "LvmShell", "Report", "Trace", "read_volume_group"]
+__all__ = ["Lvm", "LvmProcesses", "LvmShell", "Report", "Row", "Trace", "read_volume_group"]
 
 Row = Mapping[str, str]
 Report = Mapping[str, Sequence[Row]]
