@@ -78,7 +78,7 @@ from lvmqcow.names import (
     snapshot_of,
 )
 from lvmqcow.qcow2 import Measure
-from lvmqcow.sizing import format_size
+from lvmqcow.units import format_apart, format_size
 from lvmqcow.wiping import Wiping
 
 __all__ = ["Finding", "Severity", "beside", "contradictions", "faults", "structure", "unseen"]
@@ -220,9 +220,9 @@ def _header(volume: Volume, layer: Layer) -> list[str]:
     named = header.parent_lv(volume.vg)
     if named != layer.parent:
         found.append(f"the header of {lv.name} names {named} as backing, its tags {layer.parent}")
-    if header.virtual_size_bytes != layer.virtual_size_bytes:
-        says = f"{header.virtual_size_bytes} bytes, its tags {layer.virtual_size_bytes}"
-        found.append(f"the header of {lv.name} says {says}")
+    if layer.virtual_size_bytes is not None and header.virtual_size_bytes != layer.virtual_size_bytes:
+        says, tagged = format_apart(header.virtual_size_bytes, layer.virtual_size_bytes)
+        found.append(f"the header of {lv.name} says {says}, its tags {tagged}")
     if header.options != layer.options:
         found.append(f"the header of {lv.name} says {header.options}, its tags {layer.options}")
     return found
@@ -233,7 +233,8 @@ def _sizes(volume: Volume, layer: Layer) -> list[str]:
     size_bytes, below_bytes = layer.virtual_size_bytes, parent.virtual_size_bytes if parent else None
     if parent is None or size_bytes is None or below_bytes is None or size_bytes >= below_bytes:
         return []
-    return [f"{layer.lv.name} has {size_bytes} bytes, fewer than the {below_bytes} of {parent.lv.name} below it"]
+    size, below = format_apart(size_bytes, below_bytes)
+    return [f"{layer.lv.name} has {size}, fewer than the {below} of {parent.lv.name} below it"]
 
 
 def faults(volume: Volume) -> tuple[tuple[str, str], ...]:
@@ -340,9 +341,8 @@ def _flaws(volume: Volume, measure: Measure) -> list[Finding]:
         size_bytes = current.virtual_size_bytes
         needed = measure(size_bytes, current.options)
         if current.lv.size_bytes < needed:
-            text = (
-                f"its image can grow to {needed} bytes and it has {current.lv.size_bytes}: the guest may find no space"
-            )
+            grows, has = format_apart(needed, current.lv.size_bytes)
+            text = f"its image can grow to {grows} and it has {has}: the guest may find no space"
             advice = f"lvmqcow resize {volume.target} --size {size_bytes}"
             found.append(Finding(current.lv.name, Severity.FLAWED, text, advice))
     for layer in volume.layers:

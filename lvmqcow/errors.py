@@ -40,6 +40,8 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
+from lvmqcow.units import format_apart
+
 __all__ = [
     "AlreadyExists",
     "CommandFailed",
@@ -141,10 +143,12 @@ class InvalidName(InvalidRequest):
 class InvalidSize(InvalidRequest):
     """A size that is no positive number of bytes."""
 
-    def __init__(self, size: str, reason: str) -> None:
+    def __init__(self, size: str, reason: str, size_bytes: int | None = None) -> None:
+        """``size`` is as it was typed, or in words; ``size_bytes`` is None where it is no number."""
         self.size = size
         self.reason = reason
-        super().__init__(size, reason)
+        self.size_bytes = size_bytes
+        super().__init__(size, reason, size_bytes)
 
     def __str__(self) -> str:
         return f"size {self.size!r} is not possible: {self.reason}"
@@ -270,12 +274,12 @@ class NoSpace(LvmqcowError):
         super().__init__(vg, needed_bytes, free_bytes, policy)
 
     def __str__(self) -> str:
-        free = f"{self.free_bytes} free"
-        if self.policy:
-            free += f" where its allocation policy, {self.policy}, would take them (`vgchange --alloc` changes it)"
+        needed, free = format_apart(self.needed_bytes, self.free_bytes)
+        where = f" where its allocation policy, {self.policy}, would take it" if self.policy else ""
+        other = f"`vgchange --alloc normal {self.vg}` takes it elsewhere too, " if self.policy else ""
         return (
-            f"no space in {self.vg}: {self.needed_bytes} bytes of extents needed, "
-            f"{free}; `vgextend {self.vg}` adds room, deleting snapshots frees it"
+            f"no space in {self.vg}: {needed} needed, {free} free{where}; "
+            f"{other}`vgextend {self.vg}` adds room, deleting snapshots frees it"
         )
 
 

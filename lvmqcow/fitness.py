@@ -45,6 +45,7 @@ from typing import Final
 from lvmqcow.errors import NotPossible, Unchangeable
 from lvmqcow.model import VolumeGroup
 from lvmqcow.physical import PhysicalVolume
+from lvmqcow.units import format_apart
 
 __all__ = ["ACCEPTABLE", "Condition", "State", "activatable", "conditions", "require_changeable", "require_lv_slot"]
 
@@ -182,7 +183,7 @@ def _read_only_device(vg: VolumeGroup) -> _Said:
 
 def _device_too_small(vg: VolumeGroup) -> _Said:
     small = [
-        f"{each.device} has {each.device_bytes} of {each.needed_bytes} bytes"
+        f"{each.device} has {' of '.join(format_apart(each.device_bytes, each.needed_bytes))}"
         for each in vg.physical_volumes
         if each.too_small
     ]

@@ -26,6 +26,7 @@ from lvmqcow.names import VolumeName
 from lvmqcow.qemu_img import FileCheck
 from lvmqcow.requests import Import
 from lvmqcow.sizing import whole_sectors
+from lvmqcow.units import format_apart
 
 __all__ = ["begun", "inspect", "is_cd", "read_size", "require_whole", "spooled"]
 
@@ -87,7 +88,8 @@ def require_whole(request: Import, check: Callable[[str, SourceFormat], FileChec
     if found.cut_short:
         raise Corrupt(request.source, ["data of its disk lies behind its end: is it cut short?"], _advice(request))
     if found.virtual_size_bytes != request.size_bytes:
-        reason = f"its disk has {request.size_bytes} bytes, and qemu-img would read {found.virtual_size_bytes} of them"
+        sizes = format_apart(request.size_bytes, found.virtual_size_bytes)
+        reason = f"its disk has {sizes[0]}, and qemu-img would read {sizes[1]} of it"
         raise Corrupt(request.source, [reason], _advice(request))
 
 

@@ -6,6 +6,7 @@ the tag ``lvmqcow.loopvg``, and nothing without it is ever destroyed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -18,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lvmqcow.errors import AlreadyExists, CommandFailed, NotPossible, UnfitMachine, VolumeGroupNotFound
+from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, UnfitMachine, VolumeGroupNotFound
 from lvmqcow.lvm import LvmProcesses
 from lvmqcow.names import check_vg_name
-from lvmqcow.sizing import whole_sectors
+from lvmqcow.sizing import LARGEST_FILE_BYTES, whole_sectors
+from lvmqcow.units import format_size
 
-__all__ = ["DEFAULT_DIRECTORY", "LoopVolumeGroup", "create", "destroy", "existing"]
+__all__ = ["DEFAULT_DIRECTORY", "LoopVolumeGroup", "contents", "create", "destroy", "existing", "find"]
 
 DEFAULT_DIRECTORY: Final = Path("/var/lib/lvmqcow")
 
@@ -52,7 +54,7 @@ def create(name: str, size_bytes: int, file: Path | None = None) -> LoopVolumeGr
         UnfitMachine, CommandFailed: nothing is left behind.
     """
     check_vg_name(name)
-    size_bytes = whole_sectors(size_bytes)
+    size_bytes = whole_sectors(size_bytes, LARGEST_FILE_BYTES)
     lvm = LvmProcesses()
     if any(row["vg_name"] == name for row in lvm.report(("vgs", "-o", "vg_name"))["vg"]):
         raise AlreadyExists("volume group", name)
@@ -69,7 +71,7 @@ def create(name: str, size_bytes: int, file: Path | None = None) -> LoopVolumeGr
     except BaseException:
         path.unlink()
         raise
-    return _one(name)
+    return find(name)
 
 
 def existing() -> tuple[LoopVolumeGroup, ...]:
@@ -84,6 +86,20 @@ def existing() -> tuple[LoopVolumeGroup, ...]:
     )
 
 
+def find(name: str) -> LoopVolumeGroup:
+    """The loop volume group of that name. Raises VolumeGroupNotFound: none, or one that was not made so."""
+    for group in existing():
+        if group.name == name:
+            return group
+    raise VolumeGroupNotFound(name)
+
+
+def contents(group: LoopVolumeGroup) -> tuple[str, ...]:
+    """The names of all its LVs."""
+    rows = LvmProcesses((group.device,)).report(("lvs", "-o", "lv_name", group.name))["lv"]
+    return tuple(sorted(row["lv_name"] for row in rows))
+
+
 def destroy(name: str) -> None:
     """Remove a loop volume group with all its volumes, its loop device and its file.
 
@@ -91,7 +107,7 @@ def destroy(name: str) -> None:
         VolumeGroupNotFound: no such loop volume group; another volume group of that name is left alone.
         NotPossible: a volume of it is in use.
     """
-    group = _one(name)
+    group = find(name)
     lvm = LvmProcesses((group.device,))
     try:
         lvm.change(("vgchange", "--activate", "n", name))
@@ -102,20 +118,23 @@ def destroy(name: str) -> None:
     group.file.unlink(missing_ok=True)
 
 
-def _one(name: str) -> LoopVolumeGroup:
-    for group in existing():
-        if group.name == name:
-            return group
-    raise VolumeGroupNotFound(name)
-
-
 def _make_file(path: Path, size_bytes: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with path.open("xb") as file:
-            os.truncate(file.fileno(), size_bytes)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("xb")
     except FileExistsError:
         raise AlreadyExists("file", str(path)) from None
+    except OSError as error:
+        raise CommandFailed(("create", str(path)), error.errno or 1, error.strerror or str(error)) from error
+    try:
+        with file:
+            os.truncate(file.fileno(), size_bytes)
+    except OSError as error:
+        path.unlink()
+        if error.errno == errno.EFBIG:
+            reason = f"the file system of {path.parent} takes no file that large: choose another with --file"
+            raise InvalidSize(format_size(size_bytes), reason, size_bytes) from error
+        raise CommandFailed(("truncate", str(path)), error.errno or 1, error.strerror or str(error)) from error
 
 
 def _attach(path: Path) -> str:

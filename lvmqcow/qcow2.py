@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from lvmqcow.units import format_apart
+
 __all__ = ["HEADER_BYTES", "IMAGE_OPTIONS", "OURS", "Header", "ImageOptions", "Measure", "Table", "parse_header"]
 
 
@@ -131,7 +133,9 @@ class Header:
     def beyond(self, size_bytes: int) -> tuple[str, ...]:
         """Why an image that is so large cannot be whole: tables that lie behind its end."""
         return tuple(
-            f"its {table.name} ends at {table.end_bytes}, and it has {size_bytes} bytes: is it cut short?"
+            "its {} ends at {}, and it has {}: is it cut short?".format(
+                table.name, *format_apart(table.end_bytes, size_bytes)
+            )
             for table in self.tables
             if table.end_bytes > size_bytes
         )

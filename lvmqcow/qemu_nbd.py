@@ -22,6 +22,7 @@ from lvmqcow.interrupts import deferred
 from lvmqcow.lvm import Trace
 from lvmqcow.nbd import NbdExport
 from lvmqcow.qemu_img import Progress
+from lvmqcow.units import format_exactly
 
 __all__ = ["QemuNbd", "data_runs"]
 
@@ -56,13 +57,14 @@ class QemuNbd:
                 wanted_bytes = min(_CHUNK_BYTES, size_bytes - offset_bytes)
                 chunk = _read(stream, ahead, wanted_bytes)
                 if len(chunk) < wanted_bytes:
-                    raise EOFError(f"the stream ended after {offset_bytes + len(chunk)} of {size_bytes} bytes")
+                    came = format_exactly(offset_bytes + len(chunk))
+                    raise EOFError(f"the stream ended after {came} of {format_exactly(size_bytes)}")
                 for start, end in data_runs(chunk):
                     image.write(offset_bytes + start, chunk[start:end])
                 if progress is not None:
                     progress(100 * (offset_bytes + wanted_bytes) / size_bytes)
             if _read(stream, ahead, 1):
-                raise EOFError(f"the stream is longer than the {size_bytes} bytes that were announced")
+                raise EOFError(f"the stream is longer than the {format_exactly(size_bytes)} that were announced")
             image.flush()
 
         self._serve(argv, copy)

@@ -9,23 +9,37 @@ from __future__ import annotations
 import re
 
 from lvmqcow.errors import InvalidSize
+from lvmqcow.units import format_apart, format_size
 
-__all__ = ["SECTOR_BYTES", "extents", "format_size", "parse_size", "whole_extents", "whole_sectors"]
+__all__ = [
+    "LARGEST_DISK_BYTES",
+    "LARGEST_FILE_BYTES",
+    "SECTOR_BYTES",
+    "extents",
+    "format_size",
+    "parse_size",
+    "whole_extents",
+    "whole_sectors",
+]
 
 SECTOR_BYTES = 512
 
-# qcow2 with 128 KiB clusters addresses far more; 16 TiB is as far as the overhead was measured.
-_LARGEST_BYTES = 16 * 1024**4
+LARGEST_DISK_BYTES = 64 * 1024**4
+"""The largest virtual disk."""
+
+LARGEST_FILE_BYTES = 2**63 - SECTOR_BYTES
+"""The largest file, in whole sectors, that Linux can name a place in; most file systems hold less."""
+
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, most_bytes: int = LARGEST_DISK_BYTES) -> int:
     """Read a size as lvm2 and qemu-img write it: ``10G``, ``512M``, ``1.5T``, ``1048576``; units of 1024.
 
     Returns bytes, rounded up to a whole sector.
 
     Raises:
-        InvalidSize: not a number, zero, negative, or beyond 16 TiB.
+        InvalidSize: not a number, zero, negative, or beyond ``most_bytes``.
     """
     match = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)(?:([kmgt])(?:i?b)?|b)?", text.strip().lower())
     if match is None:
@@ -34,20 +48,16 @@ def parse_size(text: str) -> int:
     whole, _, fraction = match[1].partition(".")
     unit = _UNITS[match[2] or ""]
     size_bytes = int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
-    return whole_sectors(size_bytes)
+    return _in_sectors(text, size_bytes, most_bytes)
 
 
-def whole_sectors(size_bytes: int) -> int:
+def whole_sectors(size_bytes: int, most_bytes: int = LARGEST_DISK_BYTES) -> int:
     """Round a virtual disk's size up to whole sectors.
 
     Raises:
-        InvalidSize: zero, negative, or beyond 16 TiB.
+        InvalidSize: zero, negative, or beyond ``most_bytes``.
     """
-    if size_bytes <= 0:
-        raise InvalidSize(str(size_bytes), "it must be positive")
-    if size_bytes > _LARGEST_BYTES:
-        raise InvalidSize(str(size_bytes), "more than 16 TiB")
-    return -(-size_bytes // SECTOR_BYTES) * SECTOR_BYTES
+    return _in_sectors(format_apart(size_bytes, most_bytes)[0], size_bytes, most_bytes)
 
 
 def extents(size_bytes: int, extent_size_bytes: int) -> int:
@@ -60,11 +70,9 @@ def whole_extents(size_bytes: int, extent_size_bytes: int) -> int:
     return extents(size_bytes, extent_size_bytes) * extent_size_bytes
 
 
-def format_size(size_bytes: int) -> str:
-    """Write a size for people: the largest unit with at most two decimals, ``10 GiB``."""
-    value = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if round(value, 2) < 1024 or unit == "TiB":
-            return f"{value:.2f}".rstrip("0").rstrip(".") + f" {unit}"
-        value /= 1024
-    raise AssertionError("unreachable")
+def _in_sectors(text: str, size_bytes: int, most_bytes: int) -> int:
+    if size_bytes <= 0:
+        raise InvalidSize(text, "it must be positive", size_bytes)
+    if size_bytes > most_bytes:
+        raise InvalidSize(text, f"more than {format_size(most_bytes)}, the most that is known to work", size_bytes)
+    return -(-size_bytes // SECTOR_BYTES) * SECTOR_BYTES

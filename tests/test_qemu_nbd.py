@@ -92,8 +92,8 @@ def test_zeros_are_not_written(target: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("size_bytes", "says"),
     [
-        (len(CONTENT) + 1, f"the stream ended after {len(CONTENT)} of {len(CONTENT) + 1} bytes"),
-        (len(CONTENT) - 1, f"the stream is longer than the {len(CONTENT) - 1} bytes"),
+        (len(CONTENT) + 1, rf"ended after 5 MiB \({len(CONTENT)} bytes\) of 5 MiB \({len(CONTENT) + 1} bytes\)"),
+        (len(CONTENT) - 1, rf"the stream is longer than the 5 MiB \({len(CONTENT) - 1} bytes\)"),
         (len(CONTENT) - 3 * MIB, "the stream is longer"),
     ],
 )

@@ -281,7 +281,7 @@ def test_a_volume_that_somebody_works_on_is_refused_and_its_neighbour_is_not() -
         (lambda opened: opened.create("disk", MIB), InvalidName),
         (lambda opened: opened.create("vm-1-x", MIB, Format.QCOW2), FormatMismatch),
         (lambda opened: opened.create("vm-1-x", 0), InvalidSize),
-        (lambda opened: opened.create("vm-1-x", 17 * 1024**4), InvalidSize),
+        (lambda opened: opened.create("vm-1-x", 65 * 1024**4), InvalidSize),
         (lambda opened: opened.create("vm-1-x", 4 * 1024**3), NoSpace),
         (lambda opened: opened.create(DISK.text, MIB), AlreadyExists),
         (lambda opened: opened.volume("disk"), InvalidName),

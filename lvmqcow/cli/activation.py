@@ -6,12 +6,13 @@ import argparse
 
 from lvmqcow.cli.common import add_plan_options, perform, target
 from lvmqcow.cli.output import Output
+from lvmqcow.cli.verbs import Verbs
 from lvmqcow.requests import Activate, Deactivate
 
 __all__ = ["add_verbs"]
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
     activate = verbs.add_parser("activate", help="make a volume's devices there and up to date, on this host alone")
     deactivate = verbs.add_parser("deactivate", help="take a volume's devices away from this host")

@@ -25,6 +25,7 @@ __all__ = [
     "add_wipe_option",
     "add_wipe_rate_option",
     "layer_target",
+    "new_volume",
     "open_storage",
     "perform",
     "target",
@@ -130,6 +131,21 @@ def vg_or_target(text: str) -> tuple[str, VolumeName | None]:
     vg, slash, volume = text.removeprefix("/dev/").partition("/")
     check_vg_name(vg)
     return vg, parse_volume_name(volume) if slash else None
+
+
+def new_volume(text: str, vg: str) -> VolumeName:
+    """Read the name of a volume that is to be made in ``vg``: ``NEWVOLUME``, or ``VG/NEWVOLUME`` as lvm2 takes it too.
+
+    Raises:
+        InvalidName: it is no volume's name, or in another volume group.
+    """
+    if "/" not in text:
+        return parse_volume_name(text)
+    named, new = target(text)
+    if named != vg:
+        advice = "to take a volume to another one, use `lvmqcow export` and `lvmqcow import`"
+        raise InvalidName("volume", text, f"it must be in {vg}, the same volume group as the source; {advice}")
+    return new
 
 
 def open_storage(arguments: argparse.Namespace, vg: str, output: Output) -> Storage:

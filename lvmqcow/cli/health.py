@@ -16,6 +16,7 @@ from lvmqcow.cli.common import (
     vg_or_target,
 )
 from lvmqcow.cli.output import Output, plan_document
+from lvmqcow.cli.verbs import Verbs
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
 from lvmqcow.executor import raise_together
 from lvmqcow.plans import Plan
@@ -34,7 +35,7 @@ _STATUS: Final = {
 }
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
     check = verbs.add_parser("check", help="find everything that is wrong, images included")
     check.add_argument("target", metavar="VG[/VOLUME]")

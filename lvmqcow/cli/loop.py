@@ -7,16 +7,19 @@ from pathlib import Path
 
 from lvmqcow import loopvg
 from lvmqcow.cli.common import add_options
+from lvmqcow.cli.confirm import DECLINED, add_yes_option, confirmed, destroy_question
 from lvmqcow.cli.output import Output
-from lvmqcow.sizing import format_size, parse_size
+from lvmqcow.cli.verbs import VERB, Verbs
+from lvmqcow.sizing import LARGEST_FILE_BYTES, parse_size
+from lvmqcow.units import format_size
 
 __all__ = ["add_verbs"]
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
     group = verbs.add_parser("loopvg", help="volume groups on sparse files")
-    inner = group.add_subparsers(dest="verb", metavar="VERB", required=True)
+    inner = group.add_subparsers(dest="verb", metavar=VERB, required=True)
 
     create = inner.add_parser("create", help="a volume group on a new sparse file")
     create.add_argument("name", metavar="NAME")
@@ -29,6 +32,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
     destroy = inner.add_parser("destroy", help="remove one with all its volumes, and its file")
     destroy.add_argument("name", metavar="NAME")
+    add_yes_option(destroy)
     destroy.set_defaults(run=_destroy)
 
     for parser in (create, listing, destroy):
@@ -36,7 +40,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _create(arguments: argparse.Namespace, output: Output) -> int:
-    group = loopvg.create(arguments.name, parse_size(arguments.size), arguments.file)
+    group = loopvg.create(arguments.name, parse_size(arguments.size, LARGEST_FILE_BYTES), arguments.file)
     output.data(_document(group))
     output.say(f"volume group {group.name}, {format_size(group.size_bytes)}, on {group.file} ({group.device})")
     return 0
@@ -49,10 +53,17 @@ def _list(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _destroy(arguments: argparse.Namespace, output: Output) -> int:
+    if not confirmed(arguments, output, lambda: _question(arguments.name)):
+        return DECLINED
     loopvg.destroy(arguments.name)
     output.data({"destroyed": arguments.name})
     output.say(f"volume group {arguments.name} and its file are gone")
     return 0
+
+
+def _question(name: str) -> str:
+    group = loopvg.find(name)
+    return destroy_question(group, loopvg.contents(group))
 
 
 def _line(group: loopvg.LoopVolumeGroup) -> str:

@@ -9,14 +9,32 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from io import FileIO, TextIOWrapper
-from typing import NoReturn, TextIO
+from typing import Final, NoReturn, TextIO
 
 from lvmqcow.cli import activation, copies, health, loop, snapshots, templates, transfer, volumes
 from lvmqcow.cli.output import Output
+from lvmqcow.cli.verbs import VERB, Parser, Verbs
 from lvmqcow.errors import Interrupted, InvalidRequest, LvmqcowError, OperationCut
 from lvmqcow.lab import cli as lab
 
 __all__ = ["exit_status", "main", "parser"]
+
+_GROUPS: Final = (
+    ("disks", (volumes, activation)),
+    ("snapshots", (snapshots,)),
+    ("copies", (copies, templates)),
+    ("moving data", (transfer,)),
+    ("health", (health,)),
+)
+_EXAMPLES: Final = """\
+examples:
+  lvmqcow create vg0/vm-100-disk-0.qcow2 --size 10G
+  lvmqcow snapshot vg0/vm-100-disk-0.qcow2 before-upgrade
+  lvmqcow rollback vg0/vm-100-disk-0.qcow2 before-upgrade --dry-run
+
+Volumes are named VG/VOLUME: vg0/vm-100-disk-0.qcow2, or vg0/vm-100-disk-0 for raw.
+`lvmqcow VERB --help` tells the rest of a verb; the exit statuses are in the README.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,18 +61,23 @@ def exit_status(error: LvmqcowError) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="lvmqcow",
-        description="qcow2 snapshot chains on LVM logical volumes.",
-        epilog="Volumes are named VG/VOLUME: vg0/vm-100-disk-0.qcow2, or vg0/vm-100-disk-0 for raw. "
-        "The exit statuses are in the README.",
+        usage=f"%(prog)s [-h] [--version] {VERB} ...",
+        description="Virtual-machine disks as qcow2 images on LVM logical volumes, with snapshots.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"lvmqcow {version('lvmqcow')}")
-    verbs = top.add_subparsers(dest="group", metavar="VERB", required=True)
-    for group in (volumes, transfer, snapshots, templates, copies, activation, health, loop):
-        group.add_verbs(verbs)
-    lab_parser = verbs.add_parser("lab", help="a root, device-mapper and loop devices for a command to run in")
-    lab.add_parsers(lab_parser.add_subparsers(dest="verb", metavar="VERB", required=True))
+    verbs = Verbs(top, dest="group")
+    for title, rooms in _GROUPS:
+        with verbs.group(title):
+            for room in rooms:
+                room.add_verbs(verbs)
+    with verbs.group("lab"):
+        loop.add_verbs(verbs)
+        lab_parser = verbs.add_parser("lab", help="a root, device-mapper and loop devices for a command to run in")
+        lab.add_parsers(lab_parser.add_subparsers(dest="verb", metavar=VERB, required=True))
+    top.epilog = f"{verbs.listed()}\n{_EXAMPLES}"
     return top
 
 

@@ -60,11 +60,9 @@ class Output:
         """What went wrong; for a program as one line of JSON."""
         self._end_progress()
         if self.as_json:
-            cause = error.cause if isinstance(error, OperationCut) else error
-            document = {"error": type(cause).__name__, "message": str(error), "exit_status": status}
-            print(json.dumps(document), file=sys.stderr)
+            print(json.dumps(_error_document(error, status), default=str), file=sys.stderr)
         else:
-            for message in (str(error), *getattr(error, "__notes__", ())):
+            for message in (str(error), *_notes(error)):
                 self.say(message)
 
     def trace(self, argv: Sequence[str]) -> None:
@@ -135,6 +133,19 @@ def plan_document(plan: Plan, dry_run: bool) -> dict[str, object]:
         "dry_run": dry_run,
         "commands": [list(argv) for argv in plan.commands],
     }
+
+
+def _error_document(error: LvmqcowError, status: int) -> dict[str, object]:
+    """An error, for a program: with the facts that the message tells in words, sizes in bytes among them."""
+    cause = error.cause if isinstance(error, OperationCut) else error
+    said = {"error": type(cause).__name__, "message": str(error), "exit_status": status}
+    facts = {name: fact for name, fact in vars(cause).items() if not name.startswith("_")}
+    notes = {"notes": _notes(error)} if _notes(error) else {}
+    return {**said, **notes, **{name: fact for name, fact in facts.items() if name not in said}}
+
+
+def _notes(error: LvmqcowError) -> tuple[str, ...]:
+    return tuple(getattr(error, "__notes__", ()))
 
 
 def _doing(step: Step) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from lvmqcow.cli.common import add_plan_options, add_wipe_option, perform, target
+from lvmqcow.cli.common import add_plan_options, add_wipe_option, open_storage, perform, target
+from lvmqcow.cli.confirm import DECLINED, add_yes_option, confirmed, discard_question
 from lvmqcow.cli.output import Output
+from lvmqcow.cli.verbs import Verbs
 from lvmqcow.requests import DeleteSnapshot, Merge, Newer, Rollback, Snapshot
 
 __all__ = ["add_verbs"]
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
     snapshot = verbs.add_parser("snapshot", help="freeze a volume's content under a name")
     rollback = verbs.add_parser("rollback", help="return a volume to a snapshot")
@@ -23,6 +25,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         parser.set_defaults(run=run)
     for removing in (rollback, delete):
         add_wipe_option(removing)
+    add_yes_option(rollback)
     newer = rollback.add_mutually_exclusive_group()
     for option, chosen, text in (
         ("--discard-newer", Newer.DISCARD, "remove the newer snapshots, once the volume does not need them any more"),
@@ -45,6 +48,13 @@ def _snapshot(arguments: argparse.Namespace, output: Output) -> int:
 
 def _rollback(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(arguments.volume)
+
+    def question() -> str | None:
+        with open_storage(arguments, vg, output) as storage:
+            return discard_question(storage.picture(), volume, arguments.snapshot)
+
+    if arguments.newer is Newer.DISCARD and not confirmed(arguments, output, question):
+        return DECLINED
     return perform(arguments, vg, Rollback(volume, arguments.snapshot, arguments.newer, arguments.wipe), output)
 
 

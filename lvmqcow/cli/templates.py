@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from lvmqcow.cli.common import add_plan_options, perform, target
+from lvmqcow.cli.common import add_plan_options, new_volume, perform, target
 from lvmqcow.cli.output import Output
-from lvmqcow.names import check_snapshot_name, parse_volume_name
+from lvmqcow.cli.verbs import Verbs
+from lvmqcow.names import check_snapshot_name
 from lvmqcow.requests import Clone, Flatten, Template
 
 __all__ = ["add_verbs"]
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
     template = verbs.add_parser("template", help="freeze a volume for good, so that it can be cloned")
     clone = verbs.add_parser("clone", help="a new volume that reads through a template or a snapshot")
@@ -22,7 +23,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         parser.add_argument("volume", metavar=metavar)
         add_plan_options(parser)
         parser.set_defaults(run=run)
-    clone.add_argument("new", metavar="NEWVOLUME", help="in the same volume group; the machine may be another one")
+    clone.add_argument("new", metavar="[VG/]NEWVOLUME", help="in the same volume group; the machine may be another one")
 
 
 def _template(arguments: argparse.Namespace, output: Output) -> int:
@@ -36,7 +37,7 @@ def _clone(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(source)
     if at:
         check_snapshot_name(snapshot)
-    return perform(arguments, vg, Clone(parse_volume_name(arguments.new), volume, snapshot if at else None), output)
+    return perform(arguments, vg, Clone(new_volume(arguments.new, vg), volume, snapshot if at else None), output)
 
 
 def _flatten(arguments: argparse.Namespace, output: Output) -> int:

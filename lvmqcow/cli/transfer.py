@@ -12,6 +12,7 @@ from typing import Final
 
 from lvmqcow.cli.common import add_plan_options, layer_target, open_storage, perform, target
 from lvmqcow.cli.output import Output, writing
+from lvmqcow.cli.verbs import Verbs
 from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import InvalidSize, NotPossible, SourceNotFound
 from lvmqcow.exports import free_path, whole_file
@@ -29,7 +30,7 @@ _SOURCE_FORMATS: Final = (*SourceFormat, StreamFormat.RAW_SIZE)
 _FORMATS: Final = (*Format, StreamFormat.RAW_SIZE)
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
     take_in = verbs.add_parser("import", help="a new volume with the content of an image file, or of standard input")
     take_in.add_argument("file", metavar="FILE|-", type=Path)

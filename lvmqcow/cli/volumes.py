@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lvmqcow.cli.common import (
     add_plan_options,
     add_storage_options,
     add_wipe_option,
+    new_volume,
     open_storage,
     perform,
     target,
     vg_or_target,
 )
+from lvmqcow.cli.confirm import DECLINED, add_yes_option, confirmed, remove_question
 from lvmqcow.cli.output import Output, plan_document
-from lvmqcow.errors import InvalidName
-from lvmqcow.info import LayerInfo, VolumeInfo, group_info, volume_info
+from lvmqcow.cli.verbs import Verbs
+from lvmqcow.errors import InvalidName, LvmqcowError, UnfitMachine
+from lvmqcow.groups import groups_with_volumes
+from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo, group_info, volume_info
+from lvmqcow.lvm import LvmProcesses
 from lvmqcow.names import Format, disk_name, parse_volume_name
 from lvmqcow.requests import Create, Grow, Remove, Rename, Request, Resize
 from lvmqcow.sizing import format_size, parse_size
@@ -26,10 +32,12 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.tree import Tree
 
-__all__ = ["add_verbs", "layer_tree", "volume_table"]
+__all__ = ["add_verbs", "group_table", "layer_tree", "volume_table"]
+
+_COLUMNS: Final = ("volume", "format", "size", "on LVM", "snapshots", "clone of")
 
 
-def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
     create = verbs.add_parser("create", help="a new volume that reads as zeros")
     create.add_argument("volume", metavar="VG/VOLUME", help="or VG alone, with --vmid")
@@ -45,8 +53,8 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_plan_options(create)
     create.set_defaults(run=_create)
 
-    listing = verbs.add_parser("list", help="the volumes of a volume group")
-    listing.add_argument("vg", metavar="VG")
+    listing = verbs.add_parser("list", help="the volumes of a volume group, or of all")
+    listing.add_argument("vg", metavar="VG", nargs="?", help="default: every one that holds volumes")
     add_storage_options(listing)
     listing.set_defaults(run=_list)
 
@@ -69,7 +77,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
     rename = verbs.add_parser("rename", help="give a volume, with all its snapshots, another name")
     rename.add_argument("volume", metavar="VG/VOLUME")
-    rename.add_argument("new", metavar="NEWVOLUME", help="of the same format; the machine may be another one")
+    rename.add_argument("new", metavar="[VG/]NEWVOLUME", help="of the same format; the machine may be another one")
     add_plan_options(rename)
     rename.set_defaults(run=_rename)
 
@@ -77,6 +85,7 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     remove.add_argument("volume", metavar="VG/VOLUME")
     add_plan_options(remove)
     add_wipe_option(remove)
+    add_yes_option(remove)
     remove.set_defaults(run=_remove)
 
 
@@ -134,12 +143,46 @@ def _create_disk(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _list(arguments: argparse.Namespace, output: Output) -> int:
-    with open_storage(arguments, arguments.vg, output) as storage:
-        group, volumes = storage.listing()
-    document: dict[str, object] = {"volumes": [asdict(info) for info in volumes], "volume_group": asdict(group)}
+    if arguments.vg is None:
+        return _list_all(arguments, output)
+    vg, named = vg_or_target(arguments.vg)
+    if named is not None:
+        raise InvalidName("volume group", arguments.vg, "give only VG; `lvmqcow info` shows one volume")
+    group, volumes = _listed(arguments, vg, output)
+    document = {**_document({vg: volumes}), "volume_group": asdict(group)}
     output.data(document, "" if output.as_json else volume_table(volumes))
-    output.conditions(group.name, group.conditions)
+    output.conditions(vg, group.conditions)
     return 0
+
+
+def _list_all(arguments: argparse.Namespace, output: Output) -> int:
+    groups: dict[str, GroupInfo] = {}
+    listed: dict[str, tuple[VolumeInfo, ...]] = {}
+    failed: list[LvmqcowError] = []
+    for vg in groups_with_volumes(LvmProcesses(trace=output.trace, waiting=output.waiting)):
+        try:
+            groups[vg], listed[vg] = _listed(arguments, vg, output)
+        except UnfitMachine:
+            raise
+        except LvmqcowError as error:  # the others are listed all the same
+            error.add_note(f"the volumes of {vg} are not listed")
+            failed.append(error)
+    document = {**_document(listed), "volume_groups": [asdict(group) for group in groups.values()]}
+    output.data(document, "" if output.as_json else group_table(listed))
+    for vg, group in groups.items():
+        output.conditions(vg, group.conditions)
+    for each in failed:
+        output.error(each, each.exit_status)
+    return failed[0].exit_status if failed else 0
+
+
+def _listed(arguments: argparse.Namespace, vg: str, output: Output) -> tuple[GroupInfo, tuple[VolumeInfo, ...]]:
+    with open_storage(arguments, vg, output) as storage:
+        return storage.listing()
+
+
+def _document(listed: Mapping[str, tuple[VolumeInfo, ...]]) -> dict[str, object]:
+    return {"volumes": [{"vg": vg, **asdict(info)} for vg, volumes in listed.items() for info in volumes]}
 
 
 def _info(arguments: argparse.Namespace, output: Output) -> int:
@@ -147,7 +190,12 @@ def _info(arguments: argparse.Namespace, output: Output) -> int:
     with open_storage(arguments, vg, output) as storage:
         picture = storage.picture(name)
         group, info, layers = group_info(picture), volume_info(picture.volume(name)), storage.layers(name)
-    document = {**asdict(info), "layers": [asdict(layer) for layer in layers], "volume_group": asdict(group)}
+    document = {
+        "vg": vg,
+        **asdict(info),
+        "layers": [asdict(layer) for layer in layers],
+        "volume_group": asdict(group),
+    }
     output.data(document, "" if output.as_json else layer_tree(info, layers))
     output.conditions(group.name, group.conditions)
     return 0
@@ -171,11 +219,18 @@ def _resize(arguments: argparse.Namespace, output: Output) -> int:
 
 def _rename(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(arguments.volume)
-    return perform(arguments, vg, Rename(volume, parse_volume_name(arguments.new)), output)
+    return perform(arguments, vg, Rename(volume, new_volume(arguments.new, vg)), output)
 
 
 def _remove(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(arguments.volume)
+
+    def question() -> str:
+        with open_storage(arguments, vg, output) as storage:
+            return remove_question(storage.picture(), volume)
+
+    if not confirmed(arguments, output, question):
+        return DECLINED
     return perform(arguments, vg, Remove(volume, arguments.wipe), output)
 
 
@@ -183,12 +238,28 @@ def volume_table(volumes: tuple[VolumeInfo, ...]) -> Table:
     """All volumes, each clone below what it reads through."""
     from rich.table import Table
 
-    table = Table("volume", "format", "size", "on LVM", "snapshots", "clone of", box=None, pad_edge=False)
+    table = Table(*_COLUMNS, box=None, pad_edge=False)
+    for row in _rows(volumes):
+        table.add_row(*row)
+    return table
+
+
+def group_table(listed: Mapping[str, tuple[VolumeInfo, ...]]) -> Table:
+    """The same, of several volume groups."""
+    from rich.table import Table
+
+    table = Table("VG", *_COLUMNS, box=None, pad_edge=False)
+    for vg, volumes in listed.items():
+        for row in _rows(volumes):
+            table.add_row(vg, *row)
+    return table
+
+
+def _rows(volumes: tuple[VolumeInfo, ...]) -> Iterator[tuple[str, ...]]:
     for guide, info in _with_clones(volumes):
         sizes = (_size(info.virtual_size_bytes), format_size(info.lv_size_bytes))
         kind = info.base or ("- (template)" if info.template else "-")
-        table.add_row(guide + info.name, info.format.value, *sizes, ", ".join(info.snapshots) or "-", kind)
-    return table
+        yield (guide + info.name, info.format.value, *sizes, ", ".join(info.snapshots) or "-", kind)
 
 
 def _with_clones(volumes: tuple[VolumeInfo, ...]) -> list[tuple[str, VolumeInfo]]:

@@ -25,6 +25,7 @@ from lvmqcow.plans.plan import Measure, Plan
 from lvmqcow.requests import Grow, Resize
 from lvmqcow.sizing import whole_extents, whole_sectors
 from lvmqcow.steps import LvTag, LvZeroRange, QcowResize, Step
+from lvmqcow.units import format_apart
 
 __all__ = ["finish_resize", "lv_bytes", "plan_grow", "plan_resize"]
 
@@ -66,7 +67,8 @@ def _plan(vg: VolumeGroup, volume: Volume, chain: tuple[Layer, ...], size_bytes:
     if volume.name.format is Format.RAW:
         new_bytes = whole_extents(new_bytes, vg.extent_size_bytes)
     if new_bytes < old_bytes:
-        reason = f"it has {old_bytes} bytes, and making it smaller would cut off what lies beyond {new_bytes}"
+        has, beyond = format_apart(old_bytes, new_bytes)
+        reason = f"it has {has}, and making it smaller would cut off what lies beyond {beyond}"
         raise NotPossible(volume.target, reason, "create a smaller volume and let the guest copy what it needs")
     intent = Resizing(old_bytes, new_bytes)
     more = grown(vg, current, lv_bytes(volume, current, intent, measure))

@@ -259,7 +259,7 @@ def _impossible() -> Iterator[Specimen]:
     yield _refused("cut-before-l1", "one that ends before its L1 table", qcow2(size_bytes=3 * 4096), "is it cut short")
     endless = qcow2(_small(size_bytes=2**63))
     yield Specimen(
-        "size-absurd.qcow2", "a disk of 8 EiB", endless, SourceFormat.QCOW2, Notice.HEADER, InvalidSize, "16 TiB"
+        "size-absurd.qcow2", "a disk of 8 EiB", endless, SourceFormat.QCOW2, Notice.HEADER, InvalidSize, "8 EiB"
     )
     none = qcow2(_small(size_bytes=0))
     yield Specimen(

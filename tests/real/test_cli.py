@@ -183,7 +183,7 @@ def test_path_is_the_device_of_the_volume_or_of_a_snapshot(with_snapshots: Cli) 
         (("resize", "{vg}/vm-100-disk-0.qcow2", "--size", "4M"), 13),
         (("resize", "{vg}/vm-100-disk-0.qcow2", "--size", "1T"), 12),
         (("resize", "{vg}/vm-100-disk-0.qcow2", "--size", "+1T"), 12),
-        (("resize", "{vg}/vm-100-disk-0.qcow2", "--size", "+16T"), 2),
+        (("resize", "{vg}/vm-100-disk-0.qcow2", "--size", "+64T"), 2),
         (("resize", "{vg}/vm-101-disk-0.qcow2", "--size", "8M"), 10),
         (("create", "{vg}", "--vmid", "100", "--size", "1T"), 12),
         (("create", "no-such-vg", "--vmid", "100", "--size", "8M"), 10),
