@@ -86,16 +86,13 @@ def free_extents(volumes: Iterable[PhysicalVolume]) -> int:
 def allocatable_extents(volumes: Iterable[PhysicalVolume], policy: str, lv_uuid: str = "") -> int:
     """How many extents LVM gives at most: to a new LV, or to the LV ``lv_uuid``."""
     usable = _usable(volumes)
-    match policy:
-        case "contiguous":
-            return max((_largest_piece(each, lv_uuid) for each in usable), default=0)
-        case "cling" | "cling_by_tags":
-            near = [each for each in usable if not lv_uuid or each.holds(lv_uuid)]
-            if lv_uuid:
-                return free_extents(_clinging(near, usable))
-            return max((free_extents(_clinging([each], usable)) for each in near), default=0)
-        case _:
-            return free_extents(usable)
+    if policy == "contiguous":
+        return max((_largest_piece(each, lv_uuid) for each in usable), default=0)
+    if policy not in ("cling", "cling_by_tags"):
+        return free_extents(usable)
+    if not lv_uuid:
+        return max((free_extents(_clinging([each], usable)) for each in usable), default=0)
+    return free_extents(_clinging([each for each in usable if each.holds(lv_uuid)], usable))
 
 
 def _usable(volumes: Iterable[PhysicalVolume]) -> list[PhysicalVolume]:

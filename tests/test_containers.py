@@ -21,6 +21,7 @@ from lvmqcow.qcow2 import IMAGE_OPTIONS
 from lvmqcow.qemu_img import QemuImg
 from lvmqcow.requests import Import
 from lvmqcow.steps import ImageWrite
+from lvmqcow.units import format_apart
 from tests.volumes import DISK, MIB
 
 SIZE_BYTES = 6 * MIB + 3 * 512
@@ -332,9 +333,8 @@ def test_a_vhd_of_which_qemu_would_leave_out_the_end_is_refused_with_a_way_that_
     """VirtualBox writes a geometry that is smaller than the disk, and QEMU goes by that."""
     path, copy, one = tmp_path / "a,disk", tmp_path / "COPY", made["vhd-fixed-exact"]
     path.write_bytes(vhd(b"vbox", (100, 4, 17), one.file))
-    with pytest.raises(
-        Corrupt, match=f"has {SIZE_BYTES} bytes, and qemu-img would read {100 * 4 * 17 * 512}"
-    ) as refused:
+    sizes = format_apart(SIZE_BYTES, 100 * 4 * 17 * 512)
+    with pytest.raises(Corrupt, match=f"has {sizes[0]}, and qemu-img would read {sizes[1]}") as refused:
         imported(path, SourceFormat.VPC)
     command = str(refused.value).partition("needs: ")[2].replace(" COPY", f" {copy}")
     subprocess.run(command, shell=True, check=True)

@@ -141,7 +141,7 @@ def _vmdks(outside: bytes) -> Iterator[Specimen]:
     yield refused("descriptor-absurd", "a descriptor of 4 GiB", _vmdk(descriptor_sectors=2**23), "descriptor of")
     esx = Image({0: struct.pack("<4sIIII", b"COWD", 1, 3, 2048, 16)}, 4096)
     yield refused("extent-esx", "an extent of ESX", esx, "several files", SourceMismatch)
-    yield refused("size-absurd", "a VMDK of 8 EiB", _vmdk(capacity=2**54), "16 TiB", InvalidSize)
+    yield refused("size-absurd", "a VMDK of 8 EiB", _vmdk(capacity=2**54), "8 EiB", InvalidSize)
     yield refused("version-next", "a VMDK of the future", _vmdk(version=4), "version 4 is unknown")
     yield refused("in-use", "its writer died", _vmdk(unclean=1), "in use")
     yield refused("as-text", "it was copied as text", _vmdk(newlines=b"\n \n\n"), "copied as text")
@@ -159,7 +159,7 @@ def _vmdks(outside: bytes) -> Iterator[Specimen]:
     what = "a stream of which the last of the data is missing, and its end is there"
     yield refused("stream-holes", what, _vmdk_stream(length_bytes=2**31), "its data ends at")
     yield refused(
-        "stream-size-absurd", "a stream of 8 EiB by its footer", _vmdk_stream(capacity=2**54), "16 TiB", InvalidSize
+        "stream-size-absurd", "a stream of 8 EiB by its footer", _vmdk_stream(capacity=2**54), "8 EiB", InvalidSize
     )
     yield refused("data-outside", "a grain behind the file", _vmdk(grains={3: 2**31}), "its data ends at")
     yield refused("cut-in-data", "cut short in its last grain", _vmdk(size_bytes=256 * 512 - 1), "its data ends at")
@@ -197,7 +197,7 @@ def _vdis() -> Iterator[Specimen]:
     yield refused("link", "the UUID of another image, and a type that has none", _vdi(link=b"l" * 16), "reads through")
     yield refused("undo", "a type that nobody writes any more", _vdi(kind=3), "of the type 3")
     yield refused("version-next", "a VDI of the future", _vdi(version=0x20001), "version 2.1")
-    yield refused("size-absurd", "a VDI of 8 EiB", _vdi(disk_bytes=2**63), "16 TiB", InvalidSize)
+    yield refused("size-absurd", "a VDI of 8 EiB", _vdi(disk_bytes=2**63), "8 EiB", InvalidSize)
     yield refused(
         "size-unbacked", "a VDI of 1 TiB in a map of one block", _vdi(disk_bytes=2**40), "too few for its size"
     )
@@ -267,7 +267,7 @@ def _vhds(outside: bytes) -> Iterator[Specimen]:
     yield refused("fixed-in-front", "a fixed VHD with a footer at its start", _vhd(kind=2), "of the type 2")
     shadowed = _vhd_fixed(start=_vhd_footer(kind=3, creator=b"win ", next_offset=2**62, disk_bytes=_MIB))
     yield refused("shadowed", "a fixed VHD whose guest wrote a footer to its start", shadowed, "no header of a dynamic")
-    yield refused("size-absurd", "a VHD of 8 EiB", _vhd(disk_bytes=2**63), "16 TiB", InvalidSize)
+    yield refused("size-absurd", "a VHD of 8 EiB", _vhd(disk_bytes=2**63), "8 EiB", InvalidSize)
     yield refused(
         "fixed-long", "a fixed VHD that is larger than its file", _vhd_fixed(disk_bytes=2 * _MIB), "cut short"
     )
@@ -355,7 +355,7 @@ def _vhdxs(outside: bytes) -> Iterator[Specimen]:
     yield refused("parent", "a differencing VHDX with a parent", _vhdx(flags=2, parent=path), "parent")
     yield refused("parent-unsaid", "a parent locator, and no bit for it", _vhdx(parent=path), "parent")
     yield refused("parent-unnamed", "the bit of a parent, and no locator", _vhdx(flags=2), "parent")
-    yield refused("size-absurd", "a VHDX of 8 EiB", _vhdx(disk_bytes=2**63), "16 TiB", InvalidSize)
+    yield refused("size-absurd", "a VHDX of 8 EiB", _vhdx(disk_bytes=2**63), "8 EiB", InvalidSize)
     yield refused("table-absurd", "a block table of 4 GiB", _vhdx(table_bytes=2**32 - _MIB), "its tables are")
     yield refused(
         "table-outside", "a VHDX's block table behind the file", _vhdx(table_offset=2**62), "its block table ends"
@@ -411,7 +411,7 @@ def _qeds(outside: bytes) -> Iterator[Specimen]:
     yield refused("backing-unsaid", "a backing file, and no bit for it", _qed(backing=outside), "reads through")
     yield refused("dirty", "a QED that was in use", _qed(features=2), "in use")
     yield refused("feature-next", "an unknown feature of a QED", _qed(features=8), "features 0x8")
-    yield refused("size-absurd", "a QED of 8 EiB", _qed(disk_bytes=2**63), "16 TiB", InvalidSize)
+    yield refused("size-absurd", "a QED of 8 EiB", _qed(disk_bytes=2**63), "8 EiB", InvalidSize)
     yield refused("header-absurd", "a header of 16 TiB", _qed(header_clusters=2**32 - 1), "its header ends at")
     yield refused("header-none", "a QED header of no length", _qed(header_clusters=0), "no length")
     yield refused("cluster-absurd", "clusters of 4 GiB", _qed(cluster_bytes=2**32 - 1), "are impossible")
@@ -453,7 +453,7 @@ def _parallels() -> Iterator[Specimen]:
     yield refused("sound-old", "one of an older Parallels", old, "")
     yield refused("in-use", "a Parallels disk in use", _parallels_disk(in_use=0x746F6E59), "in use")
     yield refused("version-next", "a Parallels disk of the future", _parallels_disk(version=3), "version 3 is unknown")
-    yield refused("size-absurd", "a Parallels disk of 8 EiB", _parallels_disk(sectors=2**54), "16 TiB", InvalidSize)
+    yield refused("size-absurd", "a Parallels disk of 8 EiB", _parallels_disk(sectors=2**54), "8 EiB", InvalidSize)
     yield refused("table-small", "1 TiB in a table of 16 clusters", _parallels_disk(sectors=2**31), "too small for its")
     yield refused("table-absurd", "a table of 16 GiB", _parallels_disk(entries=2**32 - 1), "its tables are")
     yield refused("cluster-none", "clusters of nothing", _parallels_disk(cluster_sectors=0), "clusters of 0 sectors")
