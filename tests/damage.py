@@ -155,7 +155,7 @@ DAMAGES: dict[str, Damage] = {
         [LvTag((DISK.text,), add=(Renaming(NEIGHBOUR.text, "vm-7-x.qcow2").tag,))],
         DISK.text,
         D,
-        "no rename of it",
+        "does not write on it",
         COPY,
     ),
     # what a cut leaves
