@@ -75,7 +75,8 @@ class LvmProcesses:
         self.physical_volumes = tuple(physical_volumes)
         self._trace = trace
         self._waiting = waiting
-        self._environment = _environment()
+        # lvm writes remarks between the lines of a report ("Retrying metadata scan."), so these go to stderr
+        self._environment = {**_environment(), "LVM_REPORT_FD": "1", "LVM_OUT_FD": "2"}
         self._lvm = _lvm_binary()
 
     def report(self, argv: Sequence[str]) -> Report:
