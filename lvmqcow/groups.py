@@ -16,7 +16,7 @@ def groups_with_volumes(lvm: Lvm) -> tuple[str, ...]:
     Raises:
         CommandFailed.
     """
-    rows = lvm.report(("lvs", "-o", "vg_name,lv_name,lv_tags"))["lv"]
+    rows = lvm.report(("vgs", "-o", "vg_name,lv_name,lv_tags"))["vg"]  # lvs leaves out what is exported
     return tuple(sorted({row["vg_name"] for row in rows if _of_a_volume(row)}))
 
 

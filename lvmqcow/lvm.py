@@ -43,8 +43,11 @@ Warned = Callable[[str], None]
 _SUCCESS: Final = 1  # log_ret_code, in the shell's log report; for failures it is what a process would exit with
 _PATIENCE_SECONDS: Final = 3.0
 _GIVEN_BY_PROFILE: Final = ("--reportformat", "json", "--units", "b", "--nosuffix")
-_NO_NEWS: Final = frozenset({"WARNING: This metadata update is NOT backed up."})
-"""Says nothing of the disks: whoever turned LVM's backups off hears it from every command."""
+_REPORT_APART: Final = {"LVM_REPORT_FD": "1", "LVM_OUT_FD": "2"}
+"""lvm writes remarks between the lines of a report, so these go to stderr."""
+_NO_NEWS: Final = frozenset({"WARNING: This metadata update is NOT backed up.", "Retrying metadata scan."})
+"""Says nothing of the disks: every command says the first where LVM's backups are off, and the second where others
+change a volume group meanwhile."""
 
 
 class Lvm(Protocol):
@@ -86,12 +89,12 @@ class LvmProcesses:
         self._lvm = _lvm_binary()
 
     def report(self, argv: Sequence[str]) -> Report:
-        out, warnings = self._run((*argv[:1], *_GIVEN_BY_PROFILE, *argv[1:]))
+        out, warnings = self._run((*argv[:1], *_GIVEN_BY_PROFILE, *argv[1:]), _REPORT_APART)
         with whole(argv):
             return first_report(argv, json.loads(out), warnings, self._heard.pass_on(warnings))
 
     def change(self, argv: Sequence[str]) -> None:
-        _, warnings = self._run(argv)
+        _, warnings = self._run(argv, {})
         self._heard.pass_on(warnings)
 
     def alone(self, device: str) -> LvmProcesses:
@@ -100,8 +103,8 @@ class LvmProcesses:
     def close(self) -> None:
         pass
 
-    def _run(self, argv: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-        """What it wrote, and what it warned of."""
+    def _run(self, argv: Sequence[str], told: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+        """What it wrote, and what it warned of. ``told`` is what its environment has besides."""
         if self._trace is not None:
             self._trace(argv)
         scope = ("--devices", ",".join(self.physical_volumes)) if self.physical_volumes and not self.sees_all else ()
@@ -110,7 +113,7 @@ class LvmProcesses:
             with deferred():
                 process = subprocess.Popen(
                     (self._lvm, *argv[:1], *scope, *argv[1:]),
-                    env=self._environment,
+                    env={**self._environment, **told},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,

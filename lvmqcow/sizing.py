@@ -2,6 +2,21 @@
 
 Sizes are ints in bytes everywhere in the library. Text becomes bytes here (``10G``), and bytes become whole
 sectors (what QEMU counts a disk in) or whole extents (what LVM allocates) here, always upwards.
+
+A disk has at most 64 TiB (``LARGEST_DISK_BYTES``). What sets the limit is ``qemu-img check``, seen with QEMU 7.2. It
+counts the clusters of the whole LV, not only those in use:
+
+=======================  ================  ================  ==========================
+clusters                 memory at 64 TiB  at 128 TiB        the largest LV it counts
+=======================  ================  ================  ==========================
+128 KiB, as ours         1 GiB             2 GiB             2^31 clusters, 256 TiB
+64 KiB, as Proxmox VE's  2 GiB             "File too large"  2^31 clusters, 128 TiB
+=======================  ================  ================  ==========================
+
+An LV is larger than its disk, by the image's own tables. So 64 TiB is the largest power of two at which either kind of
+image can be checked. What else there is ends later: LVM at 16 PiB (2^32 extents of 4 MiB), the L1 table (32 MiB) at
+4 PiB and the refcount table (8 MiB) at 8 PiB, with clusters of 64 KiB both at 2 PiB. A volume group on a file ends with
+the largest file: 8 EiB on XFS and tmpfs, 16 TiB on ext4.
 """
 
 from __future__ import annotations
@@ -25,7 +40,7 @@ __all__ = [
 SECTOR_BYTES = 512
 
 LARGEST_DISK_BYTES = 64 * 1024**4
-"""The largest virtual disk."""
+"""The largest virtual disk, for the reason above."""
 
 LARGEST_FILE_BYTES = 2**63 - SECTOR_BYTES
 """The largest file, in whole sectors, that Linux can name a place in; most file systems hold less."""

@@ -39,8 +39,8 @@ def confirmed(arguments: argparse.Namespace, output: Output, question: Callable[
     text = question()
     if text is None:
         return True
-    print(f"lvmqcow: {text} [y/N] ", end="", file=sys.stderr, flush=True)
     try:
+        print(f"lvmqcow: {text} [y/N] ", end="", file=sys.stderr, flush=True)
         answer = sys.stdin.buffer.readline()
     except KeyboardInterrupt:
         answer = b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,12 @@ from typing import Any
 
 import pytest
 
+from lvmqcow import loopvg
 from lvmqcow.cli import main
 from lvmqcow.model import VolumeGroup
+from lvmqcow.storage import Storage
 from lvmqcow.testing.worlds import RealWorld
+from tests.terminal import CTRL_C, CTRL_D, answer
 
 pytestmark = pytest.mark.real
 
@@ -84,6 +88,7 @@ def with_snapshots(cli: Cli) -> Cli:
 def test_list_and_info_give_the_fields_that_programs_rely_on(with_snapshots: Cli) -> None:
     (listed,) = with_snapshots.json("list", "{vg}")["volumes"]
     assert listed == {
+        "vg": with_snapshots.vg,
         "name": DISK,
         "format": "qcow2",
         "virtual_size_bytes": 8 * 1024**2,
@@ -407,3 +412,115 @@ def test_a_call_takes_less_than_60_mb(with_snapshots: Cli) -> None:
         command = (sys.executable, "-c", measured, sys.executable, "-m", "lvmqcow", *argv)
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         assert int(printed.splitlines()[-1]) < 60 * 1024  # KiB
+
+
+@pytest.mark.parametrize("prefix", ["", "{vg}/", "/dev/{vg}/"], ids=["bare", "VG/", "/dev/VG/"])
+def test_a_new_volume_may_be_named_with_the_volume_group_of_its_source(with_snapshots: Cli, prefix: str) -> None:
+    with_snapshots("copy", f"{{vg}}/{DISK}@s1", f"{prefix}vm-200-disk-0")
+    with_snapshots("convert", "{vg}/vm-200-disk-0", f"{prefix}vm-201-disk-0.qcow2")
+    with_snapshots("rename", "{vg}/vm-201-disk-0.qcow2", f"{prefix}vm-202-disk-0.qcow2")
+    with_snapshots("clone", f"{{vg}}/{DISK}@s2", f"{prefix}vm-203-disk-0.qcow2")
+    listed = [volume["name"] for volume in with_snapshots.json("list", "/dev/{vg}")["volumes"]]
+    assert listed == [DISK, "vm-202-disk-0.qcow2", "vm-203-disk-0.qcow2"]
+
+
+def test_an_error_for_a_program_has_its_sizes_in_bytes_and_the_message_has_them_in_words(cli: Cli) -> None:
+    said = json.loads(cli("create", "{vg}/vm-100-disk-0", "--size", "1T", "--json", expect=12).stderr)
+    assert (said["error"], said["vg"], said["needed_bytes"]) == ("NoSpace", cli.vg, 1024**4)
+    assert said["free_bytes"] == cli.picture().free_bytes
+    assert "1 TiB needed" in said["message"]
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Two more volume groups: one with a volume, one without."""
+    full, empty = (f"{kind}-{os.getpid()}" for kind in ("full", "empty"))
+    for name in (full, empty):
+        loopvg.create(name, 64 * 1024**2, tmp_path / f"{name}.img")
+    subprocess.run(["lvcreate", "--yes", "--size", "4M", "--name", "root", empty], check=True, capture_output=True)
+    with Storage.open(full) as storage:
+        storage.create("vm-300-disk-0", 4 * 1024**2)
+    yield full, empty
+    for name in (full, empty):
+        loopvg.destroy(name)
+
+
+def test_without_a_volume_group_all_that_hold_volumes_are_listed(with_snapshots: Cli, others: tuple[str, str]) -> None:
+    full, empty = others
+    listed = [(volume["vg"], volume["name"]) for volume in with_snapshots.json("list")["volumes"]]
+    assert {(with_snapshots.vg, DISK), (full, "vm-300-disk-0")} <= set(listed)
+    assert empty not in {vg for vg, _ in listed}
+    head, *rows = with_snapshots("list").stdout.splitlines()
+    assert head.split()[:2] == ["VG", "volume"]
+    assert {tuple(row.split()[:2]) for row in rows} == set(listed)
+
+
+def test_a_volume_group_that_cannot_be_read_is_an_error_and_the_others_are_listed(
+    with_snapshots: Cli, others: tuple[str, str], tmp_path: Path
+) -> None:
+    """Of two that have the same name LVM reads neither by it."""
+    full, twice = others[0], f"twice-{os.getpid()}"
+    first = loopvg.create(twice, 64 * 1024**2, tmp_path / "first.img")
+    subprocess.run(["losetup", "--detach", first.device], check=True)
+    second = loopvg.create(twice, 64 * 1024**2, tmp_path / "second.img")
+    with Storage.open(twice) as storage:
+        storage.create("vm-400-disk-0", 4 * 1024**2)
+    attach = ["losetup", "--find", "--show", str(first.file)]
+    device = subprocess.run(attach, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        said = with_snapshots("list", expect=1)
+        listed = {tuple(row.split()[:2]) for row in said.stdout.splitlines()[1:]}
+        assert {(with_snapshots.vg, DISK), (full, "vm-300-disk-0")} <= listed, said
+        assert twice not in {vg for vg, _ in listed}, said
+        assert f"the volumes of {twice} are not listed" in said.stderr
+        said = with_snapshots("list", "--json", expect=1)
+        assert twice not in {volume["vg"] for volume in json.loads(said.stdout)["volumes"]}
+        assert twice in json.loads(said.stderr)["message"]
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+        assert loopvg.find(twice).device == second.device
+        loopvg.destroy(twice)
+
+
+def test_a_volume_group_whose_metadata_is_damaged_is_in_nobodys_way(with_snapshots: Cli, tmp_path: Path) -> None:
+    """LVM remarks on it wherever it looks at all disks, in the midst of its reports."""
+    group = loopvg.create(f"damaged-{os.getpid()}", 64 * 1024**2, tmp_path / "damaged.img")
+    text = group.file.read_bytes()[: 1024**2]
+    with group.file.open("r+b") as file:
+        for found in re.finditer(re.escape(f"{group.name} {{".encode()), text):
+            file.seek(found.start())
+            file.write(b"[[[[")
+    try:
+        for verb in (("list",), ("list", "{vg}"), ("check", "{vg}"), ("snapshot", f"{{vg}}/{DISK}", "s3")):
+            with_snapshots(*verb)
+        assert DISK in with_snapshots("list").stdout
+    finally:
+        subprocess.run(["losetup", "--detach", group.device], check=True)
+
+
+def test_a_person_is_asked_what_goes_and_nothing_is_touched_without_a_yes(with_snapshots: Cli, tmp_path: Path) -> None:
+    def at_a_terminal(keys: str, *argv: str) -> tuple[int, str]:
+        return answer((sys.executable, "-m", "lvmqcow", *argv), keys)
+
+    volume, before = f"{with_snapshots.vg}/{DISK}", with_snapshots.picture()
+    for keys in ("n\n", CTRL_C, CTRL_D):
+        for verb in (("remove", volume), ("rollback", volume, "s1", "--discard-newer")):
+            status, shown = at_a_terminal(keys, *verb)
+            assert status == 1, shown
+            assert "s2" in shown
+            assert with_snapshots.picture() == before
+    status, shown = at_a_terminal("y\n", "rollback", volume, "s1", "--discard-newer")
+    assert (status, "remove its snapshot s2?" in shown) == (0, True), shown
+    assert with_snapshots.snapshots() == ["s1"]
+    status, shown = at_a_terminal("yes\n", "remove", volume)
+    assert (status, f"remove {volume} with its snapshot s1?" in shown) == (0, True), shown
+    assert with_snapshots.picture().logical_volumes == ()
+
+    name = f"asked-{os.getpid()}"
+    group = loopvg.create(name, 64 * 1024**2, tmp_path / "asked.img")
+    with_snapshots("create", f"{name}/vm-1-disk-0", "--size", "4M")
+    status, shown = at_a_terminal("n\n", "loopvg", "destroy", name)
+    assert (status, f"{name} with vm-1-disk-0 and its file {group.file}?" in shown) == (1, True), shown
+    assert loopvg.find(name).file.exists()
+    assert at_a_terminal("y\n", "loopvg", "destroy", name)[0] == 0
+    assert not group.file.exists()

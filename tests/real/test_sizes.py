@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from lvmqcow import loopvg
+from lvmqcow.errors import InvalidSize
 from lvmqcow.names import Layout, device_path, snapshot_lv_name
 from lvmqcow.qcow2 import IMAGE_OPTIONS
 from lvmqcow.requests import Merge
-from lvmqcow.sizing import whole_extents
+from lvmqcow.sizing import LARGEST_DISK_BYTES, whole_extents
 from lvmqcow.storage import Storage
 from tests.volumes import DISK, PVE_BASE
 
@@ -113,3 +114,55 @@ def test_a_base_that_proxmox_ve_made_grows_to_what_its_own_options_need(storage:
     assert current.lv.size_bytes - EXTENT < end_of(path) <= current.lv.size_bytes
     shrink(storage)
     assert allocated(path, size_bytes, "base", str(PVE_BASE)).returncode != 0
+
+
+@pytest.fixture
+def largest(tmp_path: Path) -> Iterator[Storage]:
+    """A volume group that holds the largest disk three times, on a sparse file."""
+    name = f"largest-{os.getpid()}"
+    loopvg.create(name, 3 * LARGEST_DISK_BYTES + LARGEST_DISK_BYTES // 8, tmp_path / "pv.img")
+    with Storage.open(name) as opened:
+        yield opened
+    loopvg.destroy(name)
+
+
+def unsound(path: str) -> str | None:
+    """What ``qemu-img check`` finds, told that the device ends after a GiB: it counts all clusters of a device."""
+    device = {"driver": "host_device", "filename": path, "read-only": True}
+    start = {"driver": "raw", "offset": 0, "size": GIB, "file": device}
+    image = {"driver": "qcow2", "backing": None, "file": start}
+    argv = ("qemu-img", "check", "-U", f"json:{json.dumps(image)}")
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_the_largest_disk_is_written_snapshotted_grown_and_merged(largest: Storage) -> None:
+    """With clusters at its end and all over it; what a guest wrote is there afterwards, and the images are sound."""
+    before_bytes = LARGEST_DISK_BYTES - 1024 * GIB
+    volume, path = largest.create(DISK.text, before_bytes), device_path(largest.vg, DISK.text)
+    scattered = [before_bytes * part // 7 // CLUSTER * CLUSTER for part in range(7)]
+    old = [*scattered, before_bytes - CLUSTER]
+    wrote = write(path, *(f"write -P 0x11 {place} {CLUSTER}" for place in old))
+    assert wrote.count(f"wrote {CLUSTER}/{CLUSTER}") == len(old), wrote
+    volume.snapshot("s1")
+    volume.resize(LARGEST_DISK_BYTES)
+    current = largest.picture().volume(DISK).current
+    assert current.lv.size_bytes == whole_extents(largest._host.measure(LARGEST_DISK_BYTES), EXTENT)
+    new = [*scattered[::2], LARGEST_DISK_BYTES - CLUSTER]
+    wrote = write(path, *(f"write -P 0x22 {place} {CLUSTER}" for place in new))
+    assert wrote.count(f"wrote {CLUSTER}/{CLUSTER}") == len(new), wrote
+
+    def read(lv: str, written: Mapping[int, int]) -> None:
+        said = write(device_path(largest.vg, lv), *(f"read -P {byte} {at} {CLUSTER}" for at, byte in written.items()))
+        assert said.count(f"read {CLUSTER}/{CLUSTER}") == len(written), said
+        assert "failed" not in said
+        assert unsound(device_path(largest.vg, lv)) is None
+
+    at_s1 = dict.fromkeys(old, 0x11)
+    at_end = {**at_s1, **dict.fromkeys(new, 0x22), LARGEST_DISK_BYTES - 2 * CLUSTER: 0}
+    read(snapshot_lv_name(DISK, "s1", Layout.SEED), at_s1)
+    read(DISK.text, at_end)
+    volume.delete_snapshot("s1", Merge.PULL)
+    read(DISK.text, at_end)
+    with pytest.raises(InvalidSize, match="more than 64 TiB"):
+        volume.resize(LARGEST_DISK_BYTES + 512)
