@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import LAB, Result, StartedLab, run_lab, wait_until
+from .labs import DEADLINE_SECONDS, LAB, Result, StartedLab, run_lab, wait_until
 
 pytestmark = pytest.mark.lab_host
 
@@ -67,7 +67,9 @@ def test_a_command_that_leaves_its_input_unread(tmp_path: Path) -> None:
 
 def test_a_reader_that_leaves_early_ends_the_command(tmp_path: Path) -> None:
     script = '"$0" run -- yes | head -n 2; echo ${PIPESTATUS[0]}'
-    done = subprocess.run(["bash", "-c", script, LAB], cwd=tmp_path, stdout=subprocess.PIPE, timeout=120, check=True)
+    done = subprocess.run(
+        ["bash", "-c", script, LAB], cwd=tmp_path, stdout=subprocess.PIPE, timeout=DEADLINE_SECONDS, check=True
+    )
     assert done.stdout.splitlines() == [b"y", b"y", b"141"]
 
 

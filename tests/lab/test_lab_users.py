@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import CHECKOUT, LAB, StartedLab, run_lab
+from .labs import CHECKOUT, DEADLINE_SECONDS, LAB, StartedLab, run_lab
 
 pytestmark = pytest.mark.lab_host
 
@@ -67,7 +67,7 @@ def test_labs_side_by_side_have_cores_of_their_own(tmp_path: Path) -> None:
         [*namespace, sys.executable, "-c", script, str(Path(__file__).parent)],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
-        timeout=120,
+        timeout=DEADLINE_SECONDS,
         check=True,
     )
     first, second = done.stdout.split()  # each lab on one core
