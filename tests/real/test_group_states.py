@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -90,6 +91,7 @@ def group(tmp_path: Path) -> Iterator[Group]:
     yield made
     for node in Path("/dev/mapper").glob(f"{made.name.replace('-', '--')}-*"):  # LVM may refuse to deactivate it
         run("dmsetup", "remove", "--retry", node.name)
+    shutil.rmtree(f"/dev/{made.name}", ignore_errors=True)  # with the links that only LVM would have removed
     for device in made.devices:
         run("blockdev", "--setrw", device)  # or the next who gets this loop device cannot write to it
         run("losetup", "--detach", device)
