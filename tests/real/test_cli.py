@@ -98,7 +98,8 @@ def test_list_and_info_give_the_fields_that_programs_rely_on(with_snapshots: Cli
         "base": None,
     }
     info = with_snapshots.json("info", f"{{vg}}/{DISK}")
-    layers = info.pop("layers")
+    layers, group = info.pop("layers"), info.pop("volume_group")
+    assert (group["name"], group["allocation_policy"], group["conditions"]) == (with_snapshots.vg, "normal", [])
     assert info == listed
     assert [(layer["lv"], layer["parent"], layer["lv_size_bytes"], layer["allocated_bytes"]) for layer in layers] == [
         (DISK, f"snap-s2-{DISK}", 12 * 1024**2, 0),

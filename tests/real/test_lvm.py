@@ -136,13 +136,16 @@ def test_a_change_is_not_repeated_when_the_shell_dies(vg: str) -> None:
 
 
 def test_a_physical_volume_with_a_name_full_of_regular_expression_is_seen(lvm: Lvm, tmp_path: Path) -> None:
-    """The shell is told of its physical volumes with a filter, whose patterns such a name could break."""
+    """The shell is told of its physical volumes with a filter, whose patterns such a name could break.
+
+    The device begins behind the start of the one below, which else would be the same physical volume once more.
+    """
     name = "pv-1.a+b"
     file = tmp_path / "pv.img"
     file.touch()
     os.truncate(file, 64 * 1024**2)
     loop = run("losetup", "--find", "--show", str(file)).strip()
-    run("dmsetup", "create", name, "--table", f"0 {64 * 2048} linear {loop} 0")
+    run("dmsetup", "create", name, "--table", f"0 {63 * 2048} linear {loop} 2048")
     path = f"/dev/mapper/{name}"
     try:
         LvmProcesses([path]).change(("vgcreate", "--yes", "odd", path))
