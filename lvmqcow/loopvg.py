@@ -121,11 +121,14 @@ def destroy(name: str) -> None:
 def _make_file(path: Path, size_bytes: int) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _failed("mkdir", path.parent, error) from error
+    try:
         file = path.open("xb")
     except FileExistsError:
         raise AlreadyExists("file", str(path)) from None
     except OSError as error:
-        raise CommandFailed(("create", str(path)), error.errno or 1, error.strerror or str(error)) from error
+        raise _failed("create", path, error) from error
     try:
         with file:
             os.truncate(file.fileno(), size_bytes)
@@ -134,7 +137,11 @@ def _make_file(path: Path, size_bytes: int) -> None:
         if error.errno == errno.EFBIG:
             reason = f"the file system of {path.parent} takes no file that large: choose another with --file"
             raise InvalidSize(format_size(size_bytes), reason, size_bytes) from error
-        raise CommandFailed(("truncate", str(path)), error.errno or 1, error.strerror or str(error)) from error
+        raise _failed("truncate", path, error) from error
+
+
+def _failed(verb: str, path: Path, error: OSError) -> CommandFailed:
+    return CommandFailed((verb, str(path)), error.errno or 1, error.strerror or str(error))
 
 
 def _attach(path: Path) -> str:
