@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from lvmqcow.errors import CommandFailed
 from lvmqcow.model import LogicalVolume, Stray, StrayKind, VolumeGroup
 from lvmqcow.names import device_path, dm_name, dm_uuid, lv_of_dm_name
 
@@ -47,7 +48,7 @@ class DeviceNames:
 
 
 def device_names(vg: str) -> DeviceNames:
-    """Those that are there now."""
+    """Those that are there now. Raises CommandFailed: they cannot be listed."""
     lvs = (lv_of_dm_name(vg, name) for name in _listed(_MAPPER))
     return DeviceNames(frozenset(_listed(Path("/dev", vg))), frozenset(lv for lv in lvs if lv))
 
@@ -88,6 +89,8 @@ def _listed(directory: Path) -> list[str]:
         return os.listdir(directory)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise CommandFailed(("ls", str(directory)), error.errno or 1, error.strerror or str(error)) from error
 
 
 def _number(path: str) -> tuple[int, int] | None:

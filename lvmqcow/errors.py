@@ -6,6 +6,7 @@ Each error stores its facts as attributes, formats them in ``__str__`` and ends 
     LvmqcowError                         1   something failed; the message says what
     ├── CommandFailed                    1   lvm or qemu-img failed: argv, exit status, stderr
     ├── OperationCut                     *   a step failed midway: where, and what recover will do
+    │   └── NothingChanged                   the first step failed, and the volume group is as it was
     ├── InvalidRequest                   2   refused before looking at anything
     │   ├── InvalidName
     │   ├── InvalidSize
@@ -26,7 +27,7 @@ Each error stores its facts as attributes, formats them in ``__str__`` and ends 
     │   └── Unchangeable                     the volume group as a whole takes no changes: exported, another host's, …
     ├── Corrupt                         14   what is on disk contradicts itself
     ├── AlreadyExists                   15
-    ├── UnfitMachine                    16   not root, or a tool is missing: the package is named
+    ├── UnfitMachine                    16   not root, no device-mapper, a tool or a directory is missing
     └── Interrupted                    130   Ctrl-C
 
 (*) ``OperationCut`` exits as the error that caused it.
@@ -58,6 +59,7 @@ __all__ = [
     "NoSpace",
     "NotFound",
     "NotPossible",
+    "NothingChanged",
     "OperationCut",
     "RecoveryNeeded",
     "SnapshotHasChildren",
@@ -118,6 +120,23 @@ class OperationCut(LvmqcowError):
         return (
             f"{stopped}No data is lost. Next: `lvmqcow recover {self.target}` "
             f"({self.outcome} the {self.operation}; the next operation on the volume does it too)."
+        )
+
+
+class NothingChanged(OperationCut):
+    """The first step of a plan failed, and a look at the volume group showed that it had changed nothing.
+
+    There is nothing to recover.
+    """
+
+    def __init__(self, operation: str, target: str, steps: int, cause: LvmqcowError) -> None:
+        super().__init__(operation, target, 0, steps, cause, "")
+        self.args = (operation, target, steps, cause)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.operation} of {self.target} failed at its first step: {self.cause}\n"
+            f"Nothing was changed. Next: mend that, and ask again."
         )
 
 
@@ -390,7 +409,7 @@ class AlreadyExists(LvmqcowError):
 
 
 class UnfitMachine(LvmqcowError):
-    """This machine, or this user, cannot run the operation."""
+    """This machine, or this user, cannot run the operation. Unless it cut an operation, nothing was begun."""
 
     exit_status = 16
 

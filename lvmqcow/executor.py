@@ -25,6 +25,7 @@ from lvmqcow.errors import (
     NoSpace,
     OperationCut,
     RecoveryNeeded,
+    UnfitMachine,
     VolumeGroupNotFound,
 )
 from lvmqcow.fitness import State
@@ -116,13 +117,13 @@ class Executor:
         if unseen:
             planned = self._plan(request, picture.with_headers(self._activated_headers(unseen)))
         try:
-            run_plan(self._host, planned, self._events)
+            run_plan(self._host, planned, picture, self._events)
         except OperationCut:
             if isinstance(request, Deactivate):  # LVM does not say who opened it since we asked
-                with suppress(CommandFailed, VolumeGroupNotFound):  # then it was not that
+                with suppress(CommandFailed, UnfitMachine, VolumeGroupNotFound):  # then it was not that
                     self._require_unused(planned, self.observe())
             if isinstance(request, Export | ExportStream):  # all that it changed is what is active
-                with suppress(CommandFailed):
+                with suppress(CommandFailed, UnfitMachine):
                     for step in planned.steps:
                         if isinstance(step, LvDeactivate):
                             self._host.run(step)
@@ -170,7 +171,13 @@ class Executor:
 
     @contextmanager
     def activated(self, lv_names: tuple[str, ...]) -> Iterator[None]:
-        """These inactive LVs are active within, and inactive again afterwards. Only under their volume's lock."""
+        """These inactive LVs are active within, and inactive again afterwards. Only under their volume's lock.
+
+        Raises:
+            UnfitMachine: no LV can be activated on this machine.
+        """
+        if lv_names:
+            self._host.require_fit((LvActivate(lv_names),))
         try:
             if lv_names:
                 self._host.run(LvActivate(lv_names))
@@ -287,9 +294,10 @@ class Executor:
         """Run it, if all of its names are among those locked. Raises _MoreNames."""
         if not recovery.names <= held:
             raise _MoreNames(recovery.names)
-        self._require_unused(recovery, self.observe())
+        picture = self.observe()
+        self._require_unused(recovery, picture)
         self._events.recovered(recovery)
-        run_plan(self._host, recovery, self._events)
+        run_plan(self._host, recovery, picture, self._events)
 
 
 class _MoreNames(Exception):

@@ -18,12 +18,14 @@ def free_path(path: Path, replace: bool) -> Path:
 
     Raises:
         AlreadyExists: there is a file.
-        NotPossible: there is something that is no file.
+        NotPossible: there is something that is no file, or there can be no such file.
     """
-    final = path.resolve()
-    if final.exists() and not final.is_file():
-        raise NotPossible(str(path), "it is no regular file", "name a file")
-    if final.exists() and not replace:
+    with _written(path):
+        final = Path(os.path.realpath(path))
+        there = final.exists()
+        if there and not final.is_file():
+            raise NotPossible(str(path), "it is no regular file", "name a file")
+    if there and not replace:
         raise AlreadyExists("file", str(path))
     return final
 
@@ -35,23 +37,32 @@ def whole_file(path: Path, replace: bool) -> Iterator[Path]:
     A file that it replaces stays what it was until then.
 
     Raises:
-        AlreadyExists, NotPossible: as `free_path`, or nothing can be written there.
+        AlreadyExists, NotPossible: as `free_path`, or nothing can be written there. No volume was changed.
     """
     final = free_path(path, replace)
     partial = final.with_name(f"{final.name}.{secrets.token_hex(4)}.partial")
-    try:
+    with _written(path):
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    except OSError as error:
-        reason = f"it cannot be written: {error.strerror or error}"
-        raise NotPossible(str(path), reason, "name a file in a directory that is there") from error
     try:
         yield partial
-        _flush(partial)
         free_path(path, replace)  # it took a while
-        partial.rename(final)
-        _flush(final.parent)
+        with _written(path):
+            _flush(partial)
+            partial.rename(final)
+            _flush(final.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        with _written(path):
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Raises NotPossible where the operating system refuses what is within."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"it cannot be written: {error.strerror or error}"
+        raise NotPossible(str(path), reason, "name a file in a directory that is there, and has room") from error
 
 
 def _flush(path: Path) -> None:

@@ -11,18 +11,30 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+from lvmqcow.needs import needed
 
 __all__ = ["holders"]
 
+_BLOCK_DEVICES: Final = Path("/sys/dev/block")
+_ADVICE: Final = "mount what is missing: mount -t proc proc /proc; mount -t sysfs sysfs /sys"
+
 
 def holders(path: str) -> tuple[str, ...]:
-    """Everything that holds the block device open, in words; nothing if there is no such device."""
-    try:
-        device = os.stat(path).st_rdev
-    except FileNotFoundError:
-        return ()
-    number = f"{os.major(device)}:{os.minor(device)}"
-    return (*_processes(device), *_devices(number), *_mounts(number))
+    """Everything that holds the block device open, in words; nothing if there is no such device.
+
+    Raises:
+        UnfitMachine: nobody can tell, as ``/proc`` or ``/sys`` is not there. Nobody must take that for "nothing".
+    """
+    with needed(f"nobody can tell what uses {path}", _ADVICE):
+        try:
+            device = os.stat(path).st_rdev
+        except FileNotFoundError:
+            return ()
+        number = f"{os.major(device)}:{os.minor(device)}"
+        os.stat(_BLOCK_DEVICES)
+        return (*_processes(device), *_devices(number), *_mounts(number))
 
 
 def _processes(device: int) -> Iterator[str]:
@@ -41,7 +53,7 @@ def _is_open(fd: Path, device: int) -> bool:
 
 
 def _devices(number: str) -> Iterator[str]:
-    above = Path("/sys/dev/block") / number / "holders"
+    above = _BLOCK_DEVICES / number / "holders"
     for device in sorted(above.iterdir()) if above.is_dir() else ():
         name = device / "dm" / "name"
         yield f"device {device.name} ({name.read_text().strip()})" if name.exists() else f"device {device.name}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, assert_never
 
@@ -22,6 +22,7 @@ from lvmqcow.lvm import Lvm
 from lvmqcow.lvm_look import read_volume_group
 from lvmqcow.model import VolumeGroup
 from lvmqcow.names import device_path
+from lvmqcow.needs import require_device_mapper, require_temporary_directory, require_tools
 from lvmqcow.pieces import pause_seconds, pieces
 from lvmqcow.qcow2 import HEADER_BYTES, OURS, Header, ImageOptions, parse_header
 from lvmqcow.qemu_img import FileCheck, ImageCheck, MergeCost, Progress, QemuImg
@@ -93,11 +94,15 @@ class Host(Protocol):
     def holders(self, lv_name: str) -> tuple[str, ...]:
         """What uses an LV, in words: processes by id and name, devices on top of it, mounts."""
 
+    def require_fit(self, steps: Sequence[Step]) -> None:
+        """Raises UnfitMachine: the machine lacks something that one of these steps needs. Nothing is run."""
+
     def run(self, step: Step, progress: Progress | None = None) -> None:
         """Run one step; when it returns, what it did survives a power cut.
 
         Raises:
             CommandFailed: with what the command said.
+            UnfitMachine: the command could not be started.
             Corrupt: it would open an image that leads out of the volume group; it was not run.
         """
 
@@ -155,6 +160,13 @@ class RealHost:
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
         return holders(device_path(self._vg, lv_name))
+
+    def require_fit(self, steps: Sequence[Step]) -> None:
+        require_tools(step.argv(self._vg) for step in steps if not isinstance(step, LvmStep))
+        if any(isinstance(step, ImageReceive | ImageSend) for step in steps):
+            require_temporary_directory()
+        if not all(isinstance(step, LvTag) for step in steps):  # all others change, or look at, what is active
+            require_device_mapper()
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         argv, images = step.argv(self._vg), opened(step)
@@ -246,7 +258,11 @@ class RealHost:
 
 def _require_device(path: str) -> None:
     """Where there is none, `qemu-img create` would make a file, in memory, and succeed."""
-    if not Path(path).is_block_device():
+    try:
+        there = Path(path).is_block_device()
+    except OSError as error:
+        raise CommandFailed(("stat", path), error.errno or 1, error.strerror or str(error)) from error
+    if not there:
         raise CommandFailed(("stat", path), errno.ENOTBLK, "it is no block device, or not there")
 
 

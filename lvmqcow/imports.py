@@ -59,7 +59,7 @@ def inspect(source: Path, volume: VolumeName, declared: SourceFormat | None, sho
             inside = read_inside(source_format, read, file_bytes)
     except OSError as error:
         raise SourceNotFound(str(source), error.strerror or str(error)) from error
-    path = str(source.resolve())
+    path = os.path.realpath(source)
     size_bytes = _named_size(path, inside.virtual_size_bytes) if inside.virtual_size_bytes is not None else 0
     request = Import(volume, size_bytes, path, source_format)
     if inside.reasons:
@@ -109,9 +109,12 @@ def begun(stream: int, volume: VolumeName) -> bytes:
 
 
 def is_cd(source: Path) -> bool:
-    """Whether a file that can be read is the image of a CD: a guest gets it as a disk."""
-    with source.open("rb", buffering=0) as file:
-        return is_iso9660(_read(file.fileno(), HEAD_BYTES))
+    """Whether a file is the image of a CD: a guest gets it as a disk. Raises SourceNotFound: it cannot be read."""
+    try:
+        with source.open("rb", buffering=0) as file:
+            return is_iso9660(_read(file.fileno(), HEAD_BYTES))
+    except OSError as error:
+        raise SourceNotFound(str(source), error.strerror or str(error)) from error
 
 
 def read_size(stream: int) -> int:
@@ -218,8 +221,11 @@ def _reader(file: int, file_bytes: int) -> Read:
 
 
 def _read(stream: int, length_bytes: int) -> bytes:
-    """So many bytes, fewer only at the end."""
+    """So many bytes, fewer only at the end. Raises SourceNotFound: it cannot be read."""
     got = bytearray()
-    while len(got) < length_bytes and (part := os.read(stream, length_bytes - len(got))):
-        got += part
+    try:
+        while len(got) < length_bytes and (part := os.read(stream, length_bytes - len(got))):
+            got += part
+    except OSError as error:
+        raise SourceNotFound(_THE_STREAM, error.strerror or str(error)) from error
     return bytes(got)

@@ -19,16 +19,18 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
 from lvmqcow.errors import Locked
+from lvmqcow.needs import needed
 
 __all__ = ["FlockLocks", "Locks", "NoLocks", "child_environment"]
 
 _POLL_SECONDS: Final = 0.05
 _PARENT: Final = "LVMQCOW_PARENT"
+_ADVICE: Final = "make it a directory that can be written, with some space"
 
 
 def child_environment() -> dict[str, str]:
@@ -40,7 +42,12 @@ class Locks(Protocol):
     """Gives out locks on volumes."""
 
     def hold(self, vg: str, volume: str) -> AbstractContextManager[None]:
-        """Hold the lock of one volume. Raises Locked when somebody else keeps it."""
+        """Hold the lock of one volume.
+
+        Raises:
+            Locked: somebody else keeps it.
+            UnfitMachine: no lock can be taken on this machine, by anybody.
+        """
 
 
 class NoLocks:
@@ -60,21 +67,18 @@ class FlockLocks:
 
     @contextmanager
     def hold(self, vg: str, volume: str) -> Iterator[None]:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._directory / f"{vg}--{volume}"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            self._acquire(fd, f"{vg}/{volume}")
-            os.set_inheritable(fd, True)
-            os.ftruncate(fd, 0)
-            holder = f"process {os.getpid()} ({' '.join(sys.argv[:6])[:200]})"
-            os.pwrite(fd, f"{_life(os.getpid())}\n{holder}".encode(errors="replace"), 0)
-            try:
-                yield
-            finally:
+        holder = f"{_life(os.getpid())}\nprocess {os.getpid()} ({' '.join(sys.argv[:6])[:200]})"
+        with ExitStack() as held:
+            with needed(f"no lock in {self._directory}", f"nothing was begun; {_ADVICE}"):
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                fd = os.open(self._directory / f"{vg}--{volume}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                held.callback(os.close, fd)
+                self._acquire(fd, f"{vg}/{volume}")
+                os.set_inheritable(fd, True)
                 os.ftruncate(fd, 0)
-        finally:
-            os.close(fd)
+                held.callback(_empty, fd)
+                os.pwrite(fd, holder.encode(errors="replace"), 0)
+            yield
 
     def _acquire(self, fd: int, target: str) -> None:
         deadline = time.monotonic() + self._wait_seconds
@@ -82,6 +86,11 @@ class FlockLocks:
             if time.monotonic() >= deadline:
                 raise Locked(target, _held_by(fd)[1] or "another process", self._wait_seconds)
             time.sleep(_POLL_SECONDS)
+
+
+def _empty(fd: int) -> None:
+    with suppress(OSError):  # what was done under the lock is done; the name of a process that ended locks nobody out
+        os.ftruncate(fd, 0)
 
 
 def _flocked(fd: int) -> bool:
@@ -112,5 +121,7 @@ def _left_running(life: str) -> bool:
 
 def _life(process: int) -> str:
     """One life of a process: its number, which another gets one day, and the tick of the machine it began at."""
-    after_name = re.sub(rb".*\)", b"", Path(f"/proc/{process}/stat").read_bytes(), flags=re.DOTALL)
+    with needed("/proc cannot be read", "nothing was begun; mount it: mount -t proc proc /proc"):
+        stat = Path(f"/proc/{process}/stat").read_bytes()
+    after_name = re.sub(rb".*\)", b"", stat, flags=re.DOTALL)
     return f"{process}-{int(after_name.split()[19])}"

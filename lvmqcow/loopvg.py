@@ -10,18 +10,18 @@ import errno
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, UnfitMachine, VolumeGroupNotFound
+from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, VolumeGroupNotFound
 from lvmqcow.lvm import LvmProcesses
 from lvmqcow.names import check_vg_name
+from lvmqcow.needs import needed, starting
 from lvmqcow.sizing import LARGEST_FILE_BYTES, whole_sectors
 from lvmqcow.units import format_size
 
@@ -51,6 +51,7 @@ def create(name: str, size_bytes: int, file: Path | None = None) -> LoopVolumeGr
     Raises:
         InvalidName, InvalidSize: of the request.
         AlreadyExists: the volume group or the file.
+        NotPossible: there can be no such file.
         UnfitMachine, CommandFailed: nothing is left behind.
     """
     check_vg_name(name)
@@ -58,8 +59,7 @@ def create(name: str, size_bytes: int, file: Path | None = None) -> LoopVolumeGr
     lvm = LvmProcesses()
     if any(row["vg_name"] == name for row in lvm.report(("vgs", "-o", "vg_name"))["vg"]):
         raise AlreadyExists("volume group", name)
-    path = (file or DEFAULT_DIRECTORY / f"{name}.img").absolute()
-    _make_file(path, size_bytes)
+    path = _make_file(file or DEFAULT_DIRECTORY / f"{name}.img", size_bytes)
     try:
         device = _attach(path)
         try:
@@ -69,7 +69,7 @@ def create(name: str, size_bytes: int, file: Path | None = None) -> LoopVolumeGr
             _detach(device, path)
             raise
     except BaseException:
-        path.unlink()
+        _remove_file(path)
         raise
     return find(name)
 
@@ -105,7 +105,7 @@ def destroy(name: str) -> None:
 
     Raises:
         VolumeGroupNotFound: no such loop volume group; another volume group of that name is left alone.
-        NotPossible: a volume of it is in use.
+        NotPossible: a volume of it is in use; or all is gone but the file, which cannot be removed.
     """
     group = find(name)
     lvm = LvmProcesses((group.device,))
@@ -115,33 +115,42 @@ def destroy(name: str) -> None:
         raise NotPossible(name, f"it is in use ({failed.stderr})", "stop what uses it") from failed
     lvm.change(("vgremove", "--yes", "--force", name))
     _detach(group.device, group.file)
-    group.file.unlink(missing_ok=True)
+    _remove_file(group.file)
 
 
-def _make_file(path: Path, size_bytes: int) -> None:
+def _make_file(named: Path, size_bytes: int) -> Path:
+    """Make it; returns its absolute path."""
     try:
+        path = named.absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _failed("mkdir", path.parent, error) from error
-    try:
         file = path.open("xb")
-    except FileExistsError:
-        raise AlreadyExists("file", str(path)) from None
+    except FileExistsError as error:
+        raise AlreadyExists("file", error.filename) from None
     except OSError as error:
-        raise _failed("create", path, error) from error
+        raise _no_file(named, error) from error
     try:
         with file:
             os.truncate(file.fileno(), size_bytes)
     except OSError as error:
-        path.unlink()
+        _remove_file(path)
         if error.errno == errno.EFBIG:
             reason = f"the file system of {path.parent} takes no file that large: choose another with --file"
             raise InvalidSize(format_size(size_bytes), reason, size_bytes) from error
-        raise _failed("truncate", path, error) from error
+        raise _no_file(path, error) from error
+    return path
 
 
-def _failed(verb: str, path: Path, error: OSError) -> CommandFailed:
-    return CommandFailed((verb, str(path)), error.errno or 1, error.strerror or str(error))
+def _remove_file(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        reason = f"it cannot be removed: {error.strerror or error}"
+        raise NotPossible(str(path), reason, "nothing uses it any more: remove it yourself") from error
+
+
+def _no_file(path: Path, error: OSError) -> NotPossible:
+    reason = f"it cannot be made: {error.strerror or error}; nothing was begun"
+    return NotPossible(str(path), reason, "name a file with --file, where it can be written")
 
 
 def _attach(path: Path) -> str:
@@ -152,12 +161,12 @@ def _attach(path: Path) -> str:
 @contextmanager
 def _attaching() -> Iterator[None]:
     """``losetup --find`` looks for a free device and then takes it: one at a time (losetup(8))."""
-    fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+    with ExitStack() as held:
+        with needed(f"no lock {_LOCK}", "make its directory writable"):
+            fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            held.callback(os.close, fd)
+            fcntl.flock(fd, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(fd)
 
 
 def _detach(device: str, path: Path) -> None:
@@ -177,9 +186,8 @@ def _loop_files() -> dict[str, Path]:
 
 
 def _run(argv: Sequence[str]) -> str:
-    if shutil.which(argv[0]) is None:
-        raise UnfitMachine(f"{argv[0]} is missing", "install util-linux and mount (`apt-get install mount`)")
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    with starting(argv):
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CommandFailed(argv, done.returncode, done.stderr)
     return done.stdout

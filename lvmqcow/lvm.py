@@ -23,7 +23,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final, Protocol, cast
 
@@ -31,6 +31,7 @@ from lvmqcow.errors import CommandFailed, UnfitMachine
 from lvmqcow.interrupts import deferred
 from lvmqcow.locks import child_environment
 from lvmqcow.lvm_report import Report, first_report, log_rows, whole
+from lvmqcow.needs import starting
 
 __all__ = ["Lvm", "LvmProcesses", "LvmShell", "Report", "Trace", "Warned"]
 
@@ -110,7 +111,7 @@ class LvmProcesses:
         scope = ("--devices", ",".join(self.physical_volumes)) if self.physical_volumes and not self.sees_all else ()
         process: subprocess.Popen[str] | None = None
         try:
-            with deferred():
+            with deferred(), starting(argv):
                 process = subprocess.Popen(
                     (self._lvm, *argv[:1], *scope, *argv[1:]),
                     env={**self._environment, **told},
@@ -186,7 +187,7 @@ class LvmShell:
         if self._trace is not None:
             self._trace(argv)
         if self._session is None:
-            with deferred():
+            with deferred(), starting((self._lvm,)):
                 self._session = _Session(self._lvm, self._environment)
         try:
             waiting = partial(self._waiting, argv) if self._waiting is not None else None
@@ -236,19 +237,19 @@ class _Session:
     """One life of an ``lvm`` shell."""
 
     def __init__(self, binary: str, environment: Mapping[str, str]) -> None:
-        report, out, err = os.pipe(), os.pipe(), os.pipe()
-        told = {"LVM_REPORT_FD": report[1], "LVM_OUT_FD": out[1], "LVM_ERR_FD": err[1]}
-        self._process = subprocess.Popen(
-            (binary,),
-            env={**environment, "LVM_COMMAND_PROFILE": "lvmdbusd", **{name: str(fd) for name, fd in told.items()}},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=tuple(told.values()),
-            start_new_session=True,  # Ctrl-C comes to us, and we tell lvm
-        )
-        for fd in told.values():
-            os.close(fd)
+        with ExitStack() as ours, ExitStack() as its:
+            report, out, err = (_pipe(ours, its) for _ in range(3))
+            told = {"LVM_REPORT_FD": report[1], "LVM_OUT_FD": out[1], "LVM_ERR_FD": err[1]}
+            self._process = subprocess.Popen(
+                (binary,),
+                env={**environment, "LVM_COMMAND_PROFILE": "lvmdbusd", **{name: str(fd) for name, fd in told.items()}},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=tuple(told.values()),
+                start_new_session=True,  # Ctrl-C comes to us, and we tell lvm
+            )
+            ours.pop_all()  # from now on `close` closes them
         self._report, self._err = report[0], err[0]
         self._pipes = selectors.DefaultSelector()
         self._buffers: dict[int, bytearray] = {}
@@ -319,6 +320,14 @@ class _Session:
         stderr = self._buffers[self._err].decode(errors="replace")
         self.close()
         return _ShellDied(self._process.returncode, stderr)
+
+
+def _pipe(ours: ExitStack, its: ExitStack) -> tuple[int, int]:
+    """The end that we read, and the one that lvm writes: each is closed by its own stack."""
+    reads, writes = os.pipe()
+    ours.callback(os.close, reads)
+    its.callback(os.close, writes)
+    return reads, writes
 
 
 class _Heard:

@@ -12,16 +12,17 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from lvmqcow.complaints import complaints
 from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import CommandFailed, NotPossible, UnfitMachine
 from lvmqcow.interrupts import deferred
 from lvmqcow.limits import READING, Limits
 from lvmqcow.lvm import Trace
+from lvmqcow.needs import starting
 from lvmqcow.qcow2 import OURS, ImageOptions
 
 __all__ = ["FileCheck", "ImageCheck", "MergeCost", "Progress", "QemuImg"]
@@ -89,20 +90,21 @@ class QemuImg:
 
         Raises:
             CommandFailed: with what it wrote to stderr.
+            UnfitMachine: it could not be started.
             KeyboardInterrupt: Ctrl-C; the command was told to stop and has stopped.
         """
         if self._trace is not None:
             self._trace(argv)
-        with tempfile.TemporaryFile() as stderr:
+        with complaints() as stderr:
             process: subprocess.Popen[bytes] | None = None
             try:
-                with deferred():
+                with deferred(), starting(argv):
                     process = subprocess.Popen(
                         argv,
                         env=self._environment,
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.PIPE,
-                        stderr=stderr,
+                        stderr=stderr.fileno(),
                         close_fds=False,
                         start_new_session=True,
                     )
@@ -112,10 +114,8 @@ class QemuImg:
                     process.terminate()
                     process.wait()
                 raise
-            stderr.seek(0)
-            said = stderr.read().decode(errors="replace")
-        if process.returncode:
-            raise CommandFailed(argv, process.returncode, said)
+            if process.returncode:
+                raise CommandFailed(argv, process.returncode, stderr.text())
 
     def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
         """Bytes of a fully allocated image of that size with those options. Asked once for each pair."""
@@ -183,15 +183,16 @@ class QemuImg:
         """What ``qemu-img map`` tells, one by one."""
         if self._trace is not None:
             self._trace(argv)
-        with tempfile.TemporaryFile() as stderr:
-            with subprocess.Popen(argv, env=self._environment, stdout=subprocess.PIPE, stderr=stderr) as process:
+        with complaints() as stderr:
+            with starting(argv):
+                process = subprocess.Popen(argv, env=self._environment, stdout=subprocess.PIPE, stderr=stderr.fileno())
+            with process:
                 assert process.stdout is not None  # Popen was asked for a pipe
                 for line in process.stdout:
                     if text := line.strip(b"[],\n "):
                         yield json.loads(text)
-            stderr.seek(0)
             if process.returncode:
-                raise CommandFailed(argv, process.returncode, stderr.read().decode(errors="replace"))
+                raise CommandFailed(argv, process.returncode, stderr.text())
 
     def _checked(self, argv: Sequence[str], cluster_size_bytes: int) -> ImageCheck:
         clusters = cast(Mapping[str, int], self._json(argv, accepted=_CHECKED))
@@ -204,10 +205,19 @@ class QemuImg:
     def _json(self, argv: Sequence[str], accepted: Sequence[int] = (0,)) -> Mapping[str, object]:
         if self._trace is not None:
             self._trace(argv)
-        done = subprocess.run(argv, env=self._environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        if done.returncode not in accepted:
-            raise CommandFailed(argv, done.returncode, done.stderr.decode(errors="replace"))
-        return cast(Mapping[str, object], json.loads(done.stdout))
+        with starting(argv):
+            process = subprocess.Popen(
+                argv,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        with process:
+            out, err = process.communicate()
+        if process.returncode not in accepted:
+            raise CommandFailed(argv, process.returncode, err.decode(errors="replace"))
+        return cast(Mapping[str, object], json.loads(out))
 
 
 def _corruptions(found: Mapping[str, int]) -> int:
@@ -216,9 +226,12 @@ def _corruptions(found: Mapping[str, int]) -> int:
 
 
 def _size_bytes(path: str) -> int:
-    """Of a file or a block device."""
-    with open(path, "rb") as file:
-        return file.seek(0, os.SEEK_END)
+    """Of a file or a block device. Raises CommandFailed."""
+    try:
+        with open(path, "rb") as file:
+            return file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise CommandFailed(("stat", path), error.errno or 1, error.strerror or str(error)) from error
 
 
 def _follow(process: subprocess.Popen[bytes], progress: Progress | None) -> None:

@@ -15,12 +15,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
+from lvmqcow.complaints import complaints
 from lvmqcow.errors import CommandFailed
 from lvmqcow.interrupts import deferred
 from lvmqcow.lvm import Trace
 from lvmqcow.nbd import NbdExport
+from lvmqcow.needs import starting
 from lvmqcow.qemu_img import Progress
 from lvmqcow.units import format_exactly
 
@@ -96,18 +98,18 @@ class QemuNbd:
         """
         if self._trace is not None:
             self._trace(argv)
-        with tempfile.TemporaryFile() as stderr:
+        with complaints() as stderr:
             process: subprocess.Popen[bytes] | None = None
             try:
                 with tempfile.TemporaryDirectory(prefix="lvmqcow-") as directory:
                     path = f"{directory}/nbd"
-                    with deferred():
+                    with deferred(), starting(argv):
                         process = subprocess.Popen(
                             (*_TETHERED, str(os.getpid()), argv[0], "--socket", path, *argv[1:]),
                             env=self._environment,
                             stdin=subprocess.DEVNULL,
                             stdout=subprocess.DEVNULL,
-                            stderr=stderr,
+                            stderr=stderr.fileno(),
                             close_fds=False,
                             start_new_session=True,
                         )
@@ -116,11 +118,11 @@ class QemuNbd:
                     copy(image)
                 status = process.wait()
             except (OSError, EOFError) as error:
-                raise CommandFailed(argv, _ended(process), f"{error}\n{_said(stderr)}") from error
+                raise CommandFailed(argv, _ended(process), f"{error}\n{stderr.text()}") from error
             finally:
                 _ended(process)
             if status:
-                raise CommandFailed(argv, status, _said(stderr))
+                raise CommandFailed(argv, status, stderr.text())
 
 
 def data_runs(chunk: bytes) -> Iterator[tuple[int, int]]:
@@ -163,11 +165,6 @@ def _ended(process: subprocess.Popen[bytes] | None) -> int:
     if process.poll() is None:
         process.terminate()
     return max(process.wait(), 0) or 1
-
-
-def _said(stderr: IO[bytes]) -> str:
-    stderr.seek(0)
-    return stderr.read().decode(errors="replace")
 
 
 def _read(stream: int, ahead: bytearray, length_bytes: int) -> bytes:

@@ -1,20 +1,32 @@
 """Runs a plan on a host: step after step, with more room where an image finds none.
 
 A step that fails ends the plan, and what is on disk then is what a cut leaves: `lvmqcow.recovery` goes on from there.
+Where the first step fails, another look at the volume group tells whether anything is cut at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lvmqcow.errors import CommandFailed, Corrupt, Interrupted, LvmqcowError, NoSpace, OperationCut
+from lvmqcow.errors import (
+    CommandFailed,
+    Corrupt,
+    Interrupted,
+    LvmqcowError,
+    NoSpace,
+    NothingChanged,
+    OperationCut,
+    UnfitMachine,
+)
 from lvmqcow.host import Host
 from lvmqcow.lvm import Trace, Warned
+from lvmqcow.model import VolumeGroup
 from lvmqcow.plans import Plan
+from lvmqcow.plans.outcomes import recovers
 from lvmqcow.plans.room import more_room
 from lvmqcow.qemu_img import Progress
-from lvmqcow.steps import Step
+from lvmqcow.steps import LvmStep, Step
 
 __all__ = ["Events", "run_plan"]
 
@@ -37,19 +49,22 @@ class Events:
     """What LVM complains of although its command succeeded: each line once, as LVM says it."""
 
 
-def run_plan(host: Host, planned: Plan, events: Events) -> None:
-    """Run all of its steps.
+def run_plan(host: Host, planned: Plan, before: VolumeGroup, events: Events) -> None:
+    """Run all of its steps. ``before`` is the picture that it was planned from.
 
     Raises:
+        UnfitMachine: the machine lacks what a step needs. None was run.
+        NothingChanged: the first one failed, and changed nothing; with the cause.
         OperationCut: one failed, or Ctrl-C; with the cause.
     """
+    host.require_fit(planned.steps)
     for done, step in enumerate(planned.steps):
         try:
             _run(host, step, events)
-        except (CommandFailed, Corrupt, NoSpace) as error:
-            raise _cut(planned, done, error) from error
+        except (CommandFailed, Corrupt, NoSpace, UnfitMachine) as error:
+            raise _cut(host, planned, before, done, error) from error
         except KeyboardInterrupt as error:
-            raise _cut(planned, done, Interrupted(step.argv(host.vg)[0])) from error
+            raise _cut(host, planned, before, done, Interrupted(step.argv(host.vg)[0])) from error
 
 
 def _run(host: Host, step: Step, events: Events) -> None:
@@ -73,5 +88,26 @@ def _room(host: Host, step: Step, failed: CommandFailed) -> tuple[Step, ...]:
     return more_room(picture, step, failed)
 
 
-def _cut(planned: Plan, done: int, error: LvmqcowError) -> OperationCut:
+def _cut(host: Host, planned: Plan, before: VolumeGroup, done: int, error: LvmqcowError) -> OperationCut:
+    if done == 0 and _changed_nothing(host, planned, before):
+        return NothingChanged(planned.operation, planned.target, len(planned.steps), error)
     return OperationCut(planned.operation, planned.target, done, len(planned.steps), error, planned.outcome(done))
+
+
+def _changed_nothing(host: Host, planned: Plan, before: VolumeGroup) -> bool:
+    """Whether the first step, which failed, is known to have left everything as it was.
+
+    Only LVM's own steps can be judged so: a picture does not show what is in an LV. A recovery is not judged at all:
+    whatever its first step did, what was cut before is still there to be recovered.
+    """
+    if recovers(planned.operation) or not isinstance(planned.steps[0], LvmStep):
+        return False
+    try:
+        return _facts(host.observe()) == _facts(before)
+    except (LvmqcowError, KeyboardInterrupt):
+        return False  # nobody knows
+
+
+def _facts(picture: VolumeGroup) -> object:
+    """What LVM and ``/dev`` say of the volume group's LVs, without what only a reader of them knows."""
+    return {replace(lv, header=None) for lv in picture.logical_volumes}, frozenset(picture.strays)

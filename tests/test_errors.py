@@ -21,6 +21,7 @@ from lvmqcow.errors import (
     LvmqcowError,
     NewerSnapshots,
     NoSpace,
+    NothingChanged,
     NotPossible,
     OperationCut,
     RecoveryNeeded,
@@ -41,6 +42,10 @@ EXAMPLES: list[tuple[LvmqcowError, list[str]]] = [
     (
         OperationCut("snapshot", "vg/v", 2, 4, FAILED, "undoes"),
         ["snapshot of vg/v", "2 of 4", "Failed to find", "lvmqcow recover vg/v", "undoes"],
+    ),
+    (
+        NothingChanged("create", "vg/v", 3, FAILED),
+        ["create of vg/v", "Failed to find", "Nothing was changed", "ask again"],
     ),
     (InvalidName("snapshot", "a/b", "no slashes"), ["snapshot", "'a/b'", "no slashes"]),
     (InvalidSize("-1", "too small"), ["'-1'", "too small"]),

@@ -10,8 +10,8 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
 
 from lvmqcow.errors import CommandFailed, LvmqcowError, OperationCut
 from lvmqcow.fitness import Condition
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 __all__ = ["Output", "plan_document", "writing"]
+
+_STDOUT: Final = 1
+_STDERR: Final = 2
 
 
 class Output:
@@ -54,13 +57,13 @@ class Output:
     def say(self, message: str) -> None:
         """A message."""
         self._end_progress()
-        print(f"lvmqcow: {message}", file=sys.stderr)
+        _tell(f"lvmqcow: {message}")
 
     def error(self, error: LvmqcowError, status: int) -> None:
         """What went wrong; for a program as one line of JSON."""
         self._end_progress()
         if self.as_json:
-            print(json.dumps(_error_document(error, status), default=str), file=sys.stderr)
+            _tell(json.dumps(_error_document(error, status), default=str))
         else:
             for message in (str(error), *_notes(error)):
                 self.say(message)
@@ -69,7 +72,7 @@ class Output:
         """With ``--verbose``: an external command that is about to run."""
         if self._verbose:
             self._end_progress()
-            print(f"+ {shlex.join(argv)}", file=sys.stderr)
+            _tell(f"+ {shlex.join(argv)}")
 
     def recovering(self, plan: Plan) -> None:
         """The one line that says recovery runs first."""
@@ -87,7 +90,7 @@ class Output:
         """What LVM complains of although it did what it was asked for; for a program as one line of JSON."""
         self._end_progress()
         if self.as_json:
-            print(json.dumps({"warning": text}), file=sys.stderr)
+            _tell(json.dumps({"warning": text}))
         else:
             self.say(f"LVM says: {text}")
 
@@ -104,12 +107,12 @@ class Output:
     def progress(self, percent: float) -> None:
         """How far a long step is, for a person to watch."""
         if sys.stderr.isatty() and not self.as_json:
-            print(f"\r{percent:6.2f} %{self._doing}", end="", file=sys.stderr, flush=True)
+            _tell(f"\r{percent:6.2f} %{self._doing}", end="")
             self._progressing = True
 
     def _end_progress(self) -> None:
         if self._progressing:
-            print(file=sys.stderr)
+            _tell("")
             self._progressing = False
 
 
@@ -120,9 +123,24 @@ def writing() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError as error:
-        with open(os.devnull, "wb") as nowhere:  # Python would try again at its end
-            os.dup2(nowhere.fileno(), 1)
+        _give_up(_STDOUT)
         raise CommandFailed(("write", "standard output"), error.errno or 1, error.strerror or str(error)) from error
+
+
+def _tell(text: str, end: str = "\n") -> None:
+    """Write to standard error. Where nobody can be told, what is being done goes on: it must not stop between steps."""
+    try:
+        print(text, end=end, file=sys.stderr, flush=True)
+    except OSError:
+        _give_up(_STDERR)
+
+
+def _give_up(stream: int) -> None:
+    """What is left for a standard stream goes nowhere: Python would try again at its end."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream)
+        os.close(nowhere)
 
 
 def plan_document(plan: Plan, dry_run: bool) -> dict[str, object]:

@@ -126,8 +126,13 @@ def _export_spooled(
     arguments: argparse.Namespace, vg: str, volume: VolumeName, snapshot: str | None, output: Output
 ) -> int:
     """qemu-img cannot write an image to a pipe."""
-    with tempfile.TemporaryDirectory(prefix="lvmqcow-", dir=arguments.spool) as directory:
-        path = Path(directory) / "image.qcow2"
+    with ExitStack() as spool:
+        try:
+            made = tempfile.TemporaryDirectory(prefix="lvmqcow-", dir=arguments.spool, ignore_cleanup_errors=True)
+        except OSError as error:
+            reason = f"nothing can be written there: {error.strerror or error}"
+            raise NotPossible(str(arguments.spool), reason, "name another directory with --spool") from error
+        path = Path(spool.enter_context(made)) / "image.qcow2"
         status = _send(arguments, vg, Export(volume, snapshot, str(path), Format.QCOW2), output)
         if not arguments.dry_run:
             with writing(), path.open("rb") as image, os.fdopen(_STDOUT, "wb", closefd=False) as stream:

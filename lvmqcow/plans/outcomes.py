@@ -26,7 +26,7 @@ from lvmqcow.intents import (
 from lvmqcow.model import TEMPLATE
 from lvmqcow.steps import LvExtend, LvRename, LvTag, Step
 
-__all__ = ["COMMITS", "Commit", "commit_point", "never_commits", "require_told"]
+__all__ = ["COMMITS", "Commit", "commit_point", "never_commits", "recovers", "require_told"]
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,12 @@ def require_told(operation: str) -> None:
     Raises:
         ValueError: a row is missing, so this version is broken.
     """
-    if operation not in COMMITS and not _recovers(operation):
+    if operation not in COMMITS and not recovers(operation):
         raise ValueError(f"COMMITS has no row for {operation!r}, so nothing says what becomes of a cut {operation}")
 
 
-def _recovers(operation: str) -> bool:
+def recovers(operation: str) -> bool:
+    """Whether a plan of that name is a recovery."""
     return operation in _RECOVERIES or operation.startswith(_RECOVERING)
 
 

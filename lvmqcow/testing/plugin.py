@@ -48,10 +48,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or with ``--require-lab`` fail, what cannot run here."""
-    if item.get_closest_marker("real") and not (os.geteuid() == 0 and Path("/dev/mapper/control").exists()):
+    if item.get_closest_marker("real") and not _device_mapper():
         if item.config.getoption("--require-lab"):
             pytest.fail(_NO_LAB, pytrace=False)
         pytest.skip(_NO_LAB)
+
+
+def _device_mapper() -> bool:
+    """Whether LVs can be activated here, by this user."""
+    from lvmqcow.errors import UnfitMachine
+    from lvmqcow.needs import require_device_mapper
+
+    if os.geteuid() != 0:
+        return False
+    try:
+        require_device_mapper()
+    except UnfitMachine:
+        return False
+    return True
 
 
 @pytest.hookimpl(wrapper=True)
@@ -68,10 +82,16 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def loop_vg(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of a volume group on a sparse file: one for each worker, gone at the end."""
+    """The name of a volume group on a sparse file: one for each worker, gone at the end.
+
+    Raises:
+        UnfitMachine: there is no device-mapper here. A test that is marked ``real`` is skipped then.
+    """
     from lvmqcow import loopvg
+    from lvmqcow.needs import require_device_mapper
     from lvmqcow.sizing import parse_size
 
+    require_device_mapper()
     name = f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
     with tempfile.TemporaryDirectory(prefix="lvmqcow-") as directory:
         size_bytes = parse_size(request.config.getoption("--loop-vg-size"))

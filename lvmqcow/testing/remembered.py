@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -70,6 +70,9 @@ class RememberedHost:
 
     def holders(self, lv_name: str) -> tuple[str, ...]:
         return self._host.holders(lv_name)
+
+    def require_fit(self, steps: Sequence[Step]) -> None:
+        self._host.require_fit(steps)
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         self._read.clear()

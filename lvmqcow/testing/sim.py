@@ -8,7 +8,7 @@ it before, and what was discarded is still there. Tests run the same plans on bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
@@ -290,6 +290,9 @@ class SimHost:
         return self._files[path]
 
     def close(self) -> None:
+        pass
+
+    def require_fit(self, steps: Sequence[Step]) -> None:
         pass
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
