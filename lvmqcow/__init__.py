@@ -3,12 +3,13 @@
 Public: `Storage` and what it gives back, the requests, and the errors. Below it, a pure core in an imperative shell:
 
 names, sizing, intents, wiping, qcow2,
-model                                   words of the field, and the picture of a volume group
+physical, model                         words of the field, and the picture of a volume group
 requests, plans, recovery, checks,
-chains                                  pure: from a picture and a request to a plan of steps, or to what is wrong
+fitness, chains                         pure: from a picture and a request to a plan of steps, or to what is wrong
 steps                                   one external command each, as data
 host, pieces, runner                    runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
-lvm, qemu_img, qemu_nbd, nbd, tethered, what touches the world
+lvm, lvm_look, lvm_report,
+qemu_img, qemu_nbd, nbd, tethered,      what touches the world
 imports, exports, limits, locks,
 loopvg, holders, interrupts
 executor, health                        a request carried out, under locks, after recovery; what is wrong with images
@@ -21,7 +22,8 @@ from __future__ import annotations
 
 from lvmqcow.checks import Finding, Severity
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.info import LayerInfo, VolumeInfo
+from lvmqcow.fitness import Condition, State
+from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo
 from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name
 from lvmqcow.plans import Plan
 from lvmqcow.requests import (
@@ -57,6 +59,7 @@ from lvmqcow.volume import Volume
 __all__ = [
     "Activate",
     "Clone",
+    "Condition",
     "Convert",
     "Copy",
     "Create",
@@ -68,6 +71,7 @@ __all__ = [
     "Finding",
     "Flatten",
     "Format",
+    "GroupInfo",
     "Grow",
     "Import",
     "ImportStream",
@@ -83,6 +87,7 @@ __all__ = [
     "Rollback",
     "Severity",
     "Snapshot",
+    "State",
     "Storage",
     "StreamFormat",
     "Template",
