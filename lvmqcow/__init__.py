@@ -5,11 +5,13 @@ Public: `Storage` and what it gives back, the requests, and the errors. Below it
 names, sizing, intents, wiping, qcow2,
 containers,
 model                                   words of the field, and the picture of a volume group
+physical, model                         words of the field, and the picture of a volume group
 requests, plans, recovery, checks,
-chains                                  pure: from a picture and a request to a plan of steps, or to what is wrong
+fitness, chains                         pure: from a picture and a request to a plan of steps, or to what is wrong
 steps                                   one external command each, as data
 host, pieces, runner                    runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
-lvm, qemu_img, qemu_nbd, nbd, tethered, what touches the world
+lvm, lvm_look, lvm_report,
+qemu_img, qemu_nbd, nbd, tethered,      what touches the world
 imports, exports, limits, locks,
 loopvg, holders, interrupts
 executor, health                        a request carried out, under locks, after recovery; what is wrong with images
@@ -23,7 +25,8 @@ from __future__ import annotations
 from lvmqcow.checks import Finding, Severity
 from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.info import LayerInfo, VolumeInfo
+from lvmqcow.fitness import Condition, State
+from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo
 from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name
 from lvmqcow.plans import Plan
 from lvmqcow.requests import (
@@ -59,6 +62,7 @@ from lvmqcow.volume import Volume
 __all__ = [
     "Activate",
     "Clone",
+    "Condition",
     "Convert",
     "Copy",
     "Create",
@@ -70,6 +74,7 @@ __all__ = [
     "Finding",
     "Flatten",
     "Format",
+    "GroupInfo",
     "Grow",
     "Import",
     "ImportStream",
@@ -86,6 +91,7 @@ __all__ = [
     "Severity",
     "Snapshot",
     "SourceFormat",
+    "State",
     "Storage",
     "StreamFormat",
     "Template",

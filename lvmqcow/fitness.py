@@ -19,7 +19,7 @@ device-too-small    ``dev_size``, ``pv_size``         consent   give the device 
 old-metadata        ``vg_seqno``, device by device    consent   ``vgck --updatemetadata``, once it is certain which is
                                                                 right
 not-allocatable     ``pv_allocatable``                noted     its free space is not counted; ``pvchange -x y``
-lv-limit            ``max_lv``                        new LVs   ``vgchange --maxlogicalvolumes 0``
+lv-limit            ``max_lv``                        new LVs   ``vgchange --logicalvolume 0``
 allocation          ``vg_allocation_policy``          noted     what it cannot give is not counted; ``vgchange --alloc``
 ==================  ================================  ========  =====================================================
 
@@ -133,7 +133,8 @@ def _another_host(vg: VolumeGroup) -> _Said:
         return None
     text = f"it belongs to another host: its system ID is {vg.owner!r}, and that is not this host's"
     take_over = f"vgchange --config 'local/extra_system_ids=[\"{vg.owner}\"]' --systemid THIS_HOSTS_ID {vg.name}"
-    return text, f"work on it there, or hand it over with vgexport; if that host is gone for good: {take_over}"
+    advice = f"work on it there, or hand it over with vgexport; if that host is gone for good: {take_over}"
+    return text, f"{advice} (this host has to have a system ID for that: lvmsystemid(7))"
 
 
 def _shared(vg: VolumeGroup) -> _Said:
@@ -216,7 +217,7 @@ def _lv_limit(vg: VolumeGroup) -> _Said:
     if not most or count < most:
         return None
     text = f"it has {count} logical volumes and may have {most}, so nothing that makes one is possible"
-    return text, f"vgchange --maxlogicalvolumes 0 {vg.name}"
+    return text, f"vgchange --logicalvolume 0 {vg.name}"
 
 
 def _allocation(vg: VolumeGroup) -> _Said:

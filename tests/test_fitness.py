@@ -13,6 +13,8 @@ from lvmqcow.errors import NoSpace, NotPossible, Unchangeable
 from lvmqcow.fitness import ACCEPTABLE, State, conditions, require_changeable
 from lvmqcow.locks import NoLocks
 from lvmqcow.physical import PhysicalVolume, Segment
+from lvmqcow.plans import plan
+from lvmqcow.recovery import plan_recovery
 from lvmqcow.requests import Create, Resize, Snapshot
 from lvmqcow.storage import Storage
 from tests.groups import ROOMY, in_state
@@ -73,6 +75,15 @@ def test_check_says_it_and_list_too(kind: State) -> None:
     group, volumes = storage(host).listing()
     assert group.conditions == (condition,)
     assert [info.name for info in volumes] == [DISK.text]
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_the_planners_refuse_whoever_calls_them(kind: State) -> None:
+    host = in_state(chain(1), kind)
+    with pytest.raises(Unchangeable):
+        plan(host.observe(), Snapshot(DISK, "new"), host.measure)
+    with pytest.raises(Unchangeable):
+        plan_recovery(host.observe(), DISK, host.measure)
 
 
 def test_all_that_refuse_are_named_together() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from lvmqcow import devices, holders, locks, loopvg
 from lvmqcow.complaints import complaints
-from lvmqcow.errors import AlreadyExists, CommandFailed, NotPossible, SourceNotFound, UnfitMachine
+from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, SourceNotFound, UnfitMachine
 from lvmqcow.exports import free_path, whole_file
 from lvmqcow.imports import read_size, spooled
 from lvmqcow.locks import FlockLocks, child_environment

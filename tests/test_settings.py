@@ -19,8 +19,8 @@ from lvmqcow.testing.sim import SimHost
 from tests.sim.operations import expected
 from tests.volumes import DISK, VARIANTS, chain, contents
 
-Settings = tuple[bool, Layout | None, Wipe, frozenset[State]]
-SETTINGS: list[Settings] = list(product((True, False), (None, *Layout), Wipe, (frozenset[State](), ACCEPTABLE)))
+Settings = tuple[bool, Layout | None, Wipe, tuple[State, ...]]
+SETTINGS: list[Settings] = list(product((True, False), (None, *Layout), Wipe, ((), tuple(sorted(ACCEPTABLE)))))
 REQUESTS: list[Request] = [
     Snapshot(DISK, "s3"),
     Rollback(DISK, "s2"),
@@ -31,7 +31,7 @@ REQUESTS: list[Request] = [
 
 def opened(host: SimHost, settings: Settings) -> Storage:
     recover_first, layout, wipe, accept = settings
-    return Storage(host, NoLocks(), recover_first=recover_first, layout=layout, wipe=wipe, accept=accept)
+    return Storage(host, NoLocks(), recover_first=recover_first, layout=layout, wipe=wipe, accept=frozenset(accept))
 
 
 def test_every_setting_is_among_those_that_are_tried() -> None:

@@ -321,7 +321,7 @@ def test_what_the_allocation_policy_gives_is_counted_as_lvm_does(group: Group, l
 
 
 def test_at_the_limit_of_logical_volumes_nothing_begins_that_makes_one(group: Group, lvm: str) -> None:
-    run("vgchange", "--maxlogicalvolumes", "2", group.name)
+    run("vgchange", "--logicalvolume", "2", group.name)
     before = group.metadata()
     with Storage.open(group.name, lvm=lvm, locks=NoLocks()) as storage:  # type: ignore[arg-type]
         for request in (Create(NEIGHBOUR, 4 * MIB), Snapshot(DISK, "s2")):

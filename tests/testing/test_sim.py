@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -338,6 +339,7 @@ def test_the_key_of_a_state_tells_it_from_every_other() -> None:
         lambda host: host.hold(lv, "a guest"),
         lambda host: host.suspend(lv),
         lambda host: host.lose_physical_volume(lv),
+        lambda host: host.regroup(lambda vg: replace(vg, exported=True)),
     ]
     keys = [base.key]
     for change in changes:
