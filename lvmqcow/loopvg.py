@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,8 @@ __all__ = ["DEFAULT_DIRECTORY", "LoopVolumeGroup", "contents", "create", "destro
 DEFAULT_DIRECTORY: Final = Path("/var/lib/lvmqcow")
 
 _TAG: Final = "lvmqcow.loopvg"
+_LOOP_MAJOR: Final = 7
+_LOOP_CTL_GET_FREE: Final = 0x4C82  # linux/loop.h
 _DETACH_SECONDS: Final = 30
 _LOCK: Final = Path("/run/lock/lvmqcow.losetup")
 
@@ -155,6 +158,7 @@ def _no_file(path: Path, error: OSError) -> NotPossible:
 
 def _attach(path: Path) -> str:
     with _attaching():
+        _make_node()
         return _run(("losetup", "--find", "--show", str(path))).strip()
 
 
@@ -167,6 +171,16 @@ def _attaching() -> Iterator[None]:
             held.callback(os.close, fd)
             fcntl.flock(fd, fcntl.LOCK_EX)
         yield
+
+
+def _make_node() -> None:
+    """The node of the next free loop device: the kernel makes it, but not in the ``/dev`` of a container."""
+    with needed("no loop device", "load the module (`modprobe loop`); in a container: docker run --privileged"):
+        with open("/dev/loop-control", "rb", buffering=0) as control:
+            number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+        node = Path(f"/dev/loop{number}")
+        if not node.exists():
+            os.mknod(node, stat.S_IFBLK | 0o660, os.makedev(_LOOP_MAJOR, number))
 
 
 def _detach(device: str, path: Path) -> None:

@@ -32,6 +32,7 @@ from lvmqcow.interrupts import deferred
 from lvmqcow.locks import child_environment
 from lvmqcow.lvm_report import Report, first_report, log_rows, whole
 from lvmqcow.needs import starting
+from lvmqcow.udev import without_udev
 
 __all__ = ["Lvm", "LvmProcesses", "LvmShell", "Report", "Trace", "Warned"]
 
@@ -360,7 +361,7 @@ def _line(argv: Sequence[str]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    return {**child_environment(), "LVM_SUPPRESS_FD_WARNINGS": "1"}
+    return {**child_environment(), **without_udev(), "LVM_SUPPRESS_FD_WARNINGS": "1"}
 
 
 def _lvm_binary() -> str:

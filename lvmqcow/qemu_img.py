@@ -24,6 +24,7 @@ from lvmqcow.limits import READING, Limits
 from lvmqcow.lvm import Trace
 from lvmqcow.needs import starting
 from lvmqcow.qcow2 import OURS, ImageOptions
+from lvmqcow.udev import without_udev
 
 __all__ = ["FileCheck", "ImageCheck", "MergeCost", "Progress", "QemuImg"]
 
@@ -80,7 +81,7 @@ class QemuImg:
         self._trace = trace
         self._reading = reading
         # each thread's arena reserves 64 MiB of address space, which the limits count
-        self._environment = {**os.environ, "LC_ALL": "C", "MALLOC_ARENA_MAX": "2"}
+        self._environment = {**os.environ, **without_udev(), "LC_ALL": "C", "MALLOC_ARENA_MAX": "2"}
         self._measured: dict[tuple[int, ImageOptions], int] = {}
 
     def run(self, argv: Sequence[str], progress: Progress | None = None) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from ..udev import CONTROL, INITIAL_IPC_NAMESPACE
 from .environment import root_path
 from .kernels import installed_kernel, version_of
 from .rundir import leftover_run_directories
@@ -35,7 +36,6 @@ LVM_SETTINGS = (
     "activation/udev_sync",
 )
 _CAP_SYS_ADMIN = 21
-_INITIAL_IPC_NAMESPACE = "ipc:[4026531839]"
 
 
 class Driver(Enum):
@@ -98,8 +98,8 @@ def probe() -> Machine:
         loop=_driver("/dev/loop-control", "loop-control"),
         dev_file_system=_file_system("/dev"),
         free_loop_nodes=_free_loop_nodes(),
-        own_ipc_namespace=_link("/proc/self/ns/ipc") not in ("", _INITIAL_IPC_NAMESPACE),
-        udev_control=os.path.exists("/run/udev/control"),
+        own_ipc_namespace=_link("/proc/self/ns/ipc") not in ("", INITIAL_IPC_NAMESPACE),
+        udev_control=CONTROL.exists(),
         devices_file=os.path.exists("/etc/lvm/devices/system.devices"),
         lvm_settings=_lvm_settings(tools["lvm"]),
         tools=tools,

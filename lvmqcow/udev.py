@@ -1,0 +1,42 @@
+"""Whether udev makes the device nodes here, and what LVM and dmsetup are told where it does not.
+
+libdevmapper leaves the nodes to udev and waits until udev is done, by a semaphore. In a container there is no udev, or
+one of the host that cannot see the container's semaphores. An lvcreate then fails ("device not cleared") or waits for
+ever. With ``DM_DISABLE_UDEV`` in its environment libdevmapper makes the nodes itself, in whatever ``/dev`` it finds,
+and lvm2 asks udev for no list of devices (lvm.conf(5), ``activation/udev_sync``).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+__all__ = ["CONTROL", "INITIAL_IPC_NAMESPACE", "udev_answers", "without_udev"]
+
+CONTROL: Final = Path("/run/udev/control")
+"""Is there while udev runs, and where the host's is mounted into a container."""
+INITIAL_IPC_NAMESPACE: Final = "ipc:[4026531839]"
+"""Whose semaphores the host's udev sees (include/linux/proc_ns.h)."""
+
+_IPC_NAMESPACE: Final = Path("/proc/self/ns/ipc")
+
+
+def udev_answers(control: Path = CONTROL, ipc_namespace: Path = _IPC_NAMESPACE) -> bool:
+    """Whether udev runs, and sees the semaphores of this process. Where nobody can tell the second, it does."""
+    try:
+        if not stat.S_ISSOCK(control.stat().st_mode):
+            return False
+    except OSError:
+        return False
+    try:
+        return os.readlink(ipc_namespace) == INITIAL_IPC_NAMESPACE
+    except OSError:
+        return True
+
+
+def without_udev() -> Mapping[str, str]:
+    """What the environment of lvm and dmsetup needs besides; nothing where udev answers."""
+    return {} if udev_answers() else {"DM_DISABLE_UDEV": "1"}
