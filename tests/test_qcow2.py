@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import Corrupt
 from lvmqcow.qcow2 import HEADER_BYTES, IMAGE_OPTIONS, Header, parse_header
 from lvmqcow.testing.hostile import CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Notice, Specimen, header_bytes, specimens
@@ -131,7 +132,7 @@ def test_an_encrypted_image_made_by_qemu_img_is_seen(tmp_path: Path) -> None:
 HOSTILE = [
     specimen
     for specimen in specimens(Path("/etc/shadow"))
-    if specimen.notice is Notice.HEADER and specimen.refusal is Corrupt
+    if specimen.declared is SourceFormat.QCOW2 and specimen.notice is Notice.HEADER and specimen.refusal is Corrupt
 ]
 
 
