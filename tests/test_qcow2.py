@@ -132,8 +132,7 @@ def test_an_encrypted_image_made_by_qemu_img_is_seen(tmp_path: Path) -> None:
 HOSTILE = [
     specimen
     for specimen in specimens(Path("/etc/shadow"))
-    if specimen.declared is SourceFormat.QCOW2
-    if specimen.notice is Notice.HEADER and specimen.refusal is Corrupt
+    if specimen.declared is SourceFormat.QCOW2 and specimen.notice is Notice.HEADER and specimen.refusal is Corrupt
 ]
 
 
