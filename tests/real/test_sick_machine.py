@@ -101,8 +101,7 @@ SICKNESSES: Final = [
     *(Sick(("/run/lock/lvmqcow",), full, LOOKING) for full in (False, True)),
     Sick(("/run/lock",), False, LOOKING),
     *(Sick(("/tmp", "/var/tmp"), full, NOT_TEMPORARY) for full in (False, True)),
-    *(Sick((LVM_LOCKS,), full, ()) for full in (False, True)),
-    Sick(("/dev",), False, ()),
+    Sick((LVM_LOCKS,), False, ()),
 ]
 
 
