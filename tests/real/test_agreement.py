@@ -90,9 +90,10 @@ def comparable(lv: LogicalVolume) -> LogicalVolume:
 
 
 def picture(world: World) -> VolumeGroup:
-    """Everything but the identifiers that LVM draws at random, headers included."""
+    """Everything but the disks below and the identifiers that LVM draws at random, headers included."""
     seen = world.storage.picture()
-    return replace(seen, uuid="", logical_volumes=tuple(map(comparable, seen.logical_volumes)))
+    lvs = tuple(map(comparable, seen.logical_volumes))
+    return replace(seen, uuid="", physical_volumes=(), logical_volumes=lvs)
 
 
 @settings(max_examples=12, deadline=None)

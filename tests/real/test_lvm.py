@@ -166,7 +166,7 @@ def run(*argv: str) -> str:
 SPOILED = """#!{python}
 import json, os, subprocess, sys
 report = os.environ.get("LVM_REPORT_FD")
-if report:  # the shell: one command, and it ends
+if len(sys.argv) == 1:  # the shell: one command, and it ends
     out, told = os.pipe()
     os.set_inheritable(told, True)
     environment = {{**os.environ, "LVM_REPORT_FD": str(told)}}
