@@ -87,6 +87,10 @@ _STRAY: Final = {
     StrayKind.DEVICE: ("a device without a logical volume: what it maps is free, or another's", "dmsetup remove {dm}"),
     StrayKind.NODE: ("a device node without a logical volume: an lvm was killed", "dmsetup mknodes {dm}; rm -f {path}"),
     StrayKind.LINK: ("a link in /dev without a logical volume: an lvm was killed", "rm {path}"),
+    StrayKind.OTHER: (
+        "a file, or a device that LVM did not make, has this name in /dev",
+        "look at {path} and /dev/mapper/{dm}: it may hold data; keep a copy before it is removed",
+    ),
 }
 _PART = re.compile(r"(?:snap-.*|snap_|new-)vm-[0-9]+-.+\.qcow2")
 
@@ -179,9 +183,11 @@ def _strays(vg: VolumeGroup, name: VolumeName | None) -> Iterator[Finding]:
 
 def _stray(vg: str, stray: Stray, owner: VolumeName | None) -> Finding:
     text, mend = _STRAY[stray.kind]
+    advice = mend.format(dm=dm_name(vg, stray.lv_name), path=device_path(vg, stray.lv_name))
+    if stray.kind is StrayKind.OTHER:
+        return Finding(stray.lv_name, Severity.DAMAGED, text, advice)
     if owner:
         return Finding(stray.lv_name, Severity.UNFINISHED, text, f"lvmqcow recover {vg}/{owner}")
-    advice = mend.format(dm=dm_name(vg, stray.lv_name), path=device_path(vg, stray.lv_name))
     return Finding(stray.lv_name, Severity.LEAKED, text, f"if nobody is changing it: {advice}")
 
 

@@ -27,7 +27,8 @@ from lvmqcow.names import device_path, dm_name, dm_uuid, lv_of_dm_name
 
 __all__ = ["DeviceNames", "device_names", "with_devices"]
 
-_MAPPER: Final = Path("/dev/mapper")
+_DEV: Final = Path("/dev")
+_NOTHING: Final = frozenset[str]()
 
 
 @dataclass(frozen=True)
@@ -38,26 +39,30 @@ class DeviceNames:
     """In ``/dev/VG``."""
     nodes: frozenset[str]
     """In ``/dev/mapper``, each as the LV that it is named for."""
+    files: frozenset[str]
+    """Those of both that are neither a link nor a device: a program that found no device there may have made one."""
 
     def __and__(self, other: DeviceNames) -> DeviceNames:
-        return DeviceNames(self.links & other.links, self.nodes & other.nodes)
+        return DeviceNames(self.links & other.links, self.nodes & other.nodes, self.files & other.files)
 
     @property
     def all(self) -> frozenset[str]:
-        return self.links | self.nodes
+        return self.links | self.nodes | self.files
 
 
-def device_names(vg: str) -> DeviceNames:
+def device_names(vg: str, dev: Path = _DEV) -> DeviceNames:
     """Those that are there now. Raises CommandFailed: they cannot be listed."""
-    lvs = (lv_of_dm_name(vg, name) for name in _listed(_MAPPER))
-    return DeviceNames(frozenset(_listed(Path("/dev", vg))), frozenset(lv for lv in lvs if lv))
+    links = {entry.name: entry for entry in _listed(dev / vg)}
+    nodes = {lv: entry for entry in _listed(dev / "mapper") if (lv := lv_of_dm_name(vg, entry.name))}
+    files = {name for names in (links, nodes) for name, entry in names.items() if _is_file(entry)}
+    return DeviceNames(frozenset(links.keys() - files), frozenset(nodes.keys() - files), frozenset(files))
 
 
 def with_devices(picture: VolumeGroup, before: DeviceNames) -> VolumeGroup:
     """The picture with what is wrong in ``/dev``; ``before`` are the names that were there before LVM reported it."""
     idle = {lv.name for lv in picture.logical_volumes if not lv.active}
     if before.all <= picture.lv_names - idle:
-        there = DeviceNames(frozenset(), frozenset())
+        there = DeviceNames(_NOTHING, _NOTHING, _NOTHING)
     else:
         there = before & device_names(picture.name)
     lvs = tuple(replace(lv, misplaced=_misplaced(picture.name, lv, there)) for lv in picture.logical_volumes)
@@ -66,27 +71,34 @@ def with_devices(picture: VolumeGroup, before: DeviceNames) -> VolumeGroup:
 
 def _misplaced(vg: str, lv: LogicalVolume, there: DeviceNames) -> bool:
     if not lv.active:
-        return lv.name in there.all
+        return lv.name in there.links | there.nodes
     return lv.device_number is not None and _number(device_path(vg, lv.name)) != lv.device_number
 
 
 def _strays(picture: VolumeGroup, there: DeviceNames) -> Iterator[Stray]:
-    names = sorted(there.all - picture.lv_names)
+    yield from (Stray(name, StrayKind.OTHER) for name in sorted(there.files))
+    names = sorted((there.links | there.nodes) - picture.lv_names)
     mapped = _mapped() if names else {}
     own = {dm_uuid(picture.uuid, lv.uuid) for lv in picture.logical_volumes}
     for name in names:
         uuid = mapped.get(dm_name(picture.name, name))
         if uuid in own:
             continue  # that LV's device, under the name it had: it is suspended, and a refresh renames it
-        if uuid is not None:
-            yield Stray(name, StrayKind.DEVICE)
-        else:
+        if uuid is None:
             yield Stray(name, StrayKind.NODE if name in there.nodes else StrayKind.LINK)
+        else:
+            made_by_lvm = uuid.startswith(dm_uuid(picture.uuid, ""))
+            yield Stray(name, StrayKind.DEVICE if made_by_lvm else StrayKind.OTHER)
 
 
-def _listed(directory: Path) -> list[str]:
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+
+
+def _listed(directory: Path) -> list[os.DirEntry[str]]:
     try:
-        return os.listdir(directory)
+        with os.scandir(directory) as entries:
+            return list(entries)
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -187,6 +187,8 @@ class StrayKind(StrEnum):
     """A device node alone. Its number is another LV's one day."""
     LINK = "link"
     """A link in ``/dev/VG`` that leads nowhere."""
+    OTHER = "other"
+    """A file, or a device that LVM did not make for this group. It may hold somebody's data: nobody removes it."""
 
 
 @dataclass(frozen=True)

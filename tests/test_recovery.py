@@ -514,7 +514,7 @@ MENDS = {
 }
 
 
-@pytest.mark.parametrize("kind", StrayKind)
+@pytest.mark.parametrize("kind", MENDS)
 @pytest.mark.parametrize("there", [True, False], ids=["of a volume", "of a volume that is gone"])
 @pytest.mark.parametrize(
     "name", [f"del-{DISK}", DISK.text, S1, f"del-{S1}", f"new-{DISK}", "snap_vm-100-disk-0_s1.qcow2"]
@@ -535,7 +535,7 @@ def test_what_is_left_in_dev_of_an_lv_that_is_gone_is_named_and_removed(
     assert host.observe().strays == ()
 
 
-@pytest.mark.parametrize("kind", StrayKind)
+@pytest.mark.parametrize("kind", MENDS)
 def test_what_is_left_in_dev_of_anothers_lv_is_named_and_left_alone(kind: StrayKind) -> None:
     host = chain(1)
     host.stray("backup", kind)
@@ -544,6 +544,17 @@ def test_what_is_left_in_dev_of_anothers_lv_is_named_and_left_alone(kind: StrayK
     assert storage(host).recover() == ()
     storage(host).volume(DISK.text).snapshot("s2")
     assert host.observe().strays == (Stray("backup", kind),)
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["active", "inactive"])
+def test_a_file_in_dev_that_may_hold_data_is_damage_and_no_recovery_removes_it(alive: bool) -> None:
+    host = chain(1) if alive else inactive(chain(1))
+    host.stray(f"del-{DISK}", StrayKind.OTHER)
+    found = [finding for finding in storage(host).check() if finding.severity is Severity.DAMAGED]
+    assert [(each.lv, "it may hold data" in each.advice) for each in found] == [(f"del-{DISK}", True)]
+    assert storage(host).recover() == ()
+    storage(host).volume(DISK.text).snapshot("s2")
+    assert host.observe().strays == (Stray(f"del-{DISK}", StrayKind.OTHER),)
 
 
 def test_a_device_without_an_lv_that_somebody_uses_is_not_removed() -> None:

@@ -11,6 +11,8 @@ steps put that right, in this order:
 3. remove a device whose LV is gone
 4. remove the device nodes, then the links in ``/dev/VG``, of what has no device
 
+A file in ``/dev``, or a device that LVM did not make, stays: it may be the only copy of something.
+
 A cut between any two of these leaves less of the same. Data is not touched, and nothing is read before it is done. Each
 command is about these LVs alone: vgmknodes(8), which makes all names of the group anew, would leave another volume
 without one if it were killed.
@@ -33,7 +35,7 @@ def restore_devices(vg: VolumeGroup, *names: VolumeName) -> tuple[Step, ...]:
     """The steps for all that is wrong with the devices of these volumes, there or not; none where nothing is."""
     volumes = (volume for name in names if (volume := vg.find(name)))
     lvs = {lv.name: lv for volume in volumes for lv in volume.unsettled}
-    strays = vg.strays_of(*names)
+    strays = [stray for stray in vg.strays_of(*names) if stray.kind is not StrayKind.OTHER]
     gone = (*(lv.name for lv in lvs.values() if lv.misplaced and not lv.active), *(stray.lv_name for stray in strays))
     nodes = tuple(name for name in gone if name not in _links(strays))
     return (

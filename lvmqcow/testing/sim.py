@@ -424,7 +424,7 @@ class SimHost:
 
     def _take_name(self, lv_name: str, argv: tuple[str, ...]) -> None:
         """The new LV's name in ``/dev`` takes the place of a node or a link, and not of a device."""
-        if self._strays.pop(lv_name, None) is StrayKind.DEVICE:
+        if self._strays.pop(lv_name, None) in (StrayKind.DEVICE, StrayKind.OTHER):
             raise CommandFailed(argv, 5, f"device-mapper: create ioctl on {lv_name} failed: Device or resource busy")
 
     def _run_image(self, step: ImageStep, argv: tuple[str, ...]) -> None:

@@ -103,3 +103,17 @@ def test_an_lvrename_that_was_killed_after_its_commit_is_finished(world: RealWor
     assert volume.info().snapshots == ("s1", "s2")
     assert world.storage.check() == ()
     assert world.difference(DISK.text, Format.QCOW2, CONTENT) is None
+
+
+def test_a_file_in_the_place_of_a_device_is_named_and_nobody_removes_it(world: RealWorld) -> None:
+    """A program that wrote to a device that was not there made it. It may be the only copy of something."""
+    file = Path(device_path(world.host.vg, f"del-{DISK}"))
+    file.write_bytes(b"data")
+    try:
+        assert [(found.lv, found.severity) for found in world.storage.check()] == [(file.name, Severity.DAMAGED)]
+        assert world.storage.recover() == ()
+        world.storage.volume(DISK.text).snapshot("s2")
+        assert file.read_bytes() == b"data"
+    finally:
+        file.unlink()
+    assert world.storage.check() == ()
