@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from lvmqcow.errors import Locked
-from lvmqcow.needs import needed
+from lvmqcow.needs import command_environment, needed
 
 __all__ = ["FlockLocks", "Locks", "NoLocks", "child_environment"]
 
@@ -35,7 +35,7 @@ _ADVICE: Final = "make it a directory that can be written, with some space"
 
 def child_environment() -> dict[str, str]:
     """The environment for commands that change something: it says whose they are."""
-    return {**os.environ, "LC_ALL": "C", _PARENT: _life(os.getpid())}
+    return {**command_environment(), _PARENT: _life(os.getpid())}
 
 
 class Locks(Protocol):

@@ -22,7 +22,7 @@ from typing import Final
 from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, VolumeGroupNotFound
 from lvmqcow.lvm import LvmProcesses
 from lvmqcow.names import check_vg_name
-from lvmqcow.needs import needed, starting
+from lvmqcow.needs import command_environment, needed, starting
 from lvmqcow.sizing import LARGEST_FILE_BYTES, whole_sectors
 from lvmqcow.units import format_size
 
@@ -201,7 +201,9 @@ def _loop_files() -> dict[str, Path]:
 
 def _run(argv: Sequence[str]) -> str:
     with starting(argv):
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            argv, env=command_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
     if done.returncode:
         raise CommandFailed(argv, done.returncode, done.stderr)
     return done.stdout

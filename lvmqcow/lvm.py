@@ -19,7 +19,6 @@ import json
 import os
 import re
 import selectors
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +30,7 @@ from lvmqcow.errors import CommandFailed, UnfitMachine
 from lvmqcow.interrupts import deferred
 from lvmqcow.locks import child_environment
 from lvmqcow.lvm_report import Report, first_report, log_rows, whole
-from lvmqcow.needs import starting
+from lvmqcow.needs import find_tool, starting
 from lvmqcow.udev import without_udev
 
 __all__ = ["Lvm", "LvmProcesses", "LvmShell", "Report", "Trace", "Warned"]
@@ -365,8 +364,7 @@ def _environment() -> dict[str, str]:
 
 
 def _lvm_binary() -> str:
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    found = shutil.which("lvm", path=path)
+    found = find_tool("lvm")
     if found is None:
         raise UnfitMachine("lvm is missing", "install lvm2 (`apt-get install lvm2`)")
     if os.geteuid() != 0:

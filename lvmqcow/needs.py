@@ -6,10 +6,11 @@ a process, ``/proc``, is an error of `lvmqcow.errors` with the reason and what t
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -17,10 +18,13 @@ from typing import Final
 from lvmqcow.errors import UnfitMachine
 
 __all__ = [
+    "command_environment",
+    "find_tool",
     "needed",
     "require_device_mapper",
     "require_temporary_directory",
     "require_tools",
+    "root_path",
     "starting",
 ]
 
@@ -33,8 +37,25 @@ _PACKAGES: Final = {
     "qemu-img": "qemu-utils",
     "qemu-nbd": "qemu-utils",
 }
+_ROOT_DIRECTORIES: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _MISC_DEVICES: Final = Path("/proc/misc")
 _DRIVER: Final = "device-mapper"
+
+
+def root_path(caller: Mapping[str, str]) -> str:
+    """The caller's PATH, and then where root's tools are: the PATH of cron, or of an ordinary user, leaves them out."""
+    directories = [*caller.get("PATH", "").split(":"), *_ROOT_DIRECTORIES]
+    return ":".join(dict.fromkeys(filter(None, directories)))
+
+
+def command_environment() -> dict[str, str]:
+    """The environment of every command: this process's, with messages in plain C, and a PATH that has root's tools."""
+    return {**os.environ, "LC_ALL": "C", "PATH": root_path(os.environ)}
+
+
+def find_tool(name: str) -> str | None:
+    """The path of a tool, as a command with that environment finds it; None where it is not installed."""
+    return shutil.which(name, path=root_path(os.environ))
 
 
 @contextmanager
@@ -62,7 +83,7 @@ def starting(argv: Sequence[str]) -> Iterator[None]:
 def require_tools(commands: Iterable[Sequence[str]]) -> None:
     """Raises UnfitMachine: one of these commands is not installed, or may not be executed."""
     for tool in sorted({argv[0] for argv in commands}):
-        if shutil.which(tool) is None:
+        if find_tool(tool) is None:
             raise _missing(tool)
 
 
@@ -82,7 +103,9 @@ def require_device_mapper() -> None:
             return
     argv = ("dmsetup", "version")
     with starting(argv):
-        tried = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        tried = subprocess.run(
+            argv, env=command_environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
     if tried.returncode:
         raise UnfitMachine(
             "no device-mapper in this kernel, and no logical volume without it",

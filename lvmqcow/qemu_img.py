@@ -9,7 +9,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,11 +17,11 @@ from typing import cast
 
 from lvmqcow.complaints import complaints
 from lvmqcow.containers import SourceFormat
-from lvmqcow.errors import CommandFailed, NotPossible, UnfitMachine
+from lvmqcow.errors import CommandFailed, NotPossible
 from lvmqcow.interrupts import deferred
 from lvmqcow.limits import READING, Limits
 from lvmqcow.lvm import Trace
-from lvmqcow.needs import starting
+from lvmqcow.needs import command_environment, require_tools, starting
 from lvmqcow.qcow2 import OURS, ImageOptions
 from lvmqcow.udev import without_udev
 
@@ -76,12 +75,11 @@ class QemuImg:
 
     def __init__(self, trace: Trace | None = None, reading: Limits = READING) -> None:
         """``reading`` limits what it may use to look at a file from outside."""
-        if shutil.which("qemu-img") is None:
-            raise UnfitMachine("qemu-img is missing", "install qemu-utils (`apt-get install qemu-utils`)")
+        require_tools([("qemu-img",)])
         self._trace = trace
         self._reading = reading
         # each thread's arena reserves 64 MiB of address space, which the limits count
-        self._environment = {**os.environ, **without_udev(), "LC_ALL": "C", "MALLOC_ARENA_MAX": "2"}
+        self._environment = {**command_environment(), **without_udev(), "MALLOC_ARENA_MAX": "2"}
         self._measured: dict[tuple[int, ImageOptions], int] = {}
 
     def run(self, argv: Sequence[str], progress: Progress | None = None) -> None:

@@ -22,7 +22,7 @@ from lvmqcow.errors import CommandFailed
 from lvmqcow.interrupts import deferred
 from lvmqcow.lvm import Trace
 from lvmqcow.nbd import NbdExport
-from lvmqcow.needs import starting
+from lvmqcow.needs import command_environment, starting
 from lvmqcow.qemu_img import Progress
 from lvmqcow.units import format_exactly
 
@@ -39,7 +39,7 @@ class QemuNbd:
 
     def __init__(self, trace: Trace | None = None) -> None:
         self._trace = trace
-        self._environment = {**os.environ, "LC_ALL": "C"}
+        self._environment = command_environment()
 
     def receive(
         self, argv: Sequence[str], stream: int, size_bytes: int, progress: Progress | None = None, head: bytes = b""

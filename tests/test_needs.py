@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow import devices, holders, locks, loopvg
+from lvmqcow import devices, holders, locks, loopvg, needs
 from lvmqcow.complaints import complaints
 from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, SourceNotFound, UnfitMachine
 from lvmqcow.exports import free_path, whole_file
 from lvmqcow.imports import read_size, spooled
 from lvmqcow.locks import FlockLocks, child_environment
-from lvmqcow.needs import require_temporary_directory, require_tools
+from lvmqcow.needs import command_environment, find_tool, require_temporary_directory, require_tools
 from lvmqcow.qemu_img import QemuImg
 from lvmqcow.qemu_nbd import QemuNbd
 
@@ -118,9 +118,36 @@ def test_a_stream_needs_a_temporary_directory_and_says_so(no_temporary_directory
 
 def test_a_tool_that_a_later_step_needs_is_missed_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     require_tools([("sh", "-c", "true")])
+    monkeypatch.setattr(needs, "_ROOT_DIRECTORIES", ())
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UnfitMachine, match="apt-get install util-linux"):
         require_tools([("blkdiscard", "--zeroout", "/dev/x")])
+
+
+@pytest.mark.parametrize("path", [None, "", "/usr/bin:/bin", "/nowhere"])
+def test_the_tools_of_root_are_found_whatever_path_lvmqcow_is_started_with(
+    path: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cron, su and ``env -i`` leave out the directory of losetup, dmsetup and blkdiscard."""
+    if path is None:
+        monkeypatch.delenv("PATH")
+    else:
+        monkeypatch.setenv("PATH", path)
+    require_tools([("losetup",), ("blkdiscard",), ("sh",)])
+    loopvg._loop_files()
+    for environment in (command_environment(), child_environment(), QemuImg()._environment, QemuNbd()._environment):
+        subprocess.run(("blkdiscard", "--version"), env=environment, check=True, capture_output=True)
+    QemuImg().run(("blkdiscard", "--version"))
+
+
+def test_a_tool_that_the_caller_puts_first_is_the_one_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "losetup").write_text("#!/bin/sh\necho mine\n")
+    (tmp_path / "losetup").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_tool("losetup") == str(tmp_path / "losetup")
+    assert loopvg._run(("losetup",)) == "mine\n"
 
 
 @pytest.mark.parametrize("under", ["file", "file/below"])

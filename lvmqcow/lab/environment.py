@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..needs import root_path
 from .guest.lvm import LVM_ENVIRONMENT
 
-__all__ = ["LAB_VARIABLE", "lab_environment", "root_path"]
+__all__ = ["LAB_VARIABLE", "lab_environment"]
 
 LAB_VARIABLE = "LVMQCOW_LAB"  # "uml" or "direct": code inside knows where it is
 
 _NAMES = ("PATH", "HOME", "LANG", "TERM", "CI", "NO_COLOR")
-_SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _PREFIXES = ("LVMQCOW_", "PYTEST_", "HYPOTHESIS_", "TOX_", "VIRTUAL_ENV", "PYTHON")
 
 
@@ -19,9 +19,3 @@ def lab_environment(caller: Mapping[str, str], kind: str) -> dict[str, str]:
     """The variables that pass, and those that LVM needs where there is no udev."""
     passed = {name: value for name, value in caller.items() if name in _NAMES or name.startswith(_PREFIXES)}
     return {**passed, **LVM_ENVIRONMENT, LAB_VARIABLE: kind, "PATH": root_path(caller)}
-
-
-def root_path(caller: Mapping[str, str]) -> str:
-    """The caller's PATH, and then where root's tools are: an ordinary user's leaves them out."""
-    directories = [*caller.get("PATH", "").split(":"), *_SYSTEM_PATH]
-    return ":".join(dict.fromkeys(filter(None, directories)))

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from ..needs import root_path
 from ..udev import CONTROL, INITIAL_IPC_NAMESPACE
-from .environment import root_path
 from .kernels import installed_kernel, version_of
 from .rundir import leftover_run_directories
 from .uml import is_executable_memory, memory_directories
