@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from ..udev import KERNELS_DEV
 from .kernels import LEAST_WITH_AMX
 from .machine import UML_MODULES, Driver, Machine
 
@@ -151,7 +152,7 @@ def _judge_driver(machine: Machine, check: str, driver: Driver, node: str, modul
 
 
 def _check_dev(machine: Machine) -> Iterator[Finding]:
-    if machine.dev_file_system != "devtmpfs":
+    if machine.dev_file_system != KERNELS_DEV:
         yield Finding(
             "dev",
             Status.WARN,

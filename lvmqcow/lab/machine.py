@@ -20,7 +20,7 @@ from enum import Enum
 from pathlib import Path
 
 from ..needs import root_path
-from ..udev import CONTROL, INITIAL_IPC_NAMESPACE
+from ..udev import CONTROL, INITIAL_IPC_NAMESPACE, dev_file_system
 from .kernels import installed_kernel, version_of
 from .rundir import leftover_run_directories
 from .uml import is_executable_memory, memory_directories
@@ -96,7 +96,7 @@ def probe() -> Machine:
         may_administrate=_may_administrate(),
         device_mapper=_driver("/dev/mapper/control", "device-mapper"),
         loop=_driver("/dev/loop-control", "loop-control"),
-        dev_file_system=_file_system("/dev"),
+        dev_file_system=_dev_file_system(),
         free_loop_nodes=_free_loop_nodes(),
         own_ipc_namespace=_link("/proc/self/ns/ipc") not in ("", INITIAL_IPC_NAMESPACE),
         udev_control=CONTROL.exists(),
@@ -133,10 +133,11 @@ def _driver(node: str, misc_name: str) -> Driver:
     return Driver.READY
 
 
-def _file_system(mount_point: str) -> str:
-    kinds = [line.split()[2] for line in _text("/proc/self/mounts").splitlines()
-             if line.split()[1] == mount_point]  # fmt: skip
-    return kinds[-1] if kinds else ""
+def _dev_file_system() -> str:
+    try:
+        return dev_file_system()
+    except OSError:
+        return ""
 
 
 def _free_loop_nodes() -> int:
