@@ -2,6 +2,9 @@
 
 The file is attached to a loop device, the loop device is the volume group's one physical volume. The group carries
 the tag ``lvmqcow.loopvg``, and nothing without it is ever destroyed.
+
+Where LVM goes by a devices file (lvmdevices(8)), the loop device is added to it, as ``vgcreate`` of LVM itself does.
+Otherwise no command would see the volume group but those that name its device.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -60,28 +63,30 @@ def create(name: str, size_bytes: int, file: Path | None = None) -> LoopVolumeGr
     check_vg_name(name)
     size_bytes = whole_sectors(size_bytes, LARGEST_FILE_BYTES)
     lvm = LvmProcesses()
-    if any(row["vg_name"] == name for row in lvm.report(("vgs", "-o", "vg_name"))["vg"]):
+    if _is_visible(lvm, name) or any(name == group.name for group in existing()):
         raise AlreadyExists("volume group", name)
     path = _make_file(file or DEFAULT_DIRECTORY / f"{name}.img", size_bytes)
     try:
         device = _attach(path)
         try:
-            lvm.physical_volumes = (device,)
-            lvm.change(("vgcreate", "--yes", "--setautoactivation", "n", "--addtag", _TAG, name, device))
+            creating = ("vgcreate", "--yes", "--setautoactivation", "n", "--addtag", _TAG, name, device)
+            LvmProcesses((device,)).change(creating)
+            if not _is_visible(lvm, name):
+                lvm.change(("lvmdevices", "--adddev", device))
+            return find(name)
         except BaseException:
             _detach(device, path)
             raise
     except BaseException:
         _remove_file(path)
         raise
-    return find(name)
 
 
 def existing() -> tuple[LoopVolumeGroup, ...]:
-    """The loop volume groups of this machine, by name."""
+    """The loop volume groups of this machine, by name. Only loop devices are looked at."""
     fields = "vg_name,vg_size,vg_free,vg_tags,pv_name"
-    rows = LvmProcesses().report(("pvs", "-o", fields))["pv"]
-    files = _loop_files()
+    files = {device: file for device, file in _loop_files().items() if Path(device).is_block_device()}
+    rows = LvmProcesses(tuple(files)).report(("pvs", "-o", fields))["pv"] if files else ()
     return tuple(
         LoopVolumeGroup(row["vg_name"], int(row["vg_size"]), int(row["vg_free"]), row["pv_name"], files[row["pv_name"]])
         for row in sorted(rows, key=lambda row: row["vg_name"])
@@ -117,8 +122,15 @@ def destroy(name: str) -> None:
     except CommandFailed as failed:
         raise NotPossible(name, f"it is in use ({failed.stderr})", "stop what uses it") from failed
     lvm.change(("vgremove", "--yes", "--force", name))
+    with suppress(CommandFailed):  # there is no devices file, or the device is not in it
+        LvmProcesses().change(("lvmdevices", "--deldev", group.device))
     _detach(group.device, group.file)
     _remove_file(group.file)
+
+
+def _is_visible(lvm: LvmProcesses, name: str) -> bool:
+    """Whether LVM sees a volume group of that name when it looks at all that it may look at."""
+    return any(row["vg_name"] == name for row in lvm.report(("vgs", "-o", "vg_name"))["vg"])
 
 
 def _make_file(named: Path, size_bytes: int) -> Path:
@@ -179,7 +191,7 @@ def _make_node() -> None:
         with open("/dev/loop-control", "rb", buffering=0) as control:
             number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
         node = Path(f"/dev/loop{number}")
-        if not node.exists():
+        with suppress(FileExistsError):
             os.mknod(node, stat.S_IFBLK | 0o660, os.makedev(_LOOP_MAJOR, number))
 
 

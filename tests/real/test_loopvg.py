@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from lvmqcow import loopvg
 from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, VolumeGroupNotFound
 from lvmqcow.lvm import LvmProcesses
+from lvmqcow.storage import Storage
 
 pytestmark = pytest.mark.real
 
@@ -64,6 +67,36 @@ def test_a_volume_group_that_is_not_ours_is_not_destroyed(tmp_path: Path) -> Non
         loopvg.destroy("lvtest")
     lvm.change(("vgchange", "--addtag", "lvmqcow.loopvg", "lvtest"))
     loopvg.destroy("lvtest")
+
+
+@pytest.fixture
+def devices_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """LVM sees only the devices in this file, as on RHEL. It names one, which is not there."""
+    told = subprocess.run(("lvm", "lvmconfig"), check=True, capture_output=True, text=True).stdout
+    home = tmp_path / "lvm"
+    (home / "devices").mkdir(parents=True)
+    shutil.copytree(Path(os.environ.get("LVM_SYSTEM_DIR", "/etc/lvm"), "profile"), home / "profile")
+    (home / "lvm.conf").write_text(told.replace("use_devicesfile=0", "") + "devices/use_devicesfile=1\n")
+    listed = home / "devices" / "system.devices"
+    listed.write_text("VERSION=1.1.1\nIDTYPE=devname IDNAME=/dev/gone DEVNAME=/dev/gone PVID=gone\n")
+    monkeypatch.setenv("LVM_SYSTEM_DIR", str(home))
+    return listed
+
+
+def test_where_lvm_goes_by_a_devices_file_the_volume_group_is_seen_and_leaves_no_entry(
+    devices_file: Path, tmp_path: Path
+) -> None:
+    before = loop_devices()
+    made = loopvg.create("lvtest", SIZE_BYTES, tmp_path / "pv.img")
+    assert made == loopvg.find("lvtest")
+    with pytest.raises(AlreadyExists):
+        loopvg.create("lvtest", SIZE_BYTES, tmp_path / "other.img")
+    for lvm in ("shell", "process"):
+        with Storage.open("lvtest", lvm=lvm) as storage:
+            assert storage.volumes() == ()
+    loopvg.destroy("lvtest")
+    assert loop_devices() == before
+    assert "pv.img" not in devices_file.read_text()
 
 
 def test_a_volume_group_in_use_is_not_destroyed(tmp_path: Path) -> None:
