@@ -188,11 +188,10 @@ def test_where_nobody_can_tell_who_uses_a_device_nobody_says_nothing_does(
     assert holders.holders("/dev/not-there") == ()
 
 
-def test_a_file_in_place_of_a_directory_of_devices_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_place_of_a_directory_of_devices_is_named(tmp_path: Path) -> None:
     (tmp_path / "mapper").touch()
-    monkeypatch.setattr(devices, "_MAPPER", tmp_path / "mapper")
     with pytest.raises(CommandFailed, match="Not a directory"):
-        devices.device_names("vg-not-there")
+        devices.device_names("vg-not-there", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["file/out", "x" * 300, "missing/out", "loop"])
