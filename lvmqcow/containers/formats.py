@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from lvmqcow.units import format_apart
+
 __all__ = [
     "MOST_TABLE_BYTES",
     "SECTOR_BYTES",
@@ -68,12 +70,14 @@ def those(*found: tuple[bool, str]) -> tuple[str, ...]:
 
 def cut_short(what: str, end_bytes: int, file_bytes: int) -> tuple[str, ...]:
     """Why a file cannot be whole in which something ends so far from its start. QEMU would read zeros there."""
-    return those((end_bytes > file_bytes, f"its {what} ends at {end_bytes}, and it has {file_bytes}: is it cut short?"))
+    end, has = format_apart(end_bytes, file_bytes)
+    return those((end_bytes > file_bytes, f"its {what} ends at {end}, and it has {has}: is it cut short?"))
 
 
 def table_too_large(size_bytes: int) -> tuple[str, ...]:
     """Why tables of that size are not read."""
-    return those((size_bytes > MOST_TABLE_BYTES, f"its tables are {size_bytes} bytes, more than {MOST_TABLE_BYTES}"))
+    tables, most = format_apart(size_bytes, MOST_TABLE_BYTES)
+    return those((size_bytes > MOST_TABLE_BYTES, f"its tables are {tables}, more than {most}"))
 
 
 def table(read: Read, offset_bytes: int, entries: int, order: str) -> Iterator[tuple[int, ...]]:

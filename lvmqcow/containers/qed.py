@@ -9,6 +9,7 @@ import struct
 from typing import Final
 
 from lvmqcow.containers.formats import SECTOR_BYTES, Inside, Read, cut_short, those
+from lvmqcow.units import format_exactly
 
 __all__ = ["MAGIC", "read_qed"]
 
@@ -31,9 +32,15 @@ def read_qed(read: Read, file_bytes: int) -> Inside:
         (bool(features & _BACKING_FILE) or name_bytes > 0, "it reads through to another file"),
         (bool(features & _NEEDS_CHECK), "it was in use, or its writer died: it is marked so"),
         (unknown > 0, f"unknown features {unknown:#x}"),
-        (not sizes, f"clusters of {cluster_bytes} bytes and tables of {table_clusters} clusters are impossible"),
+        (
+            not sizes,
+            f"clusters of {format_exactly(cluster_bytes)} and tables of {table_clusters} clusters are impossible",
+        ),
         (not header_clusters, "its header has no length"),
-        (bool(file_bytes % SECTOR_BYTES), f"it has {file_bytes} bytes, which are no whole sectors: is it cut short?"),
+        (
+            bool(file_bytes % SECTOR_BYTES),
+            f"it has {format_exactly(file_bytes)}, which are no whole sectors: is it cut short?",
+        ),
     )
     if not sizes:
         return Inside(size_bytes, reasons)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lvmqcow.containers.formats import SECTOR_BYTES, Inside, Read, cut_short, table, table_too_large, those
+from lvmqcow.units import format_exactly
 
 __all__ = ["SIGNATURE", "SIGNATURE_OFFSET", "read_vdi"]
 
@@ -63,11 +64,12 @@ class _Header:
     def reasons(self) -> tuple[str, ...]:
         has_parent = self.kind == _DIFFERENCING or any(self.link) or any(self.parent)
         plain = (self.sector_bytes, self.block_bytes, self.block_extra_bytes) == (SECTOR_BYTES, _BLOCK_BYTES, 0)
+        block, sector = format_exactly(self.block_bytes), format_exactly(self.sector_bytes)
         return those(
             (self.version != 0x10001, f"version {self.version >> 16}.{self.version & 0xFFFF} is unknown"),
             (has_parent, "it reads through to another file: it holds what changed since a snapshot of VirtualBox"),
             (not has_parent and self.kind not in (_DYNAMIC, _FIXED), f"images of the type {self.kind} are unknown"),
-            (not plain, f"blocks of {self.block_bytes} bytes in sectors of {self.sector_bytes} are not supported"),
+            (not plain, f"blocks of {block} in sectors of {sector} are not supported"),
             (bool(self.map_offset % SECTOR_BYTES or self.data_offset % SECTOR_BYTES), "it is not in whole sectors"),
             (self.blocks * _BLOCK_BYTES < self.disk_bytes, f"its map has {self.blocks} blocks, too few for its size"),
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lvmqcow.containers.formats import SECTOR_BYTES, Inside, Read, cut_short, table, table_too_large, those
+from lvmqcow.units import format_exactly
 
 __all__ = ["COOKIE", "FOOTER_BYTES", "read_vhd"]
 
@@ -51,7 +52,10 @@ def _read_dynamic(read: Read, footer: _Footer, file_bytes: int) -> Inside:
                 footer.kind not in (_DYNAMIC, _DIFFERENCING),
                 f"it is made as a dynamic disk, and of the type {footer.kind}",
             ),
-            (block_bytes < SECTOR_BYTES or bool(block_bytes & (block_bytes - 1)), f"blocks of {block_bytes} bytes"),
+            (
+                block_bytes < SECTOR_BYTES or bool(block_bytes & (block_bytes - 1)),
+                f"blocks of {format_exactly(block_bytes)}",
+            ),
             (header.entries * block_bytes < size_bytes, f"its table of {header.entries} blocks is too small"),
         ),
         *table_too_large(4 * header.entries),
