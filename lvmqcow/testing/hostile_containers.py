@@ -273,7 +273,7 @@ def _vhds(outside: bytes) -> Iterator[Specimen]:
     )
     yield refused("blocks-few", "a table of no blocks", _vhd(entries=0), "table of 0 blocks")
     yield refused("blocks-absurd", "a block table of 16 GiB", _vhd(entries=2**32 - 1), "its tables are")
-    yield refused("block-odd", "blocks of 3 MiB", _vhd(block_bytes=3 * _MIB), f"blocks of {3 * _MIB} bytes")
+    yield refused("block-odd", "blocks of 3 MiB", _vhd(block_bytes=3 * _MIB), "blocks of 3 MiB")
     yield refused("block-none", "blocks of nothing", _vhd(block_bytes=0), "blocks of 0 bytes")
     yield refused("table-outside", "a block table behind the file", _vhd(table_offset=2**62), "its block table ends")
     yield refused("data-outside", "a VHD's block behind the file", _vhd(block=2**31), "its data ends at")
