@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from io import FileIO, TextIOWrapper
 from typing import Final, NoReturn, TextIO
 
@@ -59,6 +59,16 @@ def exit_status(error: LvmqcowError) -> int:
     return (error.cause if isinstance(error, OperationCut) else error).exit_status
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when somebody asks: no other verb needs the package's metadata."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        try:
+            parser.exit(message=f"lvmqcow {version('lvmqcow')}\n")
+        except PackageNotFoundError:
+            parser.error("the version is not known: lvmqcow runs without being installed")
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = Parser(
@@ -67,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
         description="Virtual-machine disks as qcow2 images on LVM logical volumes, with snapshots.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--version", action="version", version=f"lvmqcow {version('lvmqcow')}")
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     verbs = Verbs(top, dest="group")
     for title, rooms in _GROUPS:
         with verbs.group(title):

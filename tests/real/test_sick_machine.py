@@ -21,6 +21,7 @@ from typing import Final
 
 import pytest
 
+import lvmqcow
 from lvmqcow.checks import Severity
 from lvmqcow.cli import main
 from lvmqcow.errors import NotFound, UnfitMachine
@@ -88,11 +89,25 @@ class Sick:
         """In this process's own namespace."""
         for directory in self.directories:
             if self.full:
+                program = {path: os.open(path, os.O_PATH) for path in program_below(directory)}
                 _run("mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", directory)
+                for path, held in program.items():
+                    path.mkdir()
+                    _run("mount", "--no-canonicalize", "--bind", f"/proc/{os.getpid()}/fd/{held}", str(path))
                 Path(directory, "full").write_bytes(bytes(4096))
             else:
-                _run("mount", "--bind", directory, directory)
+                _run("mount", "--rbind", directory, directory)
                 _run("mount", "-o", "remount,ro,bind", directory)
+
+
+def program_below(directory: str) -> set[Path]:
+    """What of a directory the program itself is in, where a checkout is there: that is not what is sick."""
+    program = (Path(sys.prefix), Path(lvmqcow.__file__), Path.cwd())
+    return {
+        Path(directory, path.relative_to(directory).parts[0])
+        for path in program
+        if path.is_relative_to(directory) and path != Path(directory)
+    }
 
 
 LVM_LOCKS: Final = "LVM's locks"
