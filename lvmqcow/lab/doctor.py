@@ -156,8 +156,8 @@ def _check_dev(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             "dev",
             Status.WARN,
-            "/dev is a container's snapshot: loop and dm nodes made later never appear in it"
-            " (the lab covers it with the kernel's own).",
+            "/dev is a container's snapshot: loop and dm nodes that the kernel makes later never appear in it."
+            " lvmqcow has LVM make the nodes itself, and the lab brings a /dev of its own. Other programs miss them.",
             "docker run -v /dev:/dev ...",
         )
 
@@ -167,9 +167,9 @@ def _check_udev(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             "udev-cookie",
             Status.WARN,
-            "This container has an IPC namespace of its own: outside the lab, lvcreate waits for"
-            " ever for a semaphore that the host's udev cannot see.",
-            "export DM_DISABLE_UDEV=1, and set activation/udev_sync=0 and udev_rules=0",
+            "This container has an IPC namespace of its own, and the host's udev cannot see its semaphores."
+            " lvmqcow tells LVM so. An lvm command that you type yourself fails, or waits for ever.",
+            "export DM_DISABLE_UDEV=1    (before lvm commands of your own)",
         )
     if machine.udev_control and machine.own_ipc_namespace:
         yield Finding(
