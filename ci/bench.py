@@ -19,12 +19,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from lvmqcow import loopvg
-from lvmqcow.host import RealHost
-from lvmqcow.lvm import LvmShell
-from lvmqcow.names import Format
-from lvmqcow.qemu_img import QemuImg
-from lvmqcow.requests import Merge
+from lvmqcow.core.names import Format
+from lvmqcow.engine.host import RealHost
+from lvmqcow.lvm import loopvg
+from lvmqcow.lvm.commands import LvmShell
+from lvmqcow.operations.requests import Merge
+from lvmqcow.qemu.img import QemuImg
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld, SimWorld, World

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lvmqcow import loopvg
 from lvmqcow.cli.volumes import layer_tree
-from lvmqcow.requests import Merge
+from lvmqcow.lvm import loopvg
+from lvmqcow.operations.requests import Merge
 from lvmqcow.storage import Storage
 from lvmqcow.volume import Volume
 

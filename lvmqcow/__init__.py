@@ -22,14 +22,16 @@ cli, testing                            the command line; the harness
 
 from __future__ import annotations
 
-from lvmqcow.checks import Finding, Severity
-from lvmqcow.containers import SourceFormat
+from lvmqcow.checks.structure import Finding, Severity
+from lvmqcow.core.fitness import Condition, State
+from lvmqcow.core.names import Format, Layout, VolumeName, parse_volume_name
+from lvmqcow.core.sizing import parse_size
+from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.fitness import Condition, State
+from lvmqcow.formats import SourceFormat
 from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo
-from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name
-from lvmqcow.plans import Plan
-from lvmqcow.requests import (
+from lvmqcow.operations import Plan
+from lvmqcow.operations.requests import (
     Activate,
     Clone,
     Convert,
@@ -54,8 +56,6 @@ from lvmqcow.requests import (
     Template,
     Wipe,
 )
-from lvmqcow.runner import Events
-from lvmqcow.sizing import parse_size
 from lvmqcow.storage import Storage
 from lvmqcow.volume import Volume
 

@@ -369,7 +369,7 @@ class RecoveryNeeded(NotPossible):
 class Unchangeable(NotPossible):
     """The volume group is in a state in which nothing may be changed; nothing was touched.
 
-    ``states`` has each of these states by its name, with what it means here (`lvmqcow.fitness` has all there are).
+    ``states`` has each of these states by its name, with what it means here (`lvmqcow.core.fitness` has all there are).
     """
 
     def __init__(self, vg: str, states: Mapping[str, str], advice: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lvmqcow.fitness import Condition, conditions
-from lvmqcow.host import Host
-from lvmqcow.model import Layer, VolumeGroup
-from lvmqcow.model import Volume as VolumePicture
-from lvmqcow.names import Format
+from lvmqcow.core.fitness import Condition, conditions
+from lvmqcow.core.model import Layer, VolumeGroup
+from lvmqcow.core.model import Volume as VolumePicture
+from lvmqcow.core.names import Format
+from lvmqcow.engine.host import Host
 
 __all__ = ["GroupInfo", "LayerInfo", "VolumeInfo", "group_info", "layer_info", "volume_info"]
 
@@ -17,7 +17,7 @@ __all__ = ["GroupInfo", "LayerInfo", "VolumeInfo", "group_info", "layer_info", "
 class GroupInfo:
     """The volume group below the volumes. ``free_bytes`` is what LVM would allocate.
 
-    ``conditions`` are the states that it is in (`lvmqcow.fitness`); none where it is ready for everything.
+    ``conditions`` are the states that it is in (`lvmqcow.core.fitness`); none where it is ready for everything.
     """
 
     name: str

@@ -16,34 +16,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from lvmqcow.checks import Finding, Severity, beside
-from lvmqcow.containers import SourceFormat
+from lvmqcow.checks.images import examine
+from lvmqcow.checks.structure import Finding, Severity, beside
+from lvmqcow.core.fitness import ACCEPTABLE, State, activatable
+from lvmqcow.core.model import Volume as VolumePicture
+from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.names import Format, Layout, VolumeName, check_vg_name, disk_name, free_disk_number, parse_volume_name
+from lvmqcow.core.sizing import whole_sectors
+from lvmqcow.engine.executor import Executor, active_images
+from lvmqcow.engine.host import Host, RealHost
+from lvmqcow.engine.imports import inspect
+from lvmqcow.engine.locks import FlockLocks, Locks
+from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import CommandFailed, Locked, NotPossible, VolumeNotFound
-from lvmqcow.executor import Executor, active_images
-from lvmqcow.fitness import ACCEPTABLE, State, activatable
-from lvmqcow.health import examine
-from lvmqcow.host import Host, RealHost
-from lvmqcow.imports import inspect
+from lvmqcow.formats import SourceFormat
 from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo, group_info, layer_info, volume_info
-from lvmqcow.locks import FlockLocks, Locks
-from lvmqcow.lvm import Lvm, LvmProcesses, LvmShell, Trace
-from lvmqcow.model import Volume as VolumePicture
-from lvmqcow.model import VolumeGroup
-from lvmqcow.names import (
-    Format,
-    Layout,
-    VolumeName,
-    check_vg_name,
-    disk_name,
-    free_disk_number,
-    parse_volume_name,
-)
-from lvmqcow.plans import Plan
-from lvmqcow.qemu_img import QemuImg
-from lvmqcow.qemu_nbd import QemuNbd
-from lvmqcow.requests import Create, ImportStream, Request, Wipe
-from lvmqcow.runner import Events
-from lvmqcow.sizing import whole_sectors
+from lvmqcow.lvm.commands import Lvm, LvmProcesses, LvmShell, Trace
+from lvmqcow.operations import Plan
+from lvmqcow.operations.requests import Create, ImportStream, Request, Wipe
+from lvmqcow.qemu.img import QemuImg
+from lvmqcow.qemu.nbd import QemuNbd
 from lvmqcow.volume import Volume
 
 __all__ = ["Storage"]
@@ -125,7 +117,7 @@ class Storage:
         return self._host.vg
 
     def accepting(self, *states: State) -> Storage:
-        """The same storage, that changes the volume group also in these states (`lvmqcow.fitness` has them).
+        """The same storage, that changes the volume group also in these states (`lvmqcow.core.fitness` has them).
 
         It is for one call: ``storage.accepting(State.OLD_METADATA).create(…)``. The storage itself accepts nothing.
 

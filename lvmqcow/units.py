@@ -1,4 +1,4 @@
-"""Sizes in words, for people. What computes with sizes is `lvmqcow.sizing`."""
+"""Sizes in words, for people. What computes with sizes is `lvmqcow.core.sizing`."""
 
 from __future__ import annotations
 

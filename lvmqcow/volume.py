@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lvmqcow.checks import Finding
+from lvmqcow.checks.structure import Finding
+from lvmqcow.core.names import Format, VolumeName, device_path, in_other_format, parse_volume_name
+from lvmqcow.engine.exports import whole_file
 from lvmqcow.errors import RecoveryNeeded
-from lvmqcow.exports import whole_file
 from lvmqcow.info import LayerInfo, VolumeInfo, volume_info
-from lvmqcow.names import Format, VolumeName, device_path, in_other_format, parse_volume_name
-from lvmqcow.plans import Plan
-from lvmqcow.requests import (
+from lvmqcow.operations import Plan
+from lvmqcow.operations.requests import (
     Activate,
     Clone,
     Convert,

@@ -16,7 +16,7 @@ from hypothesis import settings
 from lvmqcow.testing.profiles import register
 
 pytest.register_assert_rewrite(  # so that an assertion in a helper shows its facts, as one in a test does
-    *("tests.damage", "tests.volumes", "tests.sim", "tests.real", "tests.lab.labs"),
+    *("tests.support", "tests.simulated", "tests.real"),
 )
 
 

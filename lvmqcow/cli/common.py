@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 from lvmqcow.cli.output import Output, plan_document
+from lvmqcow.core.fitness import ACCEPTABLE, State
+from lvmqcow.core.names import Layout, VolumeName, check_vg_name, parse_volume_name
+from lvmqcow.core.sizing import parse_size
+from lvmqcow.engine.locks import FlockLocks
+from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import InvalidName
-from lvmqcow.fitness import ACCEPTABLE, State
-from lvmqcow.locks import FlockLocks
-from lvmqcow.names import Layout, VolumeName, check_vg_name, parse_volume_name
-from lvmqcow.requests import Request, Wipe
-from lvmqcow.runner import Events
-from lvmqcow.sizing import parse_size
+from lvmqcow.operations.requests import Request, Wipe
 from lvmqcow.storage import Storage
 
 __all__ = [

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from lvmqcow.cli.output import Output
+from lvmqcow.core.model import Volume, VolumeGroup
+from lvmqcow.core.names import VolumeName
 from lvmqcow.errors import Corrupt, VolumeNotFound
-from lvmqcow.loopvg import LoopVolumeGroup
-from lvmqcow.model import Volume, VolumeGroup
-from lvmqcow.names import VolumeName
-from lvmqcow.plans.rollback import blockers
+from lvmqcow.lvm.loopvg import LoopVolumeGroup
+from lvmqcow.operations.rollback import blockers
 
 __all__ = ["DECLINED", "add_yes_option", "confirmed", "destroy_question", "discard_question", "remove_question"]
 

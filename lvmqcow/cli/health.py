@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Final
 
-from lvmqcow.checks import Finding, Severity
+from lvmqcow.checks.structure import Finding, Severity
 from lvmqcow.cli.common import (
     add_accept_option,
     add_dry_run,
@@ -17,9 +17,9 @@ from lvmqcow.cli.common import (
 )
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.cli.verbs import Verbs
+from lvmqcow.engine.executor import raise_together
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
-from lvmqcow.executor import raise_together
-from lvmqcow.plans import Plan
+from lvmqcow.operations import Plan
 
 __all__ = ["add_verbs"]
 

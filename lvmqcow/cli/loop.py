@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lvmqcow import loopvg
 from lvmqcow.cli.common import add_options
 from lvmqcow.cli.confirm import DECLINED, add_yes_option, confirmed, destroy_question
 from lvmqcow.cli.output import Output
 from lvmqcow.cli.verbs import VERB, Verbs
-from lvmqcow.sizing import LARGEST_FILE_BYTES, parse_size
+from lvmqcow.core.sizing import LARGEST_FILE_BYTES, parse_size
+from lvmqcow.lvm import loopvg
 from lvmqcow.units import format_size
 
 __all__ = ["add_verbs"]

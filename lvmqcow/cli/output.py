@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from lvmqcow.core.fitness import Condition
+from lvmqcow.core.sizing import format_size
 from lvmqcow.errors import CommandFailed, LvmqcowError, OperationCut
-from lvmqcow.fitness import Condition
-from lvmqcow.plans import Plan
-from lvmqcow.sizing import format_size
-from lvmqcow.steps import LvZeroRange, RangeStep, Step
+from lvmqcow.operations import Plan
+from lvmqcow.steps.all import LvZeroRange, RangeStep, Step
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -13,13 +13,13 @@ from typing import Final
 from lvmqcow.cli.common import add_plan_options, layer_target, open_storage, perform, target
 from lvmqcow.cli.output import Output, writing
 from lvmqcow.cli.verbs import Verbs
-from lvmqcow.containers import SourceFormat
+from lvmqcow.core.names import Format, VolumeName
+from lvmqcow.core.sizing import parse_size
+from lvmqcow.engine.exports import free_path, whole_file
+from lvmqcow.engine.imports import begun, inspect, is_cd, read_size, spooled
 from lvmqcow.errors import InvalidSize, NotPossible, SourceNotFound
-from lvmqcow.exports import free_path, whole_file
-from lvmqcow.imports import begun, inspect, is_cd, read_size, spooled
-from lvmqcow.names import Format, VolumeName
-from lvmqcow.requests import Export, ExportStream, Import, ImportStream, StreamFormat
-from lvmqcow.sizing import parse_size
+from lvmqcow.formats import SourceFormat
+from lvmqcow.operations.requests import Export, ExportStream, Import, ImportStream, StreamFormat
 
 __all__ = ["add_verbs"]
 

@@ -20,13 +20,13 @@ from lvmqcow.cli.common import (
 from lvmqcow.cli.confirm import DECLINED, add_yes_option, confirmed, remove_question
 from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.cli.verbs import Verbs
+from lvmqcow.core.names import Format, disk_name, parse_volume_name
+from lvmqcow.core.sizing import format_size, parse_size
 from lvmqcow.errors import InvalidName, LvmqcowError, UnfitMachine
-from lvmqcow.groups import groups_with_volumes
 from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo, group_info, volume_info
-from lvmqcow.lvm import LvmProcesses
-from lvmqcow.names import Format, disk_name, parse_volume_name
-from lvmqcow.requests import Create, Grow, Remove, Rename, Request, Resize
-from lvmqcow.sizing import format_size, parse_size
+from lvmqcow.lvm.commands import LvmProcesses
+from lvmqcow.lvm.groups import groups_with_volumes
+from lvmqcow.operations.requests import Create, Grow, Remove, Rename, Request, Resize
 
 if TYPE_CHECKING:
     from rich.table import Table

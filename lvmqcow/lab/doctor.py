@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from ..udev import KERNELS_DEV
+from lvmqcow.system.udev import KERNELS_DEV
+
 from .kernels import LEAST_WITH_AMX
 from .machine import UML_MODULES, Driver, Machine
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..needs import root_path
+from lvmqcow.system.needs import root_path
+
 from .guest.lvm import LVM_ENVIRONMENT
 
 __all__ = ["LAB_VARIABLE", "lab_environment"]

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from ..needs import root_path
-from ..udev import CONTROL, INITIAL_IPC_NAMESPACE, dev_file_system
+from lvmqcow.system.needs import root_path
+from lvmqcow.system.udev import CONTROL, INITIAL_IPC_NAMESPACE, dev_file_system
+
 from .kernels import installed_kernel, version_of
 from .rundir import leftover_run_directories
 from .uml import is_executable_memory, memory_directories

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
-from lvmqcow.containers import SourceFormat
+from lvmqcow.core.qcow2 import HEADER_BYTES
 from lvmqcow.errors import Corrupt, InvalidSize, NoSpace, NotPossible, SourceMismatch
-from lvmqcow.qcow2 import HEADER_BYTES
+from lvmqcow.formats import SourceFormat
 from lvmqcow.testing.hostile_containers import containers
 from lvmqcow.testing.specimen import DATA, Image, Notice, Specimen
 

@@ -12,8 +12,8 @@ from functools import cache
 from typing import Final
 from uuid import UUID
 
-from lvmqcow.containers import SourceFormat
 from lvmqcow.errors import Corrupt, InvalidSize, LvmqcowError, SourceMismatch
+from lvmqcow.formats import SourceFormat
 from lvmqcow.testing.specimen import DATA, Image, Notice, Specimen
 
 __all__ = ["containers"]

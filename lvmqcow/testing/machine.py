@@ -20,7 +20,8 @@ from hypothesis import event, target
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lvmqcow.containers import SourceFormat
+from lvmqcow.core.names import Format, Layout, disk_name, parse_volume_name, snapshot_lv_name
+from lvmqcow.core.sizing import whole_extents
 from lvmqcow.errors import (
     AlreadyExists,
     FormatMismatch,
@@ -30,9 +31,8 @@ from lvmqcow.errors import (
     SnapshotHasChildren,
     VolumeNotFound,
 )
-from lvmqcow.names import Format, Layout, disk_name, parse_volume_name, snapshot_lv_name
-from lvmqcow.requests import Export, Import, Merge, Newer, Wipe
-from lvmqcow.sizing import whole_extents
+from lvmqcow.formats import SourceFormat
+from lvmqcow.operations.requests import Export, Import, Merge, Newer, Wipe
 from lvmqcow.testing.content import BLOCK_BYTES, Content
 from lvmqcow.testing.strategies import growths, snapshot_names, volume_names, volume_sizes, writes
 from lvmqcow.testing.worlds import World

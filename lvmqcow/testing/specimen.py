@@ -8,9 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from lvmqcow.containers import SourceFormat
+from lvmqcow.core.qcow2 import HEADER_BYTES
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.qcow2 import HEADER_BYTES
+from lvmqcow.formats import SourceFormat
 
 __all__ = ["DATA", "Image", "Notice", "Specimen"]
 

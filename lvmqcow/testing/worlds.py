@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lvmqcow.host import Host
-from lvmqcow.locks import NoLocks
-from lvmqcow.lvm import LvmProcesses
-from lvmqcow.names import Format, Layout, device_path, dm_name
-from lvmqcow.sizing import SECTOR_BYTES
-from lvmqcow.steps import LvActivate, LvDeactivate
+from lvmqcow.core.names import Format, Layout, device_path, dm_name
+from lvmqcow.core.sizing import SECTOR_BYTES
+from lvmqcow.engine.host import Host
+from lvmqcow.engine.locks import NoLocks
+from lvmqcow.lvm.commands import LvmProcesses
+from lvmqcow.steps.all import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
-from lvmqcow.testing.sim import SimHost
+from lvmqcow.testing.simulated.host import SimHost
 
 __all__ = ["RealWorld", "SimWorld", "World", "compared"]
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from .labs import CHECKOUT
+from tests.support.labs import CHECKOUT
 
 SHOW = 'cd "$1"; . "$0"; echo "$place"'
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import CHECKOUT
+from tests.support.labs import CHECKOUT
 
 RELEASE = re.search(r'^VERSION_CODENAME="?(\w+)', Path("/etc/os-release").read_text(), re.MULTILINE)
 KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQINBF\n -----END PGP PUBLIC KEY BLOCK-----"

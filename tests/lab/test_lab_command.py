@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import DEADLINE_SECONDS, LAB, Result, StartedLab, run_lab, wait_until
+from tests.support.labs import DEADLINE_SECONDS, LAB, Result, StartedLab, run_lab, wait_until
 
 pytestmark = pytest.mark.lab_host
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import PATIENT_LAB, run_nested
+from tests.support.labs import PATIENT_LAB, run_nested
 
 pytestmark = pytest.mark.lab_host
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import PATIENT_LAB, StartedLab, kernels_of, run_lab, traces_of, wait_until
+from tests.support.labs import PATIENT_LAB, StartedLab, kernels_of, run_lab, traces_of, wait_until
 
 pytestmark = pytest.mark.lab_host
 

@@ -19,8 +19,8 @@ from lvmqcow.lab.environment import lab_environment
 from lvmqcow.lab.guest.job import Job, read_job, settle, write_job
 from lvmqcow.lab.guest.wire import Decoder, Frame, Kind, encode, pair, unpair
 from lvmqcow.lab.uml import run_in_uml
+from tests.support.labs import CHECKOUT
 
-from .labs import CHECKOUT
 from .test_lab_doctor import NO_UML
 
 JOB = Job(("a", ""), {"X": "\udcff"}, "/a\nb/\udcfe", ("/d",), True, False, (24, 80))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from .labs import CHECKOUT, LAB, Result, run_lab
+from tests.support.labs import CHECKOUT, LAB, Result, run_lab
+
 from .test_lab_users import NOBODY
 
 pytestmark = pytest.mark.lab_host

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import run_lab
+from tests.support.labs import run_lab
 
 pytestmark = pytest.mark.lab_host
 

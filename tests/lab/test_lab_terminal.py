@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import DEADLINE_SECONDS, LAB, wait_until
+from tests.support.labs import DEADLINE_SECONDS, LAB, wait_until
 
 pytestmark = pytest.mark.lab_host
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import CHECKOUT, DEADLINE_SECONDS, LAB, StartedLab, run_lab
+from tests.support.labs import CHECKOUT, DEADLINE_SECONDS, LAB, StartedLab, run_lab
 
 pytestmark = pytest.mark.lab_host
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .labs import CHECKOUT, wait_until
+from tests.support.labs import CHECKOUT, wait_until
 
 LEFTOVERS = str(CHECKOUT / "ci/leftovers")
 

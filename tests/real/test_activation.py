@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow import loopvg
+from lvmqcow.core.names import Format
 from lvmqcow.errors import InUse
-from lvmqcow.names import Format
-from lvmqcow.requests import (
+from lvmqcow.lvm import loopvg
+from lvmqcow.operations.requests import (
     Activate,
     Deactivate,
     DeleteSnapshot,
@@ -27,8 +27,8 @@ from lvmqcow.requests import (
 )
 from lvmqcow.storage import Storage
 from lvmqcow.testing.worlds import RealWorld
-from tests.sim.operations import ELSEWHERE
-from tests.volumes import DISK, MIB, RAW
+from tests.support.operation_table import ELSEWHERE
+from tests.support.scenarios import DISK, MIB, RAW
 
 pytestmark = pytest.mark.real
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lvmqcow.core.model import LogicalVolume, VolumeGroup
+from lvmqcow.core.names import Format, VolumeName, parse_volume_name
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.model import LogicalVolume, VolumeGroup
-from lvmqcow.names import Format, VolumeName, parse_volume_name
-from lvmqcow.requests import (
+from lvmqcow.operations.requests import (
     Activate,
     Clone,
     Convert,
@@ -34,7 +34,7 @@ from lvmqcow.requests import (
     Wipe,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Write
-from lvmqcow.testing.sim import SimHost
+from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.strategies import snapshot_names, volume_names, volume_sizes, writes
 from lvmqcow.testing.worlds import RealWorld, SimWorld, World
 

@@ -11,22 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow.checks import Severity
+from lvmqcow.checks.structure import Severity
 from lvmqcow.cli import main
+from lvmqcow.core.intents import RollingBack
+from lvmqcow.core.names import Format, device_path, parse_volume_name
+from lvmqcow.engine.host import RealHost
+from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
-from lvmqcow.host import RealHost
-from lvmqcow.intents import RollingBack
-from lvmqcow.locks import NoLocks
-from lvmqcow.lvm import Lvm, LvmProcesses, LvmShell
-from lvmqcow.names import Format, device_path, parse_volume_name
-from lvmqcow.qemu_img import QemuImg
-from lvmqcow.requests import Resize, Snapshot
-from lvmqcow.steps import LvDeactivate, LvTag, LvZero
+from lvmqcow.lvm.commands import Lvm, LvmProcesses, LvmShell
+from lvmqcow.operations.requests import Resize, Snapshot
+from lvmqcow.qemu.img import QemuImg
+from lvmqcow.steps.all import LvDeactivate, LvTag, LvZero
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.damage import DAMAGES, S1, S2
-from tests.volumes import DISK, MIB, NEIGHBOUR
+from tests.support.damage_cases import DAMAGES, S1, S2
+from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 
 pytestmark = pytest.mark.real
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from lvmqcow.requests import DeleteSnapshot, Merge, Remove
-from lvmqcow.steps import LvDeactivate
+from lvmqcow.operations.requests import DeleteSnapshot, Merge, Remove
+from lvmqcow.steps.all import LvDeactivate
 from lvmqcow.testing.content import Write
-from tests.real.starts import Starts, starts
-from tests.volumes import DISK, MIB, chain, contents, half_active
+from tests.support.real_scenarios import Starts, starts
+from tests.support.scenarios import DISK, MIB, chain, contents, half_active
 
 pytestmark = pytest.mark.real
 

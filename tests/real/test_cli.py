@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from lvmqcow import loopvg
 from lvmqcow.cli import main
-from lvmqcow.model import VolumeGroup
+from lvmqcow.core.model import VolumeGroup
+from lvmqcow.lvm import loopvg
 from lvmqcow.storage import Storage
 from lvmqcow.testing.worlds import RealWorld
-from tests.terminal import CTRL_C, CTRL_D, answer
+from tests.support.terminal import CTRL_C, CTRL_D, answer
 
 pytestmark = pytest.mark.real
 

@@ -8,13 +8,24 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from lvmqcow.core.names import Format, Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import InUse, NotPossible, SnapshotHasChildren
-from lvmqcow.names import Format, Layout, parse_volume_name, snapshot_lv_name
-from lvmqcow.requests import DeleteSnapshot, Flatten, Merge, Newer, Remove, Rename, Resize, Rollback, Snapshot, Wipe
+from lvmqcow.operations.requests import (
+    DeleteSnapshot,
+    Flatten,
+    Merge,
+    Newer,
+    Remove,
+    Rename,
+    Resize,
+    Rollback,
+    Snapshot,
+    Wipe,
+)
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from lvmqcow.volume import Volume
-from tests.volumes import DISK, MIB, NEIGHBOUR
+from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 
 pytestmark = pytest.mark.real
 

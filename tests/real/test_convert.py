@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.cli import main
+from lvmqcow.core.names import Format, VolumeName, device_path, in_other_format
 from lvmqcow.errors import CommandFailed, InUse
-from lvmqcow.names import Format, VolumeName, device_path, in_other_format
-from lvmqcow.requests import Convert
-from lvmqcow.steps import ImageCopy
+from lvmqcow.operations.requests import Convert
+from lvmqcow.steps.all import ImageCopy
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.volumes import DISK, MIB, RAW
+from tests.support.scenarios import DISK, MIB, RAW
 
 pytestmark = pytest.mark.real
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from lvmqcow.core.names import Format, device_path, parse_volume_name
 from lvmqcow.errors import CommandFailed, InUse
-from lvmqcow.names import Format, device_path, parse_volume_name
-from lvmqcow.requests import Copy
+from lvmqcow.operations.requests import Copy
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.volumes import DISK, MIB, RAW
+from tests.support.scenarios import DISK, MIB, RAW
 
 pytestmark = pytest.mark.real
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from lvmqcow.plans import Plan
-from lvmqcow.steps import QcowCommit
-from lvmqcow.testing.cuts import Place, every_cut
-from tests.real.judge import Judge
-from tests.real.starts import Starts, starts
-from tests.sim.operations import OPERATIONS, changed, with_every_trait
-from tests.volumes import FILES, MIB, planned
+from lvmqcow.operations import Plan
+from lvmqcow.steps.all import QcowCommit
+from lvmqcow.testing.crash.crash_points import Place, every_cut
+from tests.support.operation_table import OPERATIONS, changed, with_every_trait
+from tests.support.oracle import Judge
+from tests.support.real_scenarios import Starts, starts
+from tests.support.scenarios import FILES, MIB, planned
 
 pytestmark = pytest.mark.real
 

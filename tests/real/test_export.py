@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.cli import main
-from lvmqcow.containers import HEAD_BYTES
-from lvmqcow.names import Format, device_path, parse_volume_name
-from lvmqcow.requests import ExportStream, StreamFormat
+from lvmqcow.core.names import Format, device_path, parse_volume_name
+from lvmqcow.formats import HEAD_BYTES
+from lvmqcow.operations.requests import ExportStream, StreamFormat
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.volumes import DISK, MIB, NEIGHBOUR, RAW
+from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 
 pytestmark = pytest.mark.real
 

@@ -18,13 +18,13 @@ from typing import get_args
 import pytest
 
 from lvmqcow.cli import main
+from lvmqcow.core.names import device_path
+from lvmqcow.engine.host import RealHost
 from lvmqcow.errors import OperationCut, VolumeGroupNotFound
-from lvmqcow.host import RealHost
-from lvmqcow.lvm import LvmShell
-from lvmqcow.names import device_path
-from lvmqcow.qemu_img import QemuImg
-from lvmqcow.requests import Deactivate, DeleteSnapshot, Request
-from lvmqcow.steps import (
+from lvmqcow.lvm.commands import LvmShell
+from lvmqcow.operations.requests import Deactivate, DeleteSnapshot, Request
+from lvmqcow.qemu.img import QemuImg
+from lvmqcow.steps.all import (
     DeviceStep,
     ImageCopy,
     ImageExport,
@@ -39,11 +39,11 @@ from lvmqcow.steps import (
     QcowRepairLeaks,
     Step,
 )
-from lvmqcow.testing.faults import Disk, Fault
-from tests.real.faulted import Faulted, Outcome, Trial
-from tests.real.starts import Starts, breakable_starts
-from tests.sim.operations import ELSEWHERE, OPERATIONS, changed
-from tests.volumes import DISK, FILES, MIB, planned, run, storage
+from lvmqcow.testing.crash.io_errors import Disk, Fault
+from tests.support.io_error_run import Faulted, Outcome, Trial
+from tests.support.operation_table import ELSEWHERE, OPERATIONS, changed
+from tests.support.real_scenarios import Starts, breakable_starts
+from tests.support.scenarios import DISK, FILES, MIB, planned, run, storage
 
 pytestmark = pytest.mark.real
 

@@ -19,15 +19,15 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.cli import main
+from lvmqcow.core.fitness import State, conditions
+from lvmqcow.engine.locks import NoLocks
+from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import NoSpace, NotPossible, Unchangeable, VolumeGroupNotFound
-from lvmqcow.fitness import State, conditions
-from lvmqcow.locks import NoLocks
-from lvmqcow.lvm import LvmProcesses, LvmShell
-from lvmqcow.lvm_look import read_volume_group
-from lvmqcow.requests import Activate, Create, Grow, Remove, Request, Snapshot
-from lvmqcow.runner import Events
+from lvmqcow.lvm.commands import LvmProcesses, LvmShell
+from lvmqcow.lvm.look import read_volume_group
+from lvmqcow.operations.requests import Activate, Create, Grow, Remove, Request, Snapshot
 from lvmqcow.storage import Storage
-from tests.volumes import DISK, MIB, NEIGHBOUR
+from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 
 pytestmark = pytest.mark.real
 

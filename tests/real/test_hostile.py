@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow.checks import Severity
-from lvmqcow.containers import SourceFormat
+from lvmqcow.checks.structure import Severity
+from lvmqcow.core.intents import Intent, Pulling, Pushing, Renaming, Resizing
+from lvmqcow.core.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
+from lvmqcow.engine.host import RealHost
+from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible, OperationCut
-from lvmqcow.host import RealHost
-from lvmqcow.intents import Intent, Pulling, Pushing, Renaming, Resizing
-from lvmqcow.limits import READING, Limits
-from lvmqcow.locks import NoLocks
-from lvmqcow.lvm import LvmShell
-from lvmqcow.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
-from lvmqcow.qemu_img import QemuImg
-from lvmqcow.requests import Merge
-from lvmqcow.steps import LvActivate, LvDeactivate, LvTag, QcowRebase
+from lvmqcow.formats import SourceFormat
+from lvmqcow.lvm.commands import LvmShell
+from lvmqcow.operations.requests import Merge
+from lvmqcow.qemu.img import QemuImg
+from lvmqcow.steps.all import LvActivate, LvDeactivate, LvTag, QcowRebase
+from lvmqcow.steps.limits import READING, Limits
 from lvmqcow.storage import Storage
 from lvmqcow.testing.canary import Canary, canary
 from lvmqcow.testing.content import Content, Write

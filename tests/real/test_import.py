@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow.names import Format, device_path, parse_volume_name
+from lvmqcow.core.names import Format, device_path, parse_volume_name
 from lvmqcow.testing.worlds import RealWorld
 
 pytestmark = pytest.mark.real

@@ -12,20 +12,20 @@ from functools import partial
 
 import pytest
 
-from lvmqcow.checks import Severity
-from lvmqcow.host import Host, RealHost
-from lvmqcow.lvm import LvmProcesses
-from lvmqcow.names import VolumeName
-from lvmqcow.qemu_img import QemuImg
-from lvmqcow.steps import LvmStep, LvRefresh, Step
-from lvmqcow.testing.checkpoints import Checkpoint
-from lvmqcow.testing.cuts import Place
-from lvmqcow.testing.kills import Call, Killer
-from lvmqcow.testing.sim import SimHost
-from tests.real.judge import Judge
-from tests.real.starts import Starts, starts
-from tests.sim.operations import OPERATIONS, changed
-from tests.volumes import FILES, MIB, planned, run
+from lvmqcow.checks.structure import Severity
+from lvmqcow.core.names import VolumeName
+from lvmqcow.engine.host import Host, RealHost
+from lvmqcow.lvm.commands import LvmProcesses
+from lvmqcow.qemu.img import QemuImg
+from lvmqcow.steps.all import LvmStep, LvRefresh, Step
+from lvmqcow.testing.crash.checkpoints import Checkpoint
+from lvmqcow.testing.crash.crash_points import Place
+from lvmqcow.testing.crash.kills import Call, Killer
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.operation_table import OPERATIONS, changed
+from tests.support.oracle import Judge
+from tests.support.real_scenarios import Starts, starts
+from tests.support.scenarios import FILES, MIB, planned, run
 
 pytestmark = pytest.mark.real
 

@@ -11,14 +11,13 @@ from random import Random
 
 import pytest
 
-from lvmqcow.containers import SourceFormat
+from lvmqcow.core.names import Format, VolumeName, in_other_format
+from lvmqcow.engine.host import RealHost
 from lvmqcow.errors import CommandFailed, LvmqcowError
-from lvmqcow.host import RealHost
-from lvmqcow.lvm import LvmShell
-from lvmqcow.names import Format, VolumeName, in_other_format
-from lvmqcow.plans import Plan
-from lvmqcow.qemu_img import QemuImg
-from lvmqcow.requests import (
+from lvmqcow.formats import SourceFormat
+from lvmqcow.lvm.commands import LvmShell
+from lvmqcow.operations import Plan
+from lvmqcow.operations.requests import (
     Convert,
     Copy,
     Create,
@@ -35,7 +34,8 @@ from lvmqcow.requests import (
     Snapshot,
     Wipe,
 )
-from lvmqcow.steps import (
+from lvmqcow.qemu.img import QemuImg
+from lvmqcow.steps.all import (
     ImageCopy,
     ImageReceive,
     ImageStep,
@@ -50,22 +50,22 @@ from lvmqcow.steps import (
     QcowResize,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write, runs
-from lvmqcow.testing.cuts import Place
-from lvmqcow.testing.kills import Call, Killer
-from lvmqcow.testing.sim import SimHost
+from lvmqcow.testing.crash.crash_points import Place
+from lvmqcow.testing.crash.kills import Call, Killer
+from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.worlds import SimWorld
-from tests.real.judge import Judge
-from tests.real.operations import chain
-from tests.real.sigkills import Mortal, Sigkills
-from tests.real.starts import Starts, starts
-from tests.real.wrong import (
+from tests.support.kill_run import Mortal, Sigkills
+from tests.support.operation_table import ELSEWHERE, RAW_ELSEWHERE, changed
+from tests.support.oracle import Judge
+from tests.support.planted_bugs import (
     freed_then_renamed,
     intent_dropped_too_early,
     rebased_with_the_default_cache,
     renamed_then_created,
 )
-from tests.sim.operations import ELSEWHERE, RAW_ELSEWHERE, changed
-from tests.volumes import DISK, FILES, MIB, NEIGHBOUR, RAW, STREAM, planned, source, storage
+from tests.support.real_operations import chain
+from tests.support.real_scenarios import Starts, starts
+from tests.support.scenarios import DISK, FILES, MIB, NEIGHBOUR, RAW, STREAM, planned, source, storage
 
 pytestmark = pytest.mark.real
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow import loopvg
-from lvmqcow.names import Format, Layout, VolumeName, parse_volume_name, snapshot_lv_name
-from lvmqcow.requests import (
+from lvmqcow.core.names import Format, Layout, VolumeName, parse_volume_name, snapshot_lv_name
+from lvmqcow.lvm import loopvg
+from lvmqcow.operations.requests import (
     Activate,
     Deactivate,
     DeleteSnapshot,
@@ -28,13 +28,13 @@ from lvmqcow.requests import (
     Rollback,
     Snapshot,
 )
-from lvmqcow.steps import LvDeactivate
+from lvmqcow.steps.all import LvDeactivate
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.real.proxmox import activates, snapshot_info
-from tests.sim.operations import ELSEWHERE, called, expected, lv_names
-from tests.volumes import MIB
+from tests.support.operation_table import ELSEWHERE, called, expected, lv_names
+from tests.support.proxmox_reader import activates, snapshot_info
+from tests.support.scenarios import MIB
 
 pytestmark = pytest.mark.real
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow import loopvg
 from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, VolumeGroupNotFound
-from lvmqcow.lvm import LvmProcesses
+from lvmqcow.lvm import loopvg
+from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.storage import Storage
 
 pytestmark = pytest.mark.real
@@ -62,10 +62,10 @@ def test_a_failed_create_leaves_no_file_and_no_device(tmp_path: Path) -> None:
 def test_a_volume_group_that_is_not_ours_is_not_destroyed(tmp_path: Path) -> None:
     loopvg.create("lvtest", SIZE_BYTES, tmp_path / "pv.img")
     lvm = LvmProcesses()
-    lvm.change(("vgchange", "--deltag", "lvmqcow.loopvg", "lvtest"))
+    lvm.change(("vgchange", "--deltag", "lvmqcow.lvm.commands.loopvg", "lvtest"))
     with pytest.raises(VolumeGroupNotFound):
         loopvg.destroy("lvtest")
-    lvm.change(("vgchange", "--addtag", "lvmqcow.loopvg", "lvtest"))
+    lvm.change(("vgchange", "--addtag", "lvmqcow.lvm.commands.loopvg", "lvtest"))
     loopvg.destroy("lvtest")
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lvmqcow.names import Layout
-from lvmqcow.testing.run import run_machine
+from lvmqcow.core.names import Layout
+from lvmqcow.testing.sequences import run_machine
 from lvmqcow.testing.worlds import RealWorld
 
 pytestmark = pytest.mark.real

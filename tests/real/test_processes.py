@@ -17,15 +17,15 @@ from typing import Final
 
 import pytest
 
+from lvmqcow.core.names import Format, Layout, parse_volume_name, snapshot_lv_name
+from lvmqcow.engine.locks import FlockLocks, NoLocks
 from lvmqcow.errors import Locked, LvmqcowError
-from lvmqcow.locks import FlockLocks, NoLocks
-from lvmqcow.lvm import LvmProcesses, LvmShell
-from lvmqcow.lvm_look import read_volume_group
-from lvmqcow.names import Format, Layout, parse_volume_name, snapshot_lv_name
+from lvmqcow.lvm.commands import LvmProcesses, LvmShell
+from lvmqcow.lvm.look import read_volume_group
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.real.worker import MIB, Operation
+from tests.support.worker import MIB, Operation
 
 pytestmark = pytest.mark.real
 
@@ -147,7 +147,7 @@ class Crowd:
     def start(self, seed: int) -> None:
         errors = (self.directory / f"stderr-{len(self.started)}").open("w")
         arguments = (self.vg, str(self.locks), str(self.log_path), str(seed), str(OPERATIONS), self.lvm)
-        argv = (sys.executable, "-m", "tests.real.worker", *arguments)
+        argv = (sys.executable, "-m", "tests.support.worker", *arguments)
         self.started.append(subprocess.Popen(argv, stderr=errors, text=True))
 
     def living(self) -> list[subprocess.Popen[str]]:

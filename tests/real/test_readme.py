@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow import loopvg
 from lvmqcow.cli import main
 from lvmqcow.errors import VolumeGroupNotFound
+from lvmqcow.lvm import loopvg
 
 pytestmark = pytest.mark.real
 

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow import loopvg
-from lvmqcow.containers import SourceFormat
-from lvmqcow.host import RealHost
-from lvmqcow.lvm import LvmProcesses, LvmShell
-from lvmqcow.names import Format, device_path
-from lvmqcow.qemu_img import QemuImg
+from lvmqcow.core.names import Format, device_path
+from lvmqcow.engine.host import RealHost
+from lvmqcow.formats import SourceFormat
+from lvmqcow.lvm import loopvg
+from lvmqcow.lvm.commands import LvmProcesses, LvmShell
+from lvmqcow.qemu.img import QemuImg
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.real.recycled import OLD_BYTE, fill_free_space
-from tests.volumes import DISK, MIB, NEIGHBOUR, RAW
+from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
+from tests.support.stale_extents import OLD_BYTE, fill_free_space
 
 pytestmark = pytest.mark.real
 

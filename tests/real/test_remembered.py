@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow.names import Format, device_path
-from lvmqcow.steps import LvRefresh
+from lvmqcow.core.names import Format, device_path
+from lvmqcow.steps.all import LvRefresh
+from lvmqcow.testing.caching_host import RememberedHost
 from lvmqcow.testing.content import Content, Write
-from lvmqcow.testing.remembered import RememberedHost
 from lvmqcow.testing.worlds import RealWorld
-from tests.volumes import DISK, MIB
+from tests.support.scenarios import DISK, MIB
 
 pytestmark = pytest.mark.real
 

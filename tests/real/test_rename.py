@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow import loopvg
-from lvmqcow.names import Format, parse_volume_name
-from lvmqcow.requests import Rename
+from lvmqcow.core.names import Format, parse_volume_name
+from lvmqcow.lvm import loopvg
+from lvmqcow.operations.requests import Rename
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.volumes import DISK, MIB, NEIGHBOUR, RAW
+from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 
 pytestmark = pytest.mark.real
 

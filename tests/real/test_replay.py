@@ -13,19 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow.plans import Plan
-from lvmqcow.testing.blocklog import Event, Flush, Mark, State, Write
-from lvmqcow.testing.replay import Recorder, record
-from tests.real.operations import OPERATIONS
-from tests.real.powercuts import METADATA, Running, recorded, replayed
-from tests.real.wrong import (
+from lvmqcow.operations import Plan
+from lvmqcow.testing.crash.block_log import Event, Flush, Mark, State, Write
+from lvmqcow.testing.crash.power_loss import Recorder, record
+from tests.support.planted_bugs import (
     freed_then_renamed,
     intent_dropped_too_early,
     rebased_with_the_default_cache,
     renamed_then_created,
     without_intents,
 )
-from tests.volumes import MIB
+from tests.support.power_loss_run import METADATA, Running, recorded, replayed
+from tests.support.real_operations import OPERATIONS
+from tests.support.scenarios import MIB
 
 pytestmark = pytest.mark.real
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from lvmqcow.core.names import Format, Layout, VolumeName, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import NotPossible
-from lvmqcow.lvm import LvmProcesses
-from lvmqcow.names import Format, Layout, VolumeName, device_path, parse_volume_name, snapshot_lv_name
-from lvmqcow.plans import Plan
-from lvmqcow.recovery import plan_recovery
-from lvmqcow.requests import Merge, Resize
+from lvmqcow.lvm.commands import LvmProcesses
+from lvmqcow.operations import Plan
+from lvmqcow.operations.recovery import plan_recovery
+from lvmqcow.operations.requests import Merge, Resize
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.real.recycled import fill_free_space
+from tests.support.stale_extents import fill_free_space
 
 pytestmark = pytest.mark.real
 

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from lvmqcow.core.names import Format, Layout, device_path, snapshot_lv_name
+from lvmqcow.engine.locks import NoLocks
+from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import NoSpace, OperationCut
-from lvmqcow.locks import NoLocks
-from lvmqcow.lvm import LvmProcesses
-from lvmqcow.names import Format, Layout, device_path, snapshot_lv_name
-from lvmqcow.requests import DeleteSnapshot, Merge
-from lvmqcow.runner import Events
-from lvmqcow.steps import LvExtend, Step
+from lvmqcow.lvm.commands import LvmProcesses
+from lvmqcow.operations.requests import DeleteSnapshot, Merge
+from lvmqcow.steps.all import LvExtend, Step
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.volumes import DISK
+from tests.support.scenarios import DISK
 
 pytestmark = pytest.mark.real
 

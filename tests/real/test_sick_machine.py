@@ -22,11 +22,11 @@ from typing import Final
 import pytest
 
 import lvmqcow
-from lvmqcow.checks import Severity
+from lvmqcow.checks.structure import Severity
 from lvmqcow.cli import main
+from lvmqcow.core.names import Format, parse_volume_name
 from lvmqcow.errors import NotFound, UnfitMachine
-from lvmqcow.names import Format, parse_volume_name
-from lvmqcow.requests import Snapshot
+from lvmqcow.operations.requests import Snapshot
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 

@@ -11,13 +11,13 @@ from typing import Literal, cast, get_args
 
 import pytest
 
-from lvmqcow import loopvg
-from lvmqcow.containers import SourceFormat
+from lvmqcow.core.intents import RollingBack
+from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.intents import RollingBack
-from lvmqcow.model import VolumeGroup
-from lvmqcow.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
-from lvmqcow.requests import (
+from lvmqcow.formats import SourceFormat
+from lvmqcow.lvm import loopvg
+from lvmqcow.operations.requests import (
     Activate,
     Clone,
     Convert,
@@ -41,9 +41,9 @@ from lvmqcow.requests import (
     StreamFormat,
     Template,
 )
-from lvmqcow.steps import LvTag
+from lvmqcow.steps.all import LvTag
 from lvmqcow.storage import Storage
-from tests.volumes import DISK, MIB, NEIGHBOUR, RAW
+from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 
 pytestmark = pytest.mark.real
 

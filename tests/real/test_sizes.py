@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow import loopvg
+from lvmqcow.core.names import Layout, device_path, snapshot_lv_name
+from lvmqcow.core.qcow2 import IMAGE_OPTIONS
+from lvmqcow.core.sizing import LARGEST_DISK_BYTES, whole_extents
 from lvmqcow.errors import InvalidSize
-from lvmqcow.names import Layout, device_path, snapshot_lv_name
-from lvmqcow.qcow2 import IMAGE_OPTIONS
-from lvmqcow.requests import Merge
-from lvmqcow.sizing import LARGEST_DISK_BYTES, whole_extents
+from lvmqcow.lvm import loopvg
+from lvmqcow.operations.requests import Merge
 from lvmqcow.storage import Storage
-from tests.volumes import DISK, PVE_BASE
+from tests.support.scenarios import DISK, PVE_BASE
 
 pytestmark = pytest.mark.real
 

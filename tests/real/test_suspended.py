@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow.checks import Severity
+from lvmqcow.checks.structure import Severity
+from lvmqcow.core.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import RecoveryNeeded
-from lvmqcow.lvm import LvmProcesses
-from lvmqcow.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
-from lvmqcow.requests import Snapshot
-from lvmqcow.steps import LvDeactivate, LvRename
+from lvmqcow.lvm.commands import LvmProcesses
+from lvmqcow.operations.requests import Snapshot
+from lvmqcow.steps.all import LvDeactivate, LvRename
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 

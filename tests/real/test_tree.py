@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from lvmqcow.core.names import Format
 from lvmqcow.errors import NewerSnapshots, SnapshotHasChildren
-from lvmqcow.names import Format
-from lvmqcow.requests import Merge, Newer, Rollback
+from lvmqcow.operations.requests import Merge, Newer, Rollback
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.volumes import DISK, MIB
+from tests.support.scenarios import DISK, MIB
 
 pytestmark = pytest.mark.real
 

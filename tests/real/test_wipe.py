@@ -15,22 +15,22 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow import loopvg
 from lvmqcow.cli import main
+from lvmqcow.core.model import LogicalVolume
+from lvmqcow.core.names import Format, Layout, VolumeName, device_path, parse_volume_name, snapshot_lv_name
+from lvmqcow.core.wiping import Wiping
+from lvmqcow.engine.host import RealHost, can_discard
+from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import CommandFailed, InUse
-from lvmqcow.host import RealHost, can_discard
-from lvmqcow.locks import NoLocks
-from lvmqcow.lvm import LvmProcesses
-from lvmqcow.model import LogicalVolume
-from lvmqcow.names import Format, Layout, VolumeName, device_path, parse_volume_name, snapshot_lv_name
-from lvmqcow.qemu_img import QemuImg
-from lvmqcow.recovery import plan_recovery
-from lvmqcow.requests import Merge, Wipe
-from lvmqcow.steps import LvActivate, LvDeactivate, LvDiscardRange, LvZeroRange
+from lvmqcow.lvm import loopvg
+from lvmqcow.lvm.commands import LvmProcesses
+from lvmqcow.operations.recovery import plan_recovery
+from lvmqcow.operations.requests import Merge, Wipe
+from lvmqcow.qemu.img import QemuImg
+from lvmqcow.steps.all import LvActivate, LvDeactivate, LvDiscardRange, LvZeroRange
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from lvmqcow.wiping import Wiping
 
 pytestmark = pytest.mark.real
 

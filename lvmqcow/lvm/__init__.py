@@ -1,0 +1,1 @@
+"""LVM as a tool: its commands, its reports, and the devices it makes."""

@@ -1,0 +1,1 @@
+"""What several operations need: the plan, refusals, common steps, removal, room, devices."""

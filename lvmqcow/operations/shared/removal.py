@@ -1,0 +1,97 @@
+"""The end of logical volumes: how what is no longer part of a volume leaves the volume group.
+
+Those that carry the record of a wipe (`lvmqcow.core.wiping`), put on them or on their snapshot together with the operation's
+intent, go in four steps:
+
+1. rename each to ``del-…``: its old name is free, and what is done to the volume no longer reaches it
+2. activate them, in one command, and refresh those that were active: only then are the devices there, in full size;
+   what was a template may be written to again
+3. for each, segment by segment: overwrite or discard it, then record how far that is
+4. remove them all, in one command
+
+Those without the record need only 4. A cut anywhere leaves logical volumes that say by their name that they go, and by
+their record what is still to be wiped: recovery goes on from there, and does again at most one segment. A new volume
+may have the old name by then: to its planners they are nothing but extents that are not free yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final, assert_never
+
+from lvmqcow.core.model import LogicalVolume, VolumeGroup
+from lvmqcow.core.names import doomed_lv_name, doomed_origin
+from lvmqcow.core.wiping import Wiping, wipe_tags
+from lvmqcow.operations.requests import Wipe
+from lvmqcow.steps.all import (
+    LvActivate,
+    LvDiscardRange,
+    LvPermission,
+    LvRefresh,
+    LvRemove,
+    LvRename,
+    LvTag,
+    LvZeroRange,
+    Permission,
+    Step,
+)
+
+__all__ = ["SEGMENT_BYTES", "gone", "marked"]
+
+SEGMENT_BYTES: Final = 16 * 1024**3
+"""How much is wiped between two records: a minute's work or so."""
+
+
+def marked(lv: LogicalVolume, wipe: Wipe | None) -> LogicalVolume:
+    """The LV as it is once it carries the record."""
+    return replace(lv, tags=lv.tags | set(wipe_tags(wipe)))
+
+
+def gone(vg: VolumeGroup, lvs: Iterable[LogicalVolume], segment_bytes: int = SEGMENT_BYTES) -> tuple[Step, ...]:
+    """Wipe what is to be wiped of ``lvs``, each as its own record says, and remove them all; no step if there is none.
+
+    They are as they will be when this begins: marked, active or not. Those called ``del-…`` already keep that name.
+    """
+    steps: list[Step] = []
+    going: list[LogicalVolume] = []
+    for lv in lvs:
+        if isinstance(lv.wiping, Wiping) and doomed_origin(lv.name) is None:
+            name = doomed_lv_name(lv.name, vg.lv_names.union(other.name for other in going))
+            steps.append(LvRename(lv.name, name))
+            lv = replace(lv, name=name)
+        going.append(lv)
+    names = tuple(lv.name for lv in going)
+    return (*steps, *_wiped(going, segment_bytes), *((LvRemove(names),) if names else ()))
+
+
+def _wiped(lvs: Iterable[LogicalVolume], segment_bytes: int) -> tuple[Step, ...]:
+    rest = [(lv, lv.wiping) for lv in lvs if isinstance(lv.wiping, Wiping) and lv.wiping.done_bytes < lv.size_bytes]
+    idle = tuple(lv.name for lv, _ in rest if not lv.active)
+    active = tuple(lv.name for lv, _ in rest if lv.active)
+    return (
+        *(LvPermission(lv.name, Permission.WRITE) for lv, _ in rest if not lv.writable),
+        *((LvActivate(idle),) if idle else ()),
+        *((LvRefresh(active),) if active else ()),
+        *(step for lv, wiping in rest for step in _segments(lv, wiping, segment_bytes)),
+    )
+
+
+def _segments(lv: LogicalVolume, wiping: Wiping, segment_bytes: int) -> Iterable[Step]:
+    clear = _clearing(wiping.wipe)
+    while wiping.done_bytes < lv.size_bytes:
+        length_bytes = min(segment_bytes, lv.size_bytes - wiping.done_bytes)
+        done = Wiping(wiping.wipe, wiping.done_bytes + length_bytes)
+        yield clear(lv.name, wiping.done_bytes, length_bytes)
+        yield LvTag((lv.name,), add=(done.tag,), drop=(wiping.tag,))
+        wiping = done
+
+
+def _clearing(wipe: Wipe) -> type[LvZeroRange | LvDiscardRange]:
+    match wipe:
+        case Wipe.ZERO | Wipe.NONE:  # a record of no wipe is never written
+            return LvZeroRange
+        case Wipe.DISCARD:
+            return LvDiscardRange
+        case _:
+            assert_never(wipe)

@@ -1,0 +1,244 @@
+"""Talking to qemu-img: run a command with progress, ask for JSON.
+
+The format of every image is given, never probed; the environment is C; there is no shell.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from lvmqcow.core.qcow2 import OURS, ImageOptions
+from lvmqcow.errors import CommandFailed, NotPossible
+from lvmqcow.formats import SourceFormat
+from lvmqcow.lvm.commands import Trace
+from lvmqcow.steps.limits import READING, Limits
+from lvmqcow.system.complaints import complaints
+from lvmqcow.system.needs import command_environment, require_tools, starting
+from lvmqcow.system.signals import deferred
+from lvmqcow.system.udev import without_udev
+
+__all__ = ["FileCheck", "ImageCheck", "MergeCost", "Progress", "QemuImg"]
+
+Progress = Callable[[float], None]
+"""Is told how much of a long step is done, in percent."""
+
+_PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
+_CHECKED = (0, 2, 3)  # qemu-img(1): clean, corrupt, leaked clusters; 1 could not be checked, 63 not supported
+_CAN_BE_CHECKED = tuple(each for each in SourceFormat if each not in (SourceFormat.RAW, SourceFormat.VPC))
+# as Popen tells it: the time was over, or memory could not be had and glib gave up
+_LIMIT_HIT = tuple(-number for number in (signal.SIGXCPU, signal.SIGKILL, signal.SIGABRT, signal.SIGTRAP))
+
+
+@dataclass(frozen=True)
+class ImageCheck:
+    """What ``qemu-img check`` found."""
+
+    corruptions: int
+    leaked_clusters: int
+    allocated_bytes: int
+
+    @property
+    def sound(self) -> bool:
+        """Nothing is wrong with what a guest reads; leaked clusters only waste space."""
+        return self.corruptions == 0
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """What qemu-img found in a file from outside."""
+
+    virtual_size_bytes: int
+    """What it would copy: in each of its formats QEMU has rules of its own for that."""
+    corruptions: int
+    cut_short: bool = False
+    """Whether data of its disk lies behind its end: QEMU would read zeros there, and check says nothing of it."""
+
+
+@dataclass(frozen=True)
+class MergeCost:
+    """Bytes that deleting a snapshot would move, either way."""
+
+    pull_bytes: int
+    push_bytes: int
+
+
+class QemuImg:
+    """Runs qemu-img. Raises UnfitMachine when there is none."""
+
+    def __init__(self, trace: Trace | None = None, reading: Limits = READING) -> None:
+        """``reading`` limits what it may use to look at a file from outside."""
+        require_tools([("qemu-img",)])
+        self._trace = trace
+        self._reading = reading
+        # each thread's arena reserves 64 MiB of address space, which the limits count
+        self._environment = {**command_environment(), **without_udev(), "MALLOC_ARENA_MAX": "2"}
+        self._measured: dict[tuple[int, ImageOptions], int] = {}
+
+    def run(self, argv: Sequence[str], progress: Progress | None = None) -> None:
+        """Run a step.
+
+        Children inherit the volume's lock: should this process be killed, the lock holds until its qemu-img ends.
+
+        Raises:
+            CommandFailed: with what it wrote to stderr.
+            UnfitMachine: it could not be started.
+            KeyboardInterrupt: Ctrl-C; the command was told to stop and has stopped.
+        """
+        if self._trace is not None:
+            self._trace(argv)
+        with complaints() as stderr:
+            process: subprocess.Popen[bytes] | None = None
+            try:
+                with deferred(), starting(argv):
+                    process = subprocess.Popen(
+                        argv,
+                        env=self._environment,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=stderr.fileno(),
+                        close_fds=False,
+                        start_new_session=True,
+                    )
+                _follow(process, progress)
+            except KeyboardInterrupt:
+                if process:
+                    process.terminate()
+                    process.wait()
+                raise
+            if process.returncode:
+                raise CommandFailed(argv, process.returncode, stderr.text())
+
+    def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
+        """Bytes of a fully allocated image of that size with those options. Asked once for each pair."""
+        asked = (virtual_size_bytes, options)
+        if asked not in self._measured:
+            argv = ("qemu-img", "measure", "--output=json", "-O", "qcow2", "-o", str(options))
+            document = self._json((*argv, "--size", str(virtual_size_bytes)))
+            self._measured[asked] = int(cast(int, document["fully-allocated"]))
+        return self._measured[asked]
+
+    def check(self, path: str, cluster_size_bytes: int) -> ImageCheck:
+        """Check a qcow2 image. ``-U``: a running guest may have it open.
+
+        Raises:
+            CommandFailed: it could not be read as a qcow2 image at all.
+        """
+        argv = ("qemu-img", "check", "-U", "-f", "qcow2", "--output=json", path)
+        return self._checked(argv, cluster_size_bytes)
+
+    def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
+        """Look at a file from outside whose header is known to be harmless, within limits.
+
+        Raises:
+            CommandFailed: it could not be read as that format at all.
+            NotPossible: it needs more than the limits.
+        """
+        look = (*self._reading.argv, "qemu-img")
+        asked = ("-f", source_format.value, "--output=json", path)
+        try:
+            size_bytes = int(cast(int, self._json((*look, "info", *asked))["virtual-size"]))
+            if source_format not in _CAN_BE_CHECKED:
+                return FileCheck(size_bytes, corruptions=0)
+            found = cast(Mapping[str, int], self._json((*look, "check", *asked), accepted=_CHECKED))
+            corruptions, file_bytes = _corruptions(found), _size_bytes(path)
+            if corruptions or found.get("image-end-offset", 0) <= file_bytes:
+                return FileCheck(size_bytes, corruptions)
+            return FileCheck(size_bytes, corruptions, self._data_end((*look, "map", *asked)) > file_bytes)
+        except CommandFailed as failed:
+            if failed.status in _LIMIT_HIT or os.strerror(errno.ENOMEM) in failed.stderr:
+                reason = f"to look at it, qemu-img needs more than {self._reading}"
+                convert = f"qemu-img convert -f {source_format} -O qcow2"
+                advice = f"where you trust it, make it simpler: {convert}, and import that"
+                raise NotPossible(path, reason, advice) from failed
+            raise
+
+    def merge_cost(self, child_path: str) -> MergeCost:
+        """What merging a child with the image below it would move, from ``qemu-img map`` of the child.
+
+        The map is read line by line: that of a large, scattered image does not fit in memory.
+        """
+        pull = push = 0
+        for extent in self._extents(("qemu-img", "map", "-f", "qcow2", "--output=json", child_path)):
+            if extent["present"] and extent["depth"] == 0:
+                push += extent["length"]
+            elif extent["present"] and extent["depth"] == 1:
+                pull += extent["length"]
+        return MergeCost(pull_bytes=pull, push_bytes=push)
+
+    def _data_end(self, argv: Sequence[str]) -> int:
+        """Where in the file the data of a disk ends, to the byte: of the last cluster only a part may be in use."""
+        data = (extent for extent in self._extents(argv) if extent["data"] and "offset" in extent)
+        return max((extent["offset"] + extent["length"] for extent in data), default=0)
+
+    def _extents(self, argv: Sequence[str]) -> Iterator[Mapping[str, int]]:
+        """What ``qemu-img map`` tells, one by one."""
+        if self._trace is not None:
+            self._trace(argv)
+        with complaints() as stderr:
+            with starting(argv):
+                process = subprocess.Popen(argv, env=self._environment, stdout=subprocess.PIPE, stderr=stderr.fileno())
+            with process:
+                assert process.stdout is not None  # Popen was asked for a pipe
+                for line in process.stdout:
+                    if text := line.strip(b"[],\n "):
+                        yield json.loads(text)
+            if process.returncode:
+                raise CommandFailed(argv, process.returncode, stderr.text())
+
+    def _checked(self, argv: Sequence[str], cluster_size_bytes: int) -> ImageCheck:
+        clusters = cast(Mapping[str, int], self._json(argv, accepted=_CHECKED))
+        return ImageCheck(
+            corruptions=_corruptions(clusters),
+            leaked_clusters=clusters.get("leaks", 0),
+            allocated_bytes=clusters.get("allocated-clusters", 0) * cluster_size_bytes,
+        )
+
+    def _json(self, argv: Sequence[str], accepted: Sequence[int] = (0,)) -> Mapping[str, object]:
+        if self._trace is not None:
+            self._trace(argv)
+        with starting(argv):
+            process = subprocess.Popen(
+                argv,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        with process:
+            out, err = process.communicate()
+        if process.returncode not in accepted:
+            raise CommandFailed(argv, process.returncode, err.decode(errors="replace"))
+        return cast(Mapping[str, object], json.loads(out))
+
+
+def _corruptions(found: Mapping[str, int]) -> int:
+    """Of what ``qemu-img check`` prints."""
+    return found.get("corruptions", 0) + found.get("check-errors", 0)
+
+
+def _size_bytes(path: str) -> int:
+    """Of a file or a block device. Raises CommandFailed."""
+    try:
+        with open(path, "rb") as file:
+            return file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise CommandFailed(("stat", path), error.errno or 1, error.strerror or str(error)) from error
+
+
+def _follow(process: subprocess.Popen[bytes], progress: Progress | None) -> None:
+    """Read the percentages that ``-p`` prints until the command ends."""
+    assert process.stdout is not None  # Popen was asked for a pipe
+    with process.stdout as pipe:
+        while text := os.read(pipe.fileno(), 4096):
+            found = _PERCENT.findall(text)
+            if progress is not None and found:
+                progress(float(found[-1]))
+    process.wait()

@@ -1,0 +1,1 @@
+"""The machine below: processes, signals, udev, and what has to be installed."""

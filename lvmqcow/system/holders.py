@@ -1,0 +1,66 @@
+"""Who uses a block device: LVM says that somebody does, and not who.
+
+The kernel knows the devices stacked on one (``/sys/dev/block/M:N/holders``) and what is mounted; which process has it
+open stands in ``/proc/PID/fd``. A process in a PID namespace that is not below ours cannot be seen.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from lvmqcow.system.needs import needed
+
+__all__ = ["holders"]
+
+_BLOCK_DEVICES: Final = Path("/sys/dev/block")
+_ADVICE: Final = "mount what is missing: mount -t proc proc /proc; mount -t sysfs sysfs /sys"
+
+
+def holders(path: str) -> tuple[str, ...]:
+    """Everything that holds the block device open, in words; nothing if there is no such device.
+
+    Raises:
+        UnfitMachine: nobody can tell, as ``/proc`` or ``/sys`` is not there. Nobody must take that for "nothing".
+    """
+    with needed(f"nobody can tell what uses {path}", _ADVICE):
+        try:
+            device = os.stat(path).st_rdev
+        except FileNotFoundError:
+            return ()
+        number = f"{os.major(device)}:{os.minor(device)}"
+        os.stat(_BLOCK_DEVICES)
+        return (*_processes(device), *_devices(number), *_mounts(number))
+
+
+def _processes(device: int) -> Iterator[str]:
+    for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+        with suppress(OSError):  # it ended while we looked
+            if any(_is_open(fd, device) for fd in (process / "fd").iterdir()):
+                yield f"process {process.name} ({(process / 'comm').read_text().strip()})"
+
+
+def _is_open(fd: Path, device: int) -> bool:
+    try:
+        opened = fd.stat()
+    except OSError:  # closed while we looked
+        return False
+    return stat.S_ISBLK(opened.st_mode) and opened.st_rdev == device
+
+
+def _devices(number: str) -> Iterator[str]:
+    above = _BLOCK_DEVICES / number / "holders"
+    for device in sorted(above.iterdir()) if above.is_dir() else ():
+        name = device / "dm" / "name"
+        yield f"device {device.name} ({name.read_text().strip()})" if name.exists() else f"device {device.name}"
+
+
+def _mounts(number: str) -> Iterator[str]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        _, _, mounted, _, where, *_ = line.split(" ")
+        if mounted == number:
+            yield f"the mount on {where}"

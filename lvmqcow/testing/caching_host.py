@@ -1,0 +1,121 @@
+"""A host that asks qemu-img about the same bytes only once.
+
+What `qemu-img check` and `qemu-img compare` say of an image depends on its bytes and on those that it reads through,
+and on nothing else. Of many thousand images that differ in one of their neighbours, most are byte for byte the same;
+reading them costs a tenth of asking again.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.names import Format, device_path
+from lvmqcow.core.qcow2 import HEADER_BYTES, OURS, Header, ImageOptions, parse_header
+from lvmqcow.engine.host import Host
+from lvmqcow.formats import SourceFormat
+from lvmqcow.qemu.img import FileCheck, ImageCheck, MergeCost, Progress
+from lvmqcow.steps.all import Step
+from lvmqcow.testing.content import Content
+from lvmqcow.testing.worlds import compared
+
+__all__ = ["RememberedHost"]
+
+_Image = tuple[bytes, ...]
+"""Digests of an image and of those it reads through."""
+_MOST_LAYERS: Final = 100
+
+
+class RememberedHost:
+    """A host, and what was said of images on it."""
+
+    def __init__(self, host: Host, golden: Path) -> None:
+        """``golden`` is a file to compare with; it is left there."""
+        self._host = host
+        self._golden = golden
+        self._checks: dict[_Image, ImageCheck] = {}
+        self._differences: dict[tuple[_Image, Content], str | None] = {}
+        self._read: dict[str, tuple[bytes, str | None]] = {}
+        self._buffer = mmap.mmap(-1, mmap.PAGESIZE)
+
+    @property
+    def vg(self) -> str:
+        return self._host.vg
+
+    def observe(self) -> VolumeGroup:
+        return self._host.observe()
+
+    def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
+        return self._host.headers(lv_names)
+
+    def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
+        return self._host.measure(virtual_size_bytes, options)
+
+    def merge_cost(self, child_lv: str) -> MergeCost:
+        return self._host.merge_cost(child_lv)
+
+    def check(self, lv_name: str) -> ImageCheck:
+        image = self._image(lv_name)
+        if image not in self._checks:
+            self._checks[image] = self._host.check(lv_name)
+        return self._checks[image]
+
+    def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
+        return self._host.check_file(path, source_format)
+
+    def holders(self, lv_name: str) -> tuple[str, ...]:
+        return self._host.holders(lv_name)
+
+    def require_fit(self, steps: Sequence[Step]) -> None:
+        self._host.require_fit(steps)
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        self._read.clear()
+        self._host.run(step, progress)
+
+    def close(self) -> None:
+        self._host.close()
+
+    def difference(self, lv_name: str, image_format: Format, expected: Content) -> str | None:
+        """What distinguishes an image from the expected content; None when nothing does."""
+        image = self._image(lv_name) if image_format is Format.QCOW2 else (self._bytes_of(lv_name)[0],)
+        if (image, expected) not in self._differences:
+            path = device_path(self.vg, lv_name)
+            self._differences[image, expected] = compared(path, image_format, expected, self._golden)
+        return self._differences[image, expected]
+
+    def _image(self, lv_name: str) -> _Image:
+        digests: list[bytes] = []
+        below: str | None = lv_name
+        while below is not None and len(digests) < _MOST_LAYERS:  # a damaged image may read through itself
+            digest, below = self._bytes_of(below)
+            digests.append(digest)
+        return tuple(digests)
+
+    def _bytes_of(self, lv_name: str) -> tuple[bytes, str | None]:
+        """The digest of an LV, and the LV that its header names."""
+        if lv_name not in self._read:
+            content = self._content(device_path(self.vg, lv_name))
+            header = parse_header(bytes(content[:HEADER_BYTES]))
+            self._read[lv_name] = blake2b(content).digest(), header.parent_lv(self.vg) if header else None
+        return self._read[lv_name]
+
+    def _content(self, path: str) -> memoryview:
+        """All of a device, until the next one is asked for; read past the page cache, which would keep a copy."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT)
+        try:
+            size_bytes = os.lseek(descriptor, 0, os.SEEK_END)
+            if size_bytes > len(self._buffer):
+                self._buffer = mmap.mmap(-1, size_bytes)  # whose memory is aligned, as a direct read wants it
+            content = memoryview(self._buffer)[:size_bytes]
+            done = 0
+            while done < size_bytes:
+                done += os.preadv(descriptor, [content[done:]], done)
+            return content
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Interruptions of every kind: cuts, killed tools, disk errors, power loss."""

@@ -1,0 +1,168 @@
+"""Cuts of plans on a real volume group: after every step, and again after every step of the recovery from that.
+
+1. run the plan, and take a checkpoint after each step
+2. go back to one, let recovery run, and look whether the volume is as it should be
+3. so too from every point *of that recovery*, and of the recovery from there, until nothing new comes
+
+A point of a recovery from which the next recovery would do exactly what is left of this one is no new place: what
+follows is the same, and happens. Nor is a state that was met before, to the byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import combinations
+from typing import Protocol
+
+from lvmqcow.engine.host import Host
+from lvmqcow.operations import Plan
+from lvmqcow.steps.all import (
+    LinkRemove,
+    LvActivate,
+    LvAutoactivation,
+    LvDeactivate,
+    LvRefresh,
+    LvRemove,
+    LvTag,
+    NodeRemove,
+    Step,
+)
+from lvmqcow.testing.crash.checkpoints import Checkpoint, Checkpoints
+
+__all__ = ["Death", "Place", "Tally", "Verdict", "every_cut", "parts"]
+
+
+class Death(StrEnum):
+    """What was cut."""
+
+    PROCESS = "the process"
+    """What was active stays so."""
+    MACHINE = "the machine"
+    """Nothing is active when it comes back."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a plan was cut: after ``done`` steps, or inside the next one; ``path`` tells it for people."""
+
+    done: int
+    path: str
+
+
+class Verdict(Protocol):
+    """Judges the volume group after recovery."""
+
+    def __call__(self, place: Place, digests: Mapping[str, bytes]) -> None:
+        """Raises AssertionError for anything lost, left over or not as stated. ``digests`` are those of the LVs."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How much was tried. ``places`` counts cuts of the plan, and of every recovery in it; ``recoveries`` ran."""
+
+    places: int = 0
+    recoveries: int = 0
+    outcomes: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.places + other.places, self.recoveries + other.recoveries, self.outcomes + other.outcomes)
+
+
+def parts(step: Step) -> Iterator[Step]:
+    """What a command on several LVs may have done when it is killed: lvm2 works through them in an order of its own."""
+    several = LvTag | LvRemove | LvActivate | LvDeactivate | LvRefresh | LvAutoactivation | NodeRemove | LinkRemove
+    if isinstance(step, several):
+        for count in range(1, len(step.lvs)):
+            for lvs in combinations(step.lvs, count):
+                yield replace(step, lvs=lvs)
+
+
+def every_cut(
+    host: Host, checkpoints: Checkpoints, plan: Plan, recovery: Callable[[], Plan], verdict: Verdict
+) -> Tally:
+    """Cut ``plan`` everywhere, from the state the volume group is in, and judge what recovery makes of it.
+
+    Raises:
+        AssertionError: the verdict's.
+        LvmqcowError: recovery itself failed.
+    """
+    taken = list(_cuts(host, checkpoints, plan))
+    tally, judged = Tally(), set[Hashable]()
+    for death in Death:
+        walk = _Walk(host, checkpoints, recovery, verdict, death, judged)
+        for place, checkpoint in taken:
+            tally += walk.from_here(place, checkpoint, place.done >= plan.commit_point)
+    return tally
+
+
+def _cuts(host: Host, checkpoints: Checkpoints, plan: Plan) -> Iterator[tuple[Place, Checkpoint]]:
+    for done, step in enumerate(plan.steps):
+        place = _place(plan, done)
+        here = checkpoints.take()
+        yield Place(done, place), here
+        for part in parts(step):
+            host.run(part)
+            yield Place(done, f"{place}, inside {type(step).__name__}"), checkpoints.take()
+            checkpoints.put_back(here)
+        host.run(step)
+    yield Place(len(plan.steps), _place(plan, len(plan.steps))), checkpoints.take()
+
+
+def _place(plan: Plan, done: int) -> str:
+    return f"{plan.operation} cut after {done} of {len(plan.steps)} steps"
+
+
+class _Walk:
+    """All recoveries after one kind of death. What was met and what was judged is remembered."""
+
+    def __init__(
+        self,
+        host: Host,
+        checkpoints: Checkpoints,
+        recovery: Callable[[], Plan],
+        verdict: Verdict,
+        death: Death,
+        judged: set[Hashable],
+    ) -> None:
+        self._host = host
+        self._checkpoints = checkpoints
+        self._recovery = recovery
+        self._verdict = verdict
+        self._death = death
+        self._met: dict[Hashable, int] = {}
+        self._judged = judged
+
+    def from_here(self, place: Place, checkpoint: Checkpoint, finishes: bool) -> Tally:
+        tally = Tally(places=1)
+        queue = [(place, self._after_death(checkpoint))]
+        while queue:
+            here, state = queue.pop()
+            key = (state.key, finishes)
+            if key in self._met:
+                tally += Tally(places=self._met[key])
+                continue
+            self._checkpoints.put_back(state)
+            recovery = self._recovery()
+            self._met[key] = len(recovery.steps)
+            tally += Tally(places=len(recovery.steps), recoveries=1)
+            for done, step in enumerate(recovery.steps):
+                if done and self._another_way(recovery.steps[done:]):
+                    inner = Place(place.done, f"{here.path}; {_place(recovery, done)}")
+                    queue.append((inner, self._after_death(self._checkpoints.take())))
+                self._host.run(step)
+            came_out = self._checkpoints.take()
+            outcome = (came_out.without_power().key, finishes)
+            if outcome not in self._judged:
+                self._verdict(Place(place.done, f"{here.path}, {self._death} died"), came_out.digests)
+                self._judged.add(outcome)
+                tally += Tally(outcomes=1)
+        return tally
+
+    def _another_way(self, rest: tuple[Step, ...]) -> bool:
+        """Whether recovery, cut here, would go on otherwise than it does."""
+        return self._death is Death.MACHINE or self._recovery().steps != rest
+
+    def _after_death(self, checkpoint: Checkpoint) -> Checkpoint:
+        return checkpoint.without_power() if self._death is Death.MACHINE else checkpoint

@@ -1,0 +1,119 @@
+"""The pytest plugin: the lab as a requirement, real volume groups as a fixture, Hypothesis profiles.
+
+Loaded in every pytest run of an environment that has lvmqcow, so it imports nothing heavy until it is used.
+
+``--require-lab``   a test marked ``real`` that finds no device-mapper fails, instead of being skipped
+``--no-skips``      any skipped test fails: what did not run proves nothing
+``--loop-vg-size``  the size of the volume group that each worker makes on a sparse file
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from lvmqcow.testing.worlds import RealWorld
+
+__all__ = ["loop_vg", "real_world"]
+
+_NO_LAB = "no device-mapper here: run it with `lvmqcow lab run -- pytest ...`"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options above."""
+    group = parser.getgroup("lvmqcow")
+    group.addoption("--require-lab", action="store_true", help="fail, not skip, where there is no device-mapper")
+    group.addoption("--no-skips", action="store_true", help="fail every test that would be skipped")
+    group.addoption("--loop-vg-size", default="2G", help="size of each worker's volume group (default: %(default)s)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, and the profiles before Hypothesis looks for one."""
+    config.addinivalue_line("markers", "real: needs root, loop devices and device-mapper (the lab)")
+    if hasattr(config, "workerinput") and config.option.basetemp:
+        # a worker in a lab has a /tmp of its own, without what the controller made in the machine's
+        Path(config.option.basetemp).parent.mkdir(parents=True, exist_ok=True)
+    if config.getoption("hypothesis_profile", None):
+        from lvmqcow.testing.profiles import register
+
+        register()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or with ``--require-lab`` fail, what cannot run here."""
+    if item.get_closest_marker("real") and not _device_mapper():
+        if item.config.getoption("--require-lab"):
+            pytest.fail(_NO_LAB, pytrace=False)
+        pytest.skip(_NO_LAB)
+
+
+def _device_mapper() -> bool:
+    """Whether LVs can be activated here, by this user."""
+    from lvmqcow.errors import UnfitMachine
+    from lvmqcow.system.needs import require_device_mapper
+
+    if os.geteuid() != 0:
+        return False
+    try:
+        require_device_mapper()
+    except UnfitMachine:
+        return False
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With ``--no-skips``, make a skip a failure."""
+    report = yield
+    if report.skipped and item.config.getoption("--no-skips") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and --no-skips is given: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def loop_vg(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a volume group on a sparse file: one for each worker, gone at the end.
+
+    Raises:
+        UnfitMachine: there is no device-mapper here. A test that is marked ``real`` is skipped then.
+    """
+    from lvmqcow.core.sizing import parse_size
+    from lvmqcow.lvm import loopvg
+    from lvmqcow.system.needs import require_device_mapper
+
+    require_device_mapper()
+    name = f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
+    with tempfile.TemporaryDirectory(prefix="lvmqcow-") as directory:
+        size_bytes = parse_size(request.config.getoption("--loop-vg-size"))
+        loopvg.create(name, size_bytes, Path(directory) / "pv.img")
+        yield name
+        loopvg.destroy(name)
+
+
+@pytest.fixture(scope="session")
+def real_world(loop_vg: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RealWorld]]:
+    """Makes a fresh world on this worker's volume group, emptied each time; in another layout where one is given."""
+    from lvmqcow.core.names import Layout
+    from lvmqcow.engine.host import RealHost
+    from lvmqcow.lvm.commands import LvmShell
+    from lvmqcow.qemu.img import QemuImg
+    from lvmqcow.testing.worlds import RealWorld
+
+    host = RealHost(loop_vg, LvmShell(), QemuImg())
+    directory = tmp_path_factory.mktemp("golden")
+
+    def make(layout: Layout = Layout.SEED) -> RealWorld:
+        return RealWorld(host, directory, layout)
+
+    yield make
+    host.close()

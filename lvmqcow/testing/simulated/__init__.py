@@ -1,0 +1,1 @@
+"""A volume group in memory, on which the same plans run."""

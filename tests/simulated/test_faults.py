@@ -1,0 +1,161 @@
+"""A step fails, at any place of any operation: that is said, and nothing is lost; where there is room, it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import pytest
+
+from lvmqcow.engine.locks import NoLocks
+from lvmqcow.engine.run_plan import Events
+from lvmqcow.errors import NoSpace, NothingChanged, OperationCut
+from lvmqcow.operations import Plan
+from lvmqcow.operations.requests import Activate, Deactivate, Request
+from lvmqcow.operations.shared.room import written_lv
+from lvmqcow.steps.all import LvCreate, LvExtend, LvmStep, LvRemove, Step
+from lvmqcow.storage import Storage
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.crash_states import begun
+from tests.support.operation_table import OPERATIONS, Contents, called, changed, expected, with_every_trait
+from tests.support.scenarios import contents, intents, others, planned, run, storage
+
+ROWS = pytest.mark.parametrize("operation", with_every_trait())
+NO_SPACE = "qemu-img: Block job failed: No space left on device"
+EIO = "qemu-img: error while reading at offset 0: Input/output error"
+FILLER = "another-tool"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A step that is about to fail, and what it has done by then."""
+
+    plan: Plan
+    at: int
+    left: SimHost
+
+    def __str__(self) -> str:
+        return f"{self.plan.operation}: {self.plan.steps[self.at]} fails, after {self.at} of {len(self.plan.steps)}"
+
+
+def places(host: SimHost, request: Request) -> Iterator[Place]:
+    plan, running = planned(host, request), host.copy()
+    for at, step in enumerate(plan.steps):
+        yield Place(plan, at, running.copy())
+        for half in begun(running, step):
+            yield Place(plan, at, half)
+        running.run(step)
+
+
+def allocating(place: Place) -> bool:
+    """Whether an image is written to, that can be given more room."""
+    step, picture = place.plan.steps[place.at], place.left.observe()
+    return written_lv(picture, step) is not None and not isinstance(step, LvExtend)
+
+
+def failing(host: SimHost, place: Place, said: str, then: Callable[[SimHost], None] = lambda host: None) -> Storage:
+    """A storage whose step at that place fails, once."""
+    position = count()
+
+    def fail(step: Step) -> None:
+        if next(position) == place.at:
+            host._lvs = dict(place.left._lvs)
+            then(host)
+            host.fail_next(said)
+
+    return Storage(host, NoLocks(), Events(begun=fail))
+
+
+def fill(host: SimHost) -> None:
+    """Somebody else takes all the extents that are left."""
+    picture = host.observe()
+    if picture.free_extents:
+        host.run(LvCreate(FILLER, picture.free_extents * picture.extent_size_bytes, ()))
+
+
+def make_room(host: SimHost) -> None:
+    if host.observe().lv(FILLER):
+        host.run(LvRemove((FILLER,)))
+
+
+def require(host: SimHost, request: Request, wanted: Contents, finished: bool, where: str) -> None:
+    """The volume holds that, and nothing is unfinished or left over."""
+    name = called(request) if finished else changed(request)
+    assert contents(host, name) == wanted, where
+    assert intents(host) == [], where
+    assert storage(host).plan_recovery(name.text).steps == (), where
+
+
+@ROWS
+def test_a_step_that_fails_is_no_success_and_recovery_does_what_the_plan_says(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host = start()
+    before, read, beside = (
+        contents(host, changed(request)),
+        contents(host, request.volume),
+        others(host, changed(request)),
+    )
+    for place in places(host, request):
+        met = host.copy()
+        with pytest.raises(OperationCut) as cut:
+            failing(met, place, EIO).apply(request)
+        assert (cut.value.done, cut.value.steps) == (place.at, len(place.plan.steps)), place
+        storage(met).recover(changed(request).text)
+        finished = place.at >= place.plan.commit_point
+        if isinstance(cut.value, NothingChanged):
+            assert place.at == 0, place
+            assert isinstance(place.plan.steps[0], LvmStep), place
+        else:
+            assert cut.value.outcome == place.plan.outcome(place.at), place
+        require(met, request, expected(request, read) if finished else before, finished, str(place))
+        assert others(met, called(request) if finished else changed(request)) == beside, place
+
+
+@ROWS
+def test_an_image_without_space_gets_more_and_the_operation_goes_on(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host = start()
+    read, usual = contents(host, request.volume), run(host, *planned(host, request).steps)
+    for place in filter(allocating, places(host, request)):
+        met = host.copy()
+        failing(met, place, NO_SPACE).apply(request)
+        require(met, request, expected(request, read), True, str(place))
+        assert met.observe().lv_names == usual.observe().lv_names, place
+        assert met.observe().free_extents <= usual.observe().free_extents, place
+
+
+@ROWS
+def test_without_any_space_it_stops_the_disk_can_be_used_and_it_goes_on_once_there_is_room(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host = start()
+    before, read = contents(host, changed(request)), contents(host, request.volume)
+    for place in places(host, request):
+        step = place.plan.steps[place.at]
+        if not (allocating(place) or isinstance(step, LvCreate | LvExtend)):
+            continue
+        met = host.copy()
+        with pytest.raises(OperationCut) as cut:
+            failing(met, place, NO_SPACE, fill).apply(request)
+        assert isinstance(cut.value.cause, NoSpace), place
+        finished = place.at >= place.plan.commit_point
+        wanted = expected(request, read) if finished else before
+        require_usable(met, request, [before, wanted], place)
+        make_room(met)
+        storage(met).recover(changed(request).text)
+        require(met, request, wanted, finished, str(place))
+
+
+def require_usable(host: SimHost, request: Request, states: list[Contents], place: Place) -> None:
+    """What was a volume can be activated, and reads as before, or as it will; there is no space all the while."""
+    name = changed(request)
+    if None not in states[0]:
+        return
+
+    def still_no_space(step: Step) -> None:
+        if written_lv(host.observe(), step):
+            host.fail_next(NO_SPACE)
+
+    for each in (Activate(name), Deactivate(name), Activate(name)):
+        Storage(host, NoLocks(), Events(begun=still_no_space)).apply(each)
+        assert contents(host, name)[None] in [state[None] for state in states], place

@@ -1,0 +1,70 @@
+"""The verdict on an operation that was cut, on a real volume group."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+from lvmqcow.checks.structure import Severity, structure
+from lvmqcow.core.model import Volume
+from lvmqcow.operations.requests import Request
+from lvmqcow.testing.crash.crash_points import Place
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.operation_table import Contents, called, changed, expected
+from tests.support.real_scenarios import Starts
+from tests.support.scenarios import active, contents, others, parents, planned, run, sizes_and_tags, storage
+
+__all__ = ["Judge"]
+
+
+class Judge:
+    """The verdict on one operation: what recovery must make of a cut of it, by what the plan says of its outcome."""
+
+    def __init__(self, real: Starts, start: SimHost, request: Request) -> None:
+        self._real = real
+        self._request = request
+        plan = planned(start, request)
+        self._commit_point = plan.commit_point
+        self._before = contents(start, changed(request))
+        self._after = expected(request, contents(start, request.volume))
+        self._beside = others(start, changed(request))
+        self._read_through = parents(storage(active(start)).picture())
+        self._undone = sizes_and_tags(start.observe(), index=False)
+        self._finished = sizes_and_tags(run(start, *plan.steps).observe(), index=True)
+        self._compared: set[Hashable] = set()
+
+    def __call__(self, place: Place, digests: Mapping[str, bytes]) -> None:
+        world, where = self._real.world, place.path
+        undone = place.done < self._commit_point
+        name, wanted = (changed(self._request), self._before) if undone else (called(self._request), self._after)
+        with world.readable():
+            picture = world.storage.picture()
+            if undone:
+                assert sizes_and_tags(picture, index=False) == self._undone, where
+                assert parents(picture) == self._read_through, where
+            else:
+                assert sizes_and_tags(picture, index=True) == self._finished, where
+            found = {
+                finding.severity
+                for volume in picture.volumes
+                for finding in structure(picture, volume, world.host.measure)
+            }
+            assert found <= ({Severity.FLAWED} if undone else set()), where
+            for volume, holds in {name: wanted, **self._beside}.items():
+                if holds:
+                    self._require(picture.volume(volume), holds, digests, where)
+        assert world.storage.plan_recovery(name.text).steps == (), where
+        left = world.leftovers()
+        assert left == (), f"{where}: {left}"
+
+    def _require(self, volume: Volume, wanted: Contents, digests: Mapping[str, bytes], where: str) -> None:
+        """It holds what it should. The same bytes in the same chain are looked at once."""
+        assert {layer.snapshot for layer in volume.layers} == set(wanted), where
+        seen = {layer: tuple(digests[below.lv.name] for below in volume.below(layer)) for layer in volume.layers}
+        new = [layer for layer, chain in seen.items() if (wanted[layer.snapshot], chain) not in self._compared]
+        for layer in new:
+            difference = self._real.world.difference(layer.lv.name, volume.name.format, wanted[layer.snapshot])
+            assert difference is None, f"{where}: {difference}"
+        if new:
+            found = self._real.world.storage.check(volume.name.text)
+            assert [finding for finding in found if finding.severity is not Severity.FLAWED] == [], where
+        self._compared |= {(wanted[layer.snapshot], seen[layer]) for layer in new}

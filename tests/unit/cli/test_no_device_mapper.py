@@ -1,0 +1,118 @@
+"""A machine without device-mapper: looking works, and changing is refused before the first step."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.cli import main
+from lvmqcow.errors import UnfitMachine
+from lvmqcow.system import needs
+
+DISK = "vg0/vm-100-disk-0.qcow2"
+REPORT = {
+    "vg": [
+        {
+            "vg_name": "vg0",
+            "vg_uuid": "FjcV38",
+            "vg_seqno": "1",
+            "vg_extent_size": "4194304",
+            "vg_missing_pv_count": "0",
+            "vg_permissions": "writeable",
+            "vg_exported": "",
+            "vg_systemid": "",
+            "vg_lock_type": "",
+            "vg_clustered": "",
+            "max_lv": "0",
+            "vg_allocation_policy": "normal",
+        }
+    ],
+    "pv": [
+        {
+            "pv_name": "/dev/loop0",
+            "pv_uuid": "0kbaOI",
+            "pv_size": "100663296",
+            "pe_start": "1048576",
+            "dev_size": "104857600",
+            "pv_allocatable": "allocatable",
+            "pv_missing": "",
+            "pv_tags": "",
+            "pv_mda_used_count": "1",
+            "pv_major": "7",
+            "pv_minor": "0",
+        }
+    ],
+    "lv": [],
+    "pvseg": [{"pv_uuid": "0kbaOI", "pvseg_start": "0", "pvseg_size": "24", "lv_uuid": ""}],
+    "seg": [],
+}
+"""An empty volume group, as lvm2 2.03.16 reports it."""
+
+
+@pytest.fixture
+def changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The machine; returns the file that has a line for each LVM command that would change something."""
+    changed = tmp_path / "changes"
+    changed.touch()
+    (tmp_path / "report.json").write_text(json.dumps({"report": [REPORT]}))
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    lvm = f'case "$1" in fullreport) cat {tmp_path}/report.json ;; *) echo "$@" >> {changed}; exit 5 ;; esac'
+    for name, script in (("lvm", lvm), ("dmsetup", "exit 1")):
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    (tmp_path / "misc").write_text("237 loop-control\n")
+    monkeypatch.setattr(needs, "_MISC_DEVICES", tmp_path / "misc")
+    monkeypatch.setattr("lvmqcow.cli.common._LOCKS", tmp_path / "locks")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    return changed
+
+
+@pytest.mark.parametrize(
+    "argv", [("create", DISK, "--size", "8M"), ("create", "vg0", "--vmid", "100", "--size", "8M")], ids=" ".join
+)
+def test_what_needs_a_device_is_refused_before_anything_is_run(
+    argv: tuple[str, ...], changes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == UnfitMachine.exit_status
+    said = capsys.readouterr().err
+    assert "no device-mapper" in said
+    assert "lvmqcow lab run" in said
+    assert "recover" not in said
+    assert changes.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    "argv", [("list", "vg0"), ("check", "vg0"), ("recover", "vg0"), ("create", DISK, "--size", "8M", "--dry-run")]
+)
+def test_looking_works_without(argv: tuple[str, ...], changes: Path) -> None:
+    assert main(argv) == 0
+    assert changes.read_text() == ""
+
+
+def test_where_the_driver_is_there_nothing_else_is_asked(changes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Then it is lvm that fails here; nothing was changed by that, and the error says so."""
+    (changes.parent / "misc").write_text("236 device-mapper\n")
+    assert main(("create", DISK, "--size", "8M")) == 1
+    said = capsys.readouterr().err
+    assert "Nothing was changed" in said
+    assert "recover" not in said
+    assert changes.read_text().startswith("lvcreate ")
+
+
+def test_the_fixture_of_the_plugin_says_it_too(
+    changes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test = tmp_path / "test_unmarked.py"
+    test.write_text("def test_it(loop_vg): pass")
+    assert (
+        pytest.main(["-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(test)]) == pytest.ExitCode.TESTS_FAILED
+    )
+    said = capsys.readouterr().out
+    assert "UnfitMachine: no device-mapper" in said
+    assert "lvmqcow lab run" in said
+    assert changes.read_text() == ""

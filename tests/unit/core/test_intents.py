@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lvmqcow.core.intents import (
+    INTENT_PREFIX,
+    Converting,
+    Creating,
+    Discarding,
+    Flattening,
+    Intent,
+    Pulling,
+    Pushing,
+    Removing,
+    Renaming,
+    Resizing,
+    RollingBack,
+    Unknown,
+    parse_intent,
+)
+
+lv_names = st.text(string.ascii_letters + string.digits + "+_.-", min_size=1, max_size=30)
+intents: st.SearchStrategy[Intent] = st.one_of(
+    st.just(Creating()),
+    st.just(Removing()),
+    st.builds(RollingBack, lv_names),
+    st.builds(Discarding, lv_names),
+    st.builds(Flattening, lv_names),
+    st.builds(Resizing, st.integers(1, 1 << 44), st.integers(1, 1 << 44)),
+    st.builds(Pulling, lv_names),
+    st.builds(Pushing, lv_names, lv_names),
+    st.builds(Renaming, lv_names, lv_names),
+    st.builds(Converting, lv_names),
+)
+
+
+@given(intent=intents)
+def test_an_intent_is_read_back_from_its_tag(intent: Intent) -> None:
+    assert parse_intent(intent.tag) == intent
+
+
+@given(intent=intents)
+def test_an_intent_is_a_tag_that_lvm_accepts(intent: Intent) -> None:
+    assert set(intent.tag) <= set(string.ascii_letters + string.digits + "_+.-/=!:#&")
+    assert not intent.tag.startswith("-")
+
+
+@given(one=intents, other=intents)
+def test_different_intents_have_different_tags(one: Intent, other: Intent) -> None:
+    assert (one.tag == other.tag) == (one == other)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "",
+        "copy",
+        "convert",
+        "convert/a/b",
+        "create/x",
+        "rollback",
+        "rollback/a/b",
+        "pull",
+        "push/a",
+        "push/a/b/c",
+        "remove/x",
+        "rename/a",
+        "rename/a/b/c",
+        "CREATE",
+        "resize/1",
+        "resize/1/x",
+        "resize/1/02",
+    ],
+)
+def test_an_intent_of_another_version_is_kept_apart_as_unknown(rest: str) -> None:
+    tag = INTENT_PREFIX + rest
+    assert parse_intent(tag) == Unknown(tag)
+
+
+@given(tag=st.text(max_size=40))
+def test_only_a_tag_with_our_prefix_is_an_intent(tag: str) -> None:
+    assert (parse_intent(tag) is not None) == tag.startswith(INTENT_PREFIX)

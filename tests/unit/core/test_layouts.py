@@ -1,0 +1,133 @@
+"""The two layouts side by side: which one a volume has, and what could be read two ways."""
+
+from __future__ import annotations
+
+import pytest
+
+from lvmqcow.core.model import index_tags
+from lvmqcow.core.names import Layout, parse_volume_name, snapshot_lv_name
+from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, SnapshotNotFound
+from lvmqcow.operations.requests import Create, DeleteSnapshot, Rename, Request, Rollback, Snapshot
+from lvmqcow.steps.all import LvCreate, LvRename, QcowCreate
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW, chain, contents, pve9, raw_volume, refused, run, storage
+
+A, A_B = (parse_volume_name(f"vm-100-{disk}.qcow2") for disk in ("a", "a_b"))
+SHARED = "snap_vm-100-a_b_c.qcow2"
+
+
+def snapshots(host: SimHost) -> set[str]:
+    return {lv.name for lv in host.observe().logical_volumes if lv.name.startswith("snap")}
+
+
+@pytest.mark.parametrize(
+    ("given", "lv_name"),
+    [(None, f"snap-s1-{DISK}"), (Layout.SEED, f"snap-s1-{DISK}"), (Layout.PVE9, "snap_vm-100-disk-0_s1.qcow2")],
+)
+def test_where_nothing_shows_a_layout_the_given_one_holds(given: Layout | None, lv_name: str) -> None:
+    host = chain(0)
+    storage(host, given).volume(DISK.text).snapshot("s1")
+    assert snapshots(host) == {lv_name}
+
+
+def test_a_volume_without_snapshots_takes_the_layout_that_proxmox_ve_left_in_the_volume_group() -> None:
+    host = chain(0, pve9(chain(1, name=NEIGHBOUR)))
+    storage(host).volume(DISK.text).snapshot("s1")
+    assert snapshots(host) == {"snap_vm-100-disk-1_s1.qcow2", "snap_vm-100-disk-0_s1.qcow2"}
+
+
+@pytest.mark.parametrize("given", [None, *Layout])
+def test_a_volume_keeps_the_layout_of_its_snapshots_whatever_is_given_and_beside_it(given: Layout | None) -> None:
+    host = chain(0, pve9(chain(1, name=NEIGHBOUR)))
+    storage(host, Layout.SEED).volume(DISK.text).snapshot("s1")
+    for name in (DISK, NEIGHBOUR):
+        storage(host, given).volume(name.text).snapshot("s2")
+    own = {snapshot_lv_name(DISK, each, Layout.SEED) for each in ("s1", "s2")}
+    assert snapshots(host) == own | {snapshot_lv_name(NEIGHBOUR, each, Layout.PVE9) for each in ("s1", "s2")}
+    assert storage(host).volume(NEIGHBOUR.text).info().snapshots == ("s1", "s2")
+
+
+def test_a_volume_with_snapshots_in_both_layouts_goes_on_in_that_of_proxmox_ve_which_reads_no_other() -> None:
+    host = pve9(chain(1))
+    host = run(host, LvRename(DISK.text, f"snap-s2-{DISK}"))
+    made = (*DISK.tags, *index_tags(4 * MIB, f"snap-s2-{DISK}"))
+    host = run(host, LvCreate(DISK.text, 8 * MIB, made), QcowCreate(DISK.text, 4 * MIB, f"snap-s2-{DISK}"))
+    volume = storage(host, Layout.SEED).volume(DISK.text)
+    volume.snapshot("s3")
+    assert volume.info().snapshots == ("s1", "s2", "s3")
+    assert snapshots(host) == {snapshot_lv_name(DISK, each, Layout.PVE9) for each in ("s1", "s3")} | {f"snap-s2-{DISK}"}
+    for snapshot in ("s2", "s1", "s3"):
+        volume.delete_snapshot(snapshot)
+    assert storage(host).check() == ()
+
+
+def test_a_name_of_proxmox_ves_without_the_volumes_tag_shows_no_layout() -> None:
+    host = run(chain(0), LvCreate("snap_vm-100-disk-0_s1.qcow2", MIB, ()), LvCreate(SHARED, MIB, A.tags))
+    assert storage(host).picture().volume(DISK).layout is Layout.PVE9  # A's own snapshot shows it
+    host = run(chain(0), LvCreate("snap_vm-100-disk-0_s1.qcow2", MIB, ()))
+    assert storage(host).picture().volume(DISK).layout is Layout.SEED
+    assert storage(host).volume(DISK.text).info().snapshots == ()
+
+
+def test_a_snapshot_is_that_of_the_volume_whose_tag_it_has() -> None:
+    host = pve9(chain(1, chain(1, name=A), A_B))
+    host = run(host, LvRename("snap_vm-100-a_s1.qcow2", "snap_vm-100-a_b_x.qcow2"))
+    picture = storage(host).picture()
+    assert [layer.snapshot for layer in picture.volume(A).layers] == ["b_x", None]
+    assert [layer.snapshot for layer in picture.volume(A_B).layers] == ["s1", None]
+    assert picture.volume(A).snapshot("b_x").lv.name == "snap_vm-100-a_b_x.qcow2"
+    with pytest.raises(SnapshotNotFound):
+        picture.volume(A_B).snapshot("x")
+
+
+@pytest.mark.parametrize(
+    ("host", "request_", "error"),
+    [
+        (pve9(chain(1, chain(1, name=A), A_B)), Snapshot(A, "b_c"), InvalidName),
+        (run(pve9(chain(1, name=A)), LvCreate(SHARED, MIB, ())), Snapshot(A, "b_c"), AlreadyExists),
+        (run(pve9(chain(1, name=A_B)), LvCreate(SHARED, MIB, A.tags)), Snapshot(A_B, "c"), AlreadyExists),
+        (run(pve9(chain(1, name=A)), LvRename("snap_vm-100-a_s1.qcow2", SHARED)), Create(A_B, MIB), InvalidName),
+        (run(pve9(chain(1, name=A)), LvRename("snap_vm-100-a_s1.qcow2", SHARED)), Rename(A, A_B), InvalidName),
+        (pve9(chain(1, name=A)), Rename(A, A_B), InvalidName),
+        (pve9(chain(1, name=A_B)), Rename(A_B, A), InvalidName),
+        (pve9(chain(1, chain(0, name=A), DISK)), Rename(DISK, A_B), InvalidName),
+        (pve9(chain(1)), Snapshot(DISK, "tmeta"), InvalidName),
+        (pve9(chain(1)), Snapshot(DISK, "s1"), AlreadyExists),
+        (run(pve9(chain(1)), LvCreate(f"snap-s2-{DISK}", MIB, DISK.tags)), Snapshot(DISK, "s2"), AlreadyExists),
+        (run(pve9(chain(1)), LvCreate(f"snap-s1-{DISK}", MIB, DISK.tags)), Rollback(DISK, "s1"), Corrupt),
+        (run(pve9(chain(1)), LvCreate(f"snap-s1-{DISK}", MIB, DISK.tags)), DeleteSnapshot(DISK, "s1"), Corrupt),
+    ],
+    ids=[
+        *(
+            "another volume would read it as its own",
+            "the very name is there",
+            "another's snapshot has it",
+        ),
+        *("a new volume would read another's snapshot", "a renamed volume would read its own otherwise"),
+        *("the old name would read the new ones", "the new name would read the old ones"),
+        *("a third volume would read the new names", "a word of LVM's", "taken", "taken in the other layout"),
+        *("two LVs are the snapshot, rollback", "two LVs are the snapshot, delete"),
+    ],
+)
+def test_what_could_be_read_two_ways_is_refused_where_it_would_be_made(
+    host: SimHost, request_: Request, error: type[Exception]
+) -> None:
+    assert isinstance(refused(host, request_), error)
+
+
+def test_a_raw_volume_is_never_taken_for_one_with_snapshots() -> None:
+    host = pve9(chain(1, raw_volume()))
+    raw = parse_volume_name("vm-100-disk-0_s1")
+    storage(host).create(raw.text, MIB)
+    storage(host).volume(DISK.text).snapshot("s1_x")
+    assert [volume.name for volume in storage(host).volumes()] == [DISK.text, raw.text, RAW.text]
+    assert storage(host).volume(DISK.text).info().snapshots == ("s1", "s1_x")
+
+
+def test_who_renames_through_a_third_name_gets_what_was_refused() -> None:
+    host = pve9(chain(2, name=A))
+    before = contents(host, A)
+    for old, new in ((A, DISK), (DISK, A_B)):
+        storage(host).apply(Rename(old, new))
+    assert contents(host, A_B) == before
+    assert snapshots(host) == {"snap_vm-100-a_b_s1.qcow2", "snap_vm-100-a_b_s2.qcow2"}

@@ -1,0 +1,177 @@
+"""Whether an operation whose first step fails has changed anything is looked up, not guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from lvmqcow.cli.main import exit_status
+from lvmqcow.core.model import StrayKind, VolumeGroup
+from lvmqcow.errors import (
+    CommandFailed,
+    Interrupted,
+    LvmqcowError,
+    NoSpace,
+    NothingChanged,
+    OperationCut,
+    UnfitMachine,
+    VolumeGroupNotFound,
+)
+from lvmqcow.operations.requests import Create, Deactivate, Remove, Request, Snapshot, Wipe
+from lvmqcow.qemu.img import Progress
+from lvmqcow.steps.all import LvTag, Step
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.scenarios import DISK, MIB, chain, planned, run, storage
+
+CREATE = Create(DISK, 4 * MIB)
+SNAPSHOT = Snapshot(DISK, "s9")
+
+
+class Broken(SimHost):
+    """A volume group whose next step does ``damage`` and fails with ``error``."""
+
+    error: BaseException = CommandFailed(("lvcreate",), 5, "the machine is on fire")
+    fails = True
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        if self.fails:
+            self.damage(step)
+            self.fails = False
+            raise self.error
+        super().run(step, progress)
+
+    def damage(self, step: Step) -> None:
+        pass
+
+
+class Done(Broken):
+    """The step does all that it is to do, and fails then."""
+
+    def damage(self, step: Step) -> None:
+        SimHost.run(self, step)
+
+
+class StrayLeft(Broken):
+    def damage(self, step: Step) -> None:
+        self.stray("vm-1-disk-0", StrayKind.NODE)
+
+
+class Blind(Broken):
+    """After the failure nobody can look at it any more."""
+
+    blind: BaseException = CommandFailed(("lvs",), 5, "it fails as well")
+
+    def observe(self) -> VolumeGroup:
+        if not self.fails:
+            raise self.blind
+        return super().observe()
+
+
+def cut(start: SimHost, kind: type[Broken], request: Request, error: BaseException = Broken.error) -> OperationCut:
+    """What the operation raises on a volume group like ``start`` that breaks so."""
+    host = kind()
+    host.__dict__.update(start.__dict__)
+    host.error = error
+    with pytest.raises(OperationCut) as raised:
+        storage(host).apply(request)
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("start", "request_"),
+    [
+        (SimHost, CREATE),
+        (lambda: chain(1), SNAPSHOT),
+        (lambda: chain(1), Remove(DISK)),
+        (lambda: chain(1), Deactivate(DISK)),
+    ],
+    ids=["create", "snapshot", "remove", "deactivate"],
+)
+@pytest.mark.parametrize(
+    "error",
+    [Broken.error, NoSpace("sim", 2, 1), UnfitMachine("no memory", "free some"), KeyboardInterrupt()],
+    ids=lambda error: type(error).__name__,
+)
+def test_where_nothing_was_changed_the_error_says_just_that(
+    start: Callable[[], SimHost], request_: Request, error: BaseException
+) -> None:
+    raised = cut(start(), Broken, request_, error)
+    assert isinstance(raised, NothingChanged)
+    assert "Nothing was changed" in str(raised)
+    assert "recover" not in str(raised)
+    cause = Interrupted if isinstance(error, KeyboardInterrupt) else type(error)
+    assert isinstance(raised.cause, cause)
+    assert issubclass(cause, LvmqcowError)
+    assert exit_status(raised) == cause.exit_status
+
+
+@pytest.mark.parametrize("kind", [Done, StrayLeft, Blind])
+@pytest.mark.parametrize("request_", [CREATE, SNAPSHOT], ids=["create", "snapshot"])
+def test_what_a_failed_first_step_left_is_a_cut_and_so_is_what_nobody_can_see(
+    kind: type[Broken], request_: Request
+) -> None:
+    raised = cut(SimHost() if request_ is CREATE else chain(1), kind, request_)
+    assert not isinstance(raised, NothingChanged)
+    assert "lvmqcow recover" in str(raised)
+    assert (raised.done, raised.outcome) == (0, "undoes")
+
+
+@pytest.mark.parametrize("blind", [KeyboardInterrupt(), VolumeGroupNotFound("sim"), UnfitMachine("no memory", "")])
+def test_a_look_that_fails_in_any_way_makes_it_a_cut(blind: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Blind, "blind", blind)
+    assert not isinstance(cut(SimHost(), Blind, CREATE), NothingChanged)
+
+
+def test_a_first_step_that_writes_into_an_lv_cannot_be_judged_by_a_picture() -> None:
+    """Its tags are written, and the wipe comes next: it is first where an operation goes on."""
+    request = Remove(DISK, Wipe.ZERO)
+    start = chain(1)
+    steps = planned(start, request).steps
+    wiping = next(number for number, step in enumerate(steps) if not isinstance(step, LvTag))
+    host = Broken()
+    host.__dict__.update(run(start, *steps[:wiping]).__dict__)
+    with pytest.raises(OperationCut) as raised:
+        storage(host).recover(DISK.text)
+    assert not isinstance(raised.value, NothingChanged)
+
+
+def test_a_recovery_that_fails_at_its_first_step_leaves_something_to_recover() -> None:
+    start = chain(1)
+    host = Broken()
+    host.__dict__.update(run(start, *planned(start, SNAPSHOT).steps[:2]).__dict__)
+    with pytest.raises(OperationCut, match="lvmqcow recover") as raised:
+        storage(host).recover(DISK.text)
+    assert not isinstance(raised.value, NothingChanged)
+
+
+class Unfit(SimHost):
+    """A machine that can run nothing but what changes tags."""
+
+    def require_fit(self, steps: Sequence[Step]) -> None:
+        if any(not isinstance(step, LvTag) for step in steps):
+            raise UnfitMachine("no device-mapper", "`lvmqcow lab run`")
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        raise AssertionError(f"{step} was run")
+
+
+def test_a_machine_that_lacks_what_any_step_needs_runs_none() -> None:
+    host = Unfit()
+    host.__dict__.update(chain(1).__dict__)
+    opened = storage(host)
+    with pytest.raises(UnfitMachine, match="lvmqcow lab run"):
+        opened.apply(SNAPSHOT)
+    assert opened.plan(SNAPSHOT).steps
+    assert opened.volume(DISK.text).info().snapshots == ("s1",)
+    assert opened.check() == ()
+
+
+def test_an_inactive_volume_is_not_activated_for_a_look_on_such_a_machine() -> None:
+    host = Unfit()
+    start = chain(1)
+    start.reboot()
+    host.__dict__.update(start.__dict__)
+    with pytest.raises(UnfitMachine):
+        storage(host).check_activating()
+    assert {finding.severity.value for finding in storage(host).check()} == {"unseen"}

@@ -1,0 +1,62 @@
+"""What is in /dev under the names of a volume group; against real devices: tests/real/test_killed_lvm.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.core.model import LogicalVolume, Stray, StrayKind, VolumeGroup
+from lvmqcow.lvm import devices
+from lvmqcow.lvm.devices import DeviceNames, device_names, with_devices
+
+NONE = frozenset[str]()
+
+
+def picture(*names: str) -> VolumeGroup:
+    """A group that is on no machine, with inactive LVs of these names."""
+    lvs = tuple(LogicalVolume(name, f"uuid-{name}", 4, frozenset(), active=False) for name in names)
+    return VolumeGroup("no-such-group", "vg-uuid", 4, 1, lvs)
+
+
+def test_links_nodes_and_files_are_told_apart(tmp_path: Path) -> None:
+    for directory in ("vg", "mapper"):
+        (tmp_path / directory).mkdir()
+    (tmp_path / "vg" / "vm-1-a").symlink_to("../mapper/vg-vm--1--a")
+    (tmp_path / "vg" / "vm-1-b").write_bytes(b"somebody's only copy")
+    (tmp_path / "mapper" / "vg-vm--1--c").symlink_to("../dm-0")
+    (tmp_path / "mapper" / "vg-vm--1--d").write_bytes(b"the same, written through a link")
+    (tmp_path / "mapper" / "other-vm--1--e").symlink_to("../dm-1")
+    found = device_names("vg", tmp_path)
+    assert found == DeviceNames(frozenset({"vm-1-a"}), frozenset({"vm-1-c"}), frozenset({"vm-1-b", "vm-1-d"}))
+
+
+def test_a_group_without_a_directory_has_no_names(tmp_path: Path) -> None:
+    assert device_names("vg", tmp_path) == DeviceNames(NONE, NONE, NONE)
+
+
+@pytest.mark.parametrize("name", ["vm-1-a", "vm-1-gone"])
+def test_a_file_is_never_taken_for_what_a_killed_lvm_left(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = DeviceNames(NONE, NONE, frozenset({name}))
+    monkeypatch.setattr(devices, "device_names", lambda vg: there)
+    seen = with_devices(picture("vm-1-a"), there)
+    assert seen.strays == (Stray(name, StrayKind.OTHER),)
+    assert not any(lv.misplaced for lv in seen.logical_volumes)
+
+
+@pytest.mark.parametrize(
+    ("uuid", "kind"),
+    [
+        ("LVM-vguuidremoved", StrayKind.DEVICE),
+        ("LVM-anothergroup", StrayKind.OTHER),
+        ("mpath-1", StrayKind.OTHER),
+        ("", StrayKind.OTHER),
+    ],
+)
+def test_only_a_device_that_lvm_made_for_this_group_is_one_to_be_removed(
+    uuid: str, kind: StrayKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = DeviceNames(NONE, frozenset({"vm-1-gone"}), NONE)
+    monkeypatch.setattr(devices, "device_names", lambda vg: there)
+    monkeypatch.setattr(devices, "_mapped", lambda: {"no--such--group-vm--1--gone": uuid})
+    assert with_devices(picture(), there).strays == (Stray("vm-1-gone", kind),)

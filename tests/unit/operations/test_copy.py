@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import pytest
+
+from lvmqcow.core.names import VolumeName, parse_volume_name
+from lvmqcow.errors import (
+    AlreadyExists,
+    Corrupt,
+    InUse,
+    InvalidName,
+    LvmqcowError,
+    NoSpace,
+    SnapshotNotFound,
+    VolumeNotFound,
+)
+from lvmqcow.operations.requests import Copy
+from lvmqcow.steps.all import LvRemove
+from lvmqcow.testing.content import Content
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.scenarios import (
+    DISK,
+    MIB,
+    RAW,
+    beside,
+    chain,
+    commands,
+    contents,
+    grown,
+    inactive,
+    planned,
+    raw_volume,
+    refused,
+    run,
+    state,
+    storage,
+)
+
+NEW, RAW_NEW = parse_volume_name("vm-200-x.qcow2"), parse_volume_name("vm-200-x")
+S1, S2 = f"snap-s1-{DISK}", f"snap-s2-{DISK}"
+OPTIONS = "cluster_size=128k,extended_l2=on"
+
+
+def test_a_copy_is_created_filled_and_only_then_exists() -> None:
+    plan = planned(chain(1), Copy(DISK, None, NEW))
+    assert commands(plan) == [
+        "lvcreate --yes --wipesignatures y --zero y --setautoactivation n --addtag pve-vm-200 "
+        f"--addtag pve-{NEW} --addtag lvmqcow.size={4 * MIB} --addtag lvmqcow.intent=create "
+        f"--size {8 * MIB}b --name {NEW} sim",
+        f"qemu-img create -q -f qcow2 -o {OPTIONS} /dev/sim/{NEW} {4 * MIB}",
+        f"qemu-img convert -p -n --target-is-zero -f qcow2 -O qcow2 /dev/sim/{DISK} /dev/sim/{NEW}",
+        f"lvchange --deltag lvmqcow.intent=create sim/{NEW}",
+    ]
+    assert (plan.operation, plan.volume, plan.commit_point) == ("copy", NEW, 4)
+
+
+def test_what_is_not_active_is_so_while_it_is_read_and_the_copy_is_as_active_as_what_was_copied() -> None:
+    plan = planned(inactive(chain(3)), Copy(DISK, "s2", RAW_NEW))
+    first, *rest, last, new = commands(plan)
+    assert first == f"lvchange --activate ey sim/{S2} sim/{S1}"
+    assert [last, new] == [f"lvchange --activate n sim/{S2} sim/{S1}", f"lvchange --activate n sim/{RAW_NEW}"]
+    assert rest[-1] == f"lvchange --deltag lvmqcow.intent=create sim/{RAW_NEW}"
+    assert plan.commit_point == len(plan.steps) - 2
+
+
+@pytest.mark.parametrize("new", [NEW, RAW_NEW])
+def test_a_copy_is_as_large_as_what_is_copied(new: VolumeName) -> None:
+    host = grown(1)
+    storage(host).volume(DISK.text).copy(new.text, "s1")
+    assert contents(host, new) == {None: contents(host)["s1"]}
+    assert contents(host, new)[None].size_bytes == 4 * MIB
+    storage(host).volume(DISK.text).copy(f"vm-300-{new.text.removeprefix('vm-200-')}")
+    assert contents(host, parse_volume_name(f"vm-300-{new.text.removeprefix('vm-200-')}"))[None].size_bytes == 64 * MIB
+
+
+def test_a_raw_copy_ends_with_an_extent_and_reads_zeros_beyond_the_content() -> None:
+    host = SimHost()
+    volume = storage(host).create(DISK.text, 5 * MIB + 512)
+    copy = volume.copy(RAW_NEW.text)
+    assert host.read(RAW_NEW.text) == Content(8 * MIB)
+    assert copy.copy(NEW.text).info().virtual_size_bytes == 8 * MIB
+
+
+def test_a_snapshot_beside_the_chain_is_copied_too() -> None:
+    host = beside(chain(2), "branch", S1)
+    copy = storage(host).volume(DISK.text).copy(NEW.text, "branch")
+    assert host.read(copy.name) == host.read(f"snap-branch-{DISK}") == host.read(S1)
+
+
+def test_the_current_layer_is_not_copied_while_somebody_may_write_to_it() -> None:
+    host = chain(2)
+    host.hold(DISK.text, "process 7 (kvm)")
+    error = refused(host, Copy(DISK, None, NEW))
+    assert isinstance(error, InUse)
+    assert "process 7 (kvm)" in str(error)
+
+
+def test_a_snapshot_is_copied_below_a_running_guest() -> None:
+    host = chain(2)
+    host.hold(DISK.text, "process 7 (kvm)")
+    host.hold(S2, "process 7 (kvm)")
+    before = contents(host)
+    storage(host).volume(DISK.text).copy(NEW.text, "s2")
+    assert contents(host, NEW) == {None: before["s2"]}
+    assert contents(host) == before
+
+
+@pytest.mark.parametrize(
+    ("host", "request_", "error"),
+    [
+        (chain(1), Copy(RAW, None, NEW), VolumeNotFound),
+        (chain(1), Copy(DISK, "s2", NEW), SnapshotNotFound),
+        (raw_volume(), Copy(RAW, "s1", NEW), SnapshotNotFound),
+        (chain(1), Copy(DISK, None, DISK), AlreadyExists),
+        (raw_volume(chain(1)), Copy(DISK, None, RAW), AlreadyExists),
+        (chain(1, SimHost(size_bytes=20 * MIB)), Copy(DISK, None, NEW), NoSpace),
+        (chain(1), Copy(DISK, None, parse_volume_name(f"vm-200-{'x' * 110}")), InvalidName),
+        (run(chain(2), LvRemove((S1,))), Copy(DISK, "s2", NEW), Corrupt),
+        (beside(chain(1), "branch", "snap-gone-vm-100-disk-0.qcow2"), Copy(DISK, "branch", NEW), Corrupt),
+    ],
+)
+def test_what_cannot_be_copied_is_refused_before_anything_is_touched(
+    host: SimHost, request_: Copy, error: type[LvmqcowError]
+) -> None:
+    assert type(refused(host, request_)) is error
+
+
+def test_the_source_is_only_read() -> None:
+    host = chain(2)
+    before = state(host)
+    after = run(host, *planned(host, Copy(DISK, None, NEW)).steps, LvRemove((NEW.text,)))
+    assert state(after) == before

@@ -1,0 +1,362 @@
+"""What tells the members of a union apart knows all of them, and refuses what it does not know."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import cast, get_args, get_type_hints
+
+import pytest
+
+import lvmqcow
+from lvmqcow.checks.structure import Severity
+from lvmqcow.core.intents import (
+    INTENT_PREFIX,
+    Creating,
+    Discarding,
+    Intent,
+    Pulling,
+    Pushing,
+    Removing,
+    Renaming,
+    Resizing,
+    RollingBack,
+    Unknown,
+    parse_intent,
+)
+from lvmqcow.core.model import TEMPLATE
+from lvmqcow.core.names import Layout, snapshot_lv_name
+from lvmqcow.core.wiping import Wiping, parse_wiping, wipe_tags
+from lvmqcow.engine.host import RealHost
+from lvmqcow.errors import CommandFailed, Corrupt
+from lvmqcow.lvm.commands import LvmProcesses, Report
+from lvmqcow.operations import Plan, plan
+from lvmqcow.operations.requests import Request, Wipe, WipingRequest
+from lvmqcow.operations.shared.outcomes import commit_point, never_commits
+from lvmqcow.operations.shared.room import more_room, written_lv
+from lvmqcow.qemu.img import QemuImg
+from lvmqcow.steps.all import DeviceStep, LvCreate, LvmStep, LvPermission, LvTag, Permission, Step, opened
+from lvmqcow.testing.content import Content
+from lvmqcow.testing.crash.crash_points import parts
+from lvmqcow.testing.simulated.host import SimHost
+from lvmqcow.volume import Volume
+from tests.support.operation_table import OPERATIONS
+from tests.support.scenarios import DISK, MIB, NEIGHBOUR, branched, chain, run, state, storage, template, with_a_clone
+from tests.unit.steps.test_steps import STEPS
+
+S1, S2, S3 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2", "s3"))
+B1, B2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("b1", "b2"))
+NEW = "vm-200-x.qcow2"
+PLACES = (DISK.text, S1, S2, S3, B1, B2, f"new-{DISK}", f"del-{S2}", f"del-{DISK}", f"del-{NEW}")
+TEXTS = (DISK.text, S1, S2, S3, B1, B2, NEW, NEIGHBOUR.text, "x")
+NAMES = (DISK.text, S1, NEW, NEIGHBOUR.text, "x")
+SIZES = (4 * MIB, 64 * MIB)
+
+
+def cloned(host: SimHost) -> SimHost:
+    storage(host).volume(DISK.text).clone(NEIGHBOUR.text)
+    return host
+
+
+LEFT_OVER = (*DISK.tags, f"lvmqcow.size={4 * MIB}")
+STARTS: dict[str, Callable[[], SimHost]] = {
+    "with a branch": lambda: branched((3, 2)),
+    "with a clone": lambda: with_a_clone(3),
+    "alone": lambda: chain(0),
+    "a template with a clone": lambda: cloned(template(2)),
+    "a template no more, with a clone": lambda: run(
+        cloned(template(2)), LvTag((DISK.text,), drop=(TEMPLATE,)), LvPermission(DISK.text, Permission.WRITE)
+    ),
+    "with leftovers": lambda: run(chain(3), *(LvCreate(f"del-{lv}", 8 * MIB, LEFT_OVER) for lv in (S3, DISK.text))),
+}
+GIVEN_UP: dict[bool, tuple[type[Intent], ...]] = {
+    True: (RollingBack, Discarding, Resizing),
+    False: (Pulling, Pushing, Discarding),
+}
+"""The intents for which recovery may change what the current LV reads, or a snapshot, that carries one."""
+
+
+def every(kind: type[Intent]) -> Iterator[Intent]:
+    """The intents of a class: on all LVs of the volume, on others, and on what is not there."""
+    if kind is Unknown:
+        yield Unknown(f"{INTENT_PREFIX}copy/x")
+        return
+    values = {str: NAMES if kind is Renaming else TEXTS, int: SIZES}
+    hints = get_type_hints(kind)
+    for given in itertools.product(*(values[hints[field.name]] for field in fields(kind))):
+        yield cast(Callable[..., Intent], kind)(*given)
+
+
+def left(start: SimHost, place: str, intent: Intent) -> SimHost | None:
+    """The volume with the intent on one of its LVs, or on one more that has that name; None where it cannot be had."""
+    if start.observe().lv(place) is not None:
+        return run(start, LvTag((place,), add=(intent.tag,)))
+    if not place.startswith(("new-", "del-")):
+        return None
+    return run(start, LvCreate(place, 8 * MIB, (*LEFT_OVER, intent.tag)))
+
+
+def read(host: SimHost) -> dict[str, Content]:
+    layers = [layer for volume in host.observe().volumes for layer in volume.layers]
+    return {layer.lv.name: host.read(layer.lv.name) for layer in layers}
+
+
+def refused(host: SimHost, operate: Callable[[Volume], object]) -> bool:
+    try:
+        operate(storage(host).volume(DISK.text))
+    except Corrupt:
+        return True
+    return False
+
+
+def carriers(host: SimHost, intent: Intent) -> list[str]:
+    return [lv.name for lv in host.observe().logical_volumes if intent.tag in lv.tags]
+
+
+def may_go(host: SimHost, intent: Intent, place: str) -> set[str]:
+    """The LVs that recovery may change, or remove, for an intent on one of them."""
+    layers = [layer.lv for volume in host.observe().volumes for layer in volume.layers]
+    if isinstance(intent, Discarding) and place == DISK.text:  # what is newer than the snapshot goes with it
+        chain = [DISK.text, S3, S2, S1]
+        return set(chain[: chain.index(intent.backing)])
+    if isinstance(intent, Discarding):
+        return {lv.name for lv in layers if lv.name == place and lv.recorded_parent == intent.backing}
+    alone = isinstance(intent, Creating | Removing) and len(layers) == 1
+    return {place} if alone or isinstance(intent, GIVEN_UP[place == DISK.text]) else set()
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", get_args(Intent), ids=lambda kind: str(kind.__name__))
+@pytest.mark.parametrize("start", STARTS)
+def test_an_intent_on_any_lv_is_finished_or_undone_or_refused(start: str, kind: type[Intent], place: str) -> None:
+    begun = STARTS[start]()
+    for intent in every(kind):
+        host = left(begun, place, intent)
+        if host is None:
+            return
+        before, whole = state(host), read(host)
+        if refused(host, lambda volume: volume.recover()):
+            assert refused(host, lambda volume: volume.snapshot("more")), f"{intent} on {place}"
+            assert state(host) == before, f"{intent} on {place}"
+            continue
+        assert carriers(host, intent) == [], f"{intent} on {place}: nothing was done"
+        after = read(host)
+        lost = {name for name, content in whole.items() if after.get(name) != content}
+        if kind is Renaming or isinstance(intent, Creating):
+            lost = {name for name in lost if whole[name] not in after.values() and whole[name].blocks}
+        assert lost <= may_go(begun, intent, place), f"{intent} on {place} lost {lost}"
+
+
+@dataclass(frozen=True)
+class Polishing:
+    """An intent of a version of lvmqcow that is half written: it can be read, and nothing recovers it."""
+
+    tag: str = f"{INTENT_PREFIX}polish"
+
+
+@pytest.fixture
+def half_written(monkeypatch: pytest.MonkeyPatch) -> Intent:
+    """From here on, `Polishing` is read from its tag."""
+    intent = cast(Intent, Polishing())
+    monkeypatch.setattr(
+        "lvmqcow.core.model.parse_intent", lambda tag: intent if tag == intent.tag else parse_intent(tag)
+    )
+    return intent
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_intent_without_a_recovery_stops_every_operation_on_its_volume(half_written: Intent, place: str) -> None:
+    host = left(branched((3, 2)), place, half_written)
+    assert host is not None
+    before, volume = state(host), storage(host).volume(DISK.text)
+    operations: dict[str, Callable[[], object]] = {
+        "recover": volume.recover,
+        "snapshot": lambda: volume.snapshot("more"),
+        "rollback": lambda: volume.rollback("s3"),
+        "delete": lambda: volume.delete_snapshot("b2"),
+        "resize": lambda: volume.resize(64 * MIB),
+        "rename": lambda: volume.rename(NEW),
+        "copy": lambda: volume.copy(NEW),
+        "clone": lambda: volume.clone(NEW, "s1"),
+        "activate": volume.activate,
+        "deactivate": volume.deactivate,
+        "remove": volume.remove,
+    }
+    for name, operate in operations.items():
+        with pytest.raises(Corrupt, match=place):
+            operate()
+        assert state(host) == before, name
+    damaged = [found.text for found in volume.check() if found.severity is Severity.DAMAGED]
+    assert any(place in text for text in damaged), damaged
+
+
+def test_an_intent_of_another_version_is_seen_beside_one_of_ours() -> None:
+    tags = (f"{INTENT_PREFIX}pull/{S3}", f"{INTENT_PREFIX}zzz")
+    host = run(chain(3), LvCreate(f"del-{S2}", 8 * MIB, (*DISK.tags, *tags)))
+    before = state(host)
+    with pytest.raises(Corrupt, match="zzz"):
+        storage(host).recover(DISK.text)
+    assert state(host) == before
+
+
+@dataclass(frozen=True)
+class Polish:
+    """A step that no code knows."""
+
+    lv: str = DISK.text
+    lvs: tuple[str, ...] = (DISK.text,)
+
+    def argv(self, vg: str) -> tuple[str, ...]:
+        return ("polish", f"{vg}/{self.lv}")
+
+
+class Recorded:
+    """An lvm that notes what it is to change."""
+
+    def __init__(self) -> None:
+        self.physical_volumes: tuple[str, ...] = ()
+        self.sees_all = False
+        self.changes: list[tuple[str, ...]] = []
+
+    def report(self, argv: Sequence[str]) -> Report:
+        raise AssertionError(argv)
+
+    def change(self, argv: Sequence[str]) -> None:
+        self.changes.append(tuple(argv))
+
+    def alone(self, device: str) -> LvmProcesses:
+        raise AssertionError(device)
+
+    def close(self) -> None:
+        pass
+
+
+def real_host() -> tuple[RealHost, Recorded]:
+    """A host whose devices are not there, on any machine."""
+    lvm = Recorded()
+    return RealHost("no-such-group", lvm, QemuImg()), lvm
+
+
+NO_SPACE = CommandFailed(("qemu-img",), 1, "No space left on device")
+DISPATCHES: dict[str, Callable[[Step], object]] = {
+    "opened": opened,
+    "disturbed": lambda step: Plan("recover", "sim", DISK, (step,)).disturbed,
+    "written_lv": lambda step: written_lv(chain(0).observe(), step),
+    "more_room": lambda step: more_room(chain(0).observe(), step, NO_SPACE),
+    "SimHost.run": lambda step: chain(0).run(step),
+    "RealHost.run": lambda step: real_host()[0].run(step),
+}
+
+
+def known_steps() -> list[Step]:
+    """One of each class at least; the LVs ``a`` and ``b`` of most are not there."""
+    return [step for step, _ in STEPS]
+
+
+@pytest.mark.parametrize("dispatch", DISPATCHES)
+def test_a_step_that_no_code_knows_is_an_error_everywhere(dispatch: str) -> None:
+    with pytest.raises(AssertionError, match="unreachable"):
+        DISPATCHES[dispatch](cast(Step, Polish()))
+
+
+@pytest.mark.parametrize("dispatch", DISPATCHES)
+@pytest.mark.parametrize("step", known_steps(), ids=lambda step: type(step).__name__)
+def test_every_step_has_an_answer_everywhere(step: Step, dispatch: str) -> None:
+    with suppress(CommandFailed, KeyError):  # its LV, or the simulated file that it reads, is not there
+        DISPATCHES[dispatch](step)
+
+
+def test_the_steps_that_are_tried_are_all_there_are() -> None:
+    assert {type(step) for step in known_steps()} == set(get_args(Step))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [step for step in known_steps() if not isinstance(step, DeviceStep)],  # these are about what need not be there
+    ids=lambda step: type(step).__name__,
+)
+def test_a_real_host_gives_lvm_what_is_lvms_and_runs_nothing_else_without_a_device(step: Step) -> None:
+    host, lvm = real_host()
+    if isinstance(step, LvmStep):
+        host.run(step)
+        assert lvm.changes == [step.argv(host.vg)]
+        return
+    with pytest.raises(CommandFailed, match="no block device"):
+        host.run(step)
+    assert lvm.changes == []
+
+
+@pytest.mark.parametrize("step", known_steps(), ids=lambda step: type(step).__name__)
+def test_a_step_on_several_lvs_is_cut_between_them(step: Step) -> None:
+    assert bool(list(parts(step))) == (len(getattr(step, "lvs", ())) > 1)
+
+
+@dataclass(frozen=True)
+class PolishVolume:
+    """A request that no code knows."""
+
+    volume: object = DISK
+
+
+def test_a_request_that_no_code_knows_is_an_error() -> None:
+    host, request = chain(1), cast(Request, PolishVolume())
+    before = state(host)
+    with pytest.raises(AssertionError, match="unreachable"):
+        plan(host.observe(), request, host.measure)
+    with pytest.raises(AssertionError, match="unreachable"):
+        storage(host).apply(request)
+    assert state(host) == before
+
+
+def test_an_operation_of_which_no_table_says_what_a_cut_leaves_has_no_plan() -> None:
+    with pytest.raises(ValueError, match="polish"):
+        Plan("polish", "sim", DISK, ())
+    with pytest.raises(ValueError, match="polish"):
+        commit_point("polish", ())
+    with pytest.raises(ValueError, match="polish"):
+        never_commits("polish")
+
+
+def test_every_request_that_can_wipe_is_told_what_the_storage_wipes_with() -> None:
+    wiping = {kind for kind in get_args(Request) if "wipe" in get_type_hints(kind)}
+    tried = {type(request) for _, request in OPERATIONS.values() if getattr(request, "wipe", None) is Wipe.ZERO}
+    assert wiping == set(get_args(WipingRequest)) == tried
+
+
+def test_every_way_to_wipe_is_read_back_from_its_record() -> None:
+    for wipe in Wipe:
+        tags = wipe_tags(wipe)
+        assert parse_wiping(tags) == (None if wipe is Wipe.NONE else Wiping(wipe))
+
+
+def matches() -> Iterator[tuple[str, ast.Match]]:
+    root = Path(lvmqcow.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Match):
+                yield f"{path.relative_to(root.parent)}:{node.lineno}", node
+
+
+def tells_apart(node: ast.Match) -> bool:
+    """Whether its cases are classes or members of an enumeration, rather than shapes of lists and documents."""
+    patterns = [each for case in node.cases for each in getattr(case.pattern, "patterns", [case.pattern])]
+    return any(isinstance(each, ast.MatchClass | ast.MatchValue) for each in patterns) and not any(
+        isinstance(case.pattern, ast.MatchSequence | ast.MatchMapping) for case in node.cases
+    )
+
+
+def test_every_match_over_classes_or_members_ends_where_nothing_is_left() -> None:
+    """mypy says which member is missing, as long as no case takes all that is left for something that it is not."""
+    found = dict(matches())
+    assert len([node for node in found.values() if tells_apart(node)]) > 10
+    for where, node in found.items():
+        if tells_apart(node):
+            last = node.cases[-1]
+            assert ast.unparse(last.pattern) == "_", where
+            assert ast.unparse(last.body[0]).removeprefix("return ").startswith(("assert_never(", "_no_recovery(")), (
+                where
+            )

@@ -1,0 +1,168 @@
+"""Images with other options than ours, which take other room: what they grow into is measured with their own.
+
+At 1 TiB an image of Proxmox VE's base options takes four extents more than one of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lvmqcow.checks.structure import Severity
+from lvmqcow.core.model import index_tags
+from lvmqcow.core.names import Layout, snapshot_lv_name
+from lvmqcow.core.qcow2 import OURS, ImageOptions
+from lvmqcow.core.sizing import whole_extents
+from lvmqcow.errors import Corrupt
+from lvmqcow.operations.requests import DeleteSnapshot, Merge, Request, Resize, Rollback, Snapshot
+from lvmqcow.steps.all import LvExtend, LvTag
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.crash_states import cuts
+from tests.support.scenarios import (
+    DISK,
+    MIB,
+    PVE_BASE,
+    chain,
+    contents,
+    foreign,
+    inactive,
+    planned,
+    pve9,
+    refused,
+    run,
+    storage,
+)
+
+TIB = 1024**4
+S1 = snapshot_lv_name(DISK, "s1", Layout.PVE9)
+TAG = "lvmqcow.image=65536"
+PULL, PUSH = (DeleteSnapshot(DISK, "s1", merge) for merge in (Merge.PULL, Merge.PUSH))
+
+
+def large(depth: int) -> SimHost:
+    """As Proxmox VE 9 laid it out, in a volume group of 8 TiB; no tag of ours."""
+    return pve9(chain(depth, SimHost(size_bytes=8 * TIB)))
+
+
+def options(host: SimHost, lv_name: str) -> tuple[ImageOptions, bool]:
+    """Those of an image, and whether the tag is there that says so."""
+    lv = storage(host).picture().lv(lv_name)
+    assert lv is not None
+    assert lv.header is not None
+    return lv.header.options, TAG in lv.tags
+
+
+def extended(host: SimHost, request: Request) -> list[LvExtend]:
+    return [step for step in planned(host, request).steps if isinstance(step, LvExtend)]
+
+
+def test_the_sizes_that_these_tests_tell_apart_differ() -> None:
+    host = SimHost()
+    assert whole_extents(host.measure(TIB, PVE_BASE), 4 * MIB) == whole_extents(host.measure(TIB), 4 * MIB) + 16 * MIB
+
+
+def test_a_resize_gives_an_image_the_room_that_its_own_options_need() -> None:
+    needed = whole_extents(SimHost().measure(TIB, PVE_BASE), 4 * MIB)
+    assert extended(large(0), Resize(DISK, TIB)) == [LvExtend(DISK.text, needed)]
+    assert extended(inactive(run(large(0), *planned(large(0), Resize(DISK, 5 * MIB)).steps)), Resize(DISK, TIB)) == [
+        LvExtend(DISK.text, needed)
+    ]
+
+
+def test_a_push_gives_the_snapshot_the_room_that_its_own_options_need_and_a_pull_the_child() -> None:
+    host = large(1)
+    grown = run(host, *planned(host, Resize(DISK, TIB)).steps)
+    assert extended(grown, PUSH) == [LvExtend(S1, whole_extents(grown.measure(TIB, PVE_BASE), 4 * MIB))]
+    assert extended(grown, PULL) == []
+    child = grown.copy()
+    child.lay_out(DISK.text, PVE_BASE)
+    child = run(child, LvTag((DISK.text,), add=(TAG,)))
+    assert extended(child, PULL) == [LvExtend(DISK.text, whole_extents(grown.measure(TIB, PVE_BASE), 4 * MIB))]
+
+
+def test_what_a_push_leaves_has_the_snapshots_options_and_what_a_pull_leaves_the_childs() -> None:
+    for request, left in ((PUSH, (PVE_BASE, True)), (PULL, (OURS, False))):
+        host = large(1)
+        before = contents(host)
+        after = run(host, *planned(host, request).steps)
+        assert options(after, DISK.text) == left
+        assert contents(after) == {None: before[None]}
+        assert storage(after).check() == ()
+
+
+def test_an_overlay_that_is_made_has_our_options_whatever_lies_below() -> None:
+    host = run(large(0), *planned(large(0), Snapshot(DISK, "s1")).steps)
+    frozen = snapshot_lv_name(DISK, "s1", Layout.SEED)
+    assert (options(host, frozen), options(host, DISK.text)) == ((PVE_BASE, True), (OURS, False))
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_rollback_formats_with_our_options_and_drops_the_tag_of_others(indexed: bool) -> None:
+    host = chain(1)
+    host.lay_out(DISK.text, PVE_BASE)
+    host = run(host, LvTag((DISK.text,), add=(TAG,))) if indexed else foreign(host)
+    after = run(host, *planned(host, Rollback(DISK, "s1")).steps)
+    assert options(after, DISK.text) == (OURS, False)
+    assert storage(after).check() == ()
+
+
+@pytest.mark.parametrize("request_", [Resize(DISK, TIB), PUSH], ids=["resize", "push"])
+def test_recovery_plans_the_same_where_nothing_is_active_and_no_header_can_be_read(request_: Request) -> None:
+    host = large(1) if request_ is PUSH else large(0)
+    host = run(host, *planned(host, Resize(DISK, TIB)).steps) if request_ is PUSH else host
+    plan = planned(host, request_)
+    for cut in cuts(host, plan):
+        elsewhere = inactive(cut.host)
+        storage(elsewhere).recover()
+        storage(cut.host).recover()
+        sizes = {lv.name: (lv.size_bytes, lv.tags) for lv in cut.host.observe().logical_volumes}
+        assert {lv.name: (lv.size_bytes, lv.tags) for lv in elsewhere.observe().logical_volumes} == sizes, cut
+
+
+@pytest.mark.parametrize(
+    ("header", "tags", "advice"),
+    [
+        (PVE_BASE, (), f"lvchange --addtag {TAG} sim/{DISK}"),
+        (OURS, (TAG,), f"lvchange --deltag {TAG} sim/{DISK}"),
+        (PVE_BASE, (f"{TAG}/extended_l2",), f"lvchange --deltag {TAG}/extended_l2 --addtag {TAG} sim/{DISK}"),
+        (PVE_BASE, (TAG, "lvmqcow.image=512"), f"lvchange --deltag lvmqcow.image=512 sim/{DISK}"),
+        (OURS, ("lvmqcow.image=x",), f"lvchange --deltag lvmqcow.image=x sim/{DISK}"),
+    ],
+    ids=["no tag", "a tag too many", "another tag", "two tags", "a tag that says nothing"],
+)
+def test_tags_and_a_header_that_differ_in_options_are_damage_and_nothing_is_done_over_it(
+    header: ImageOptions, tags: tuple[str, ...], advice: str
+) -> None:
+    host = chain(1)
+    host.lay_out(DISK.text, header)
+    host = run(host, *([LvTag((DISK.text,), add=tags)] if tags else []))
+    found = storage(host).check()
+    assert {(finding.lv, finding.severity) for finding in found} == {(DISK.text, Severity.DAMAGED)}
+    assert {finding.advice for finding in found} == {f"if the header is right: {advice}"}
+    assert isinstance(refused(host, Resize(DISK, 64 * MIB)), Corrupt)
+
+
+@pytest.mark.parametrize(
+    "other", [OURS, PVE_BASE, ImageOptions(512, extended_l2=False), replace(PVE_BASE, extended_l2=True)]
+)
+def test_options_are_read_back_from_the_index(other: ImageOptions) -> None:
+    host = run(chain(0), LvTag((DISK.text,), add=index_tags(4 * MIB, None, other)))
+    lv = host.observe().lv(DISK.text)
+    assert lv is not None
+    assert lv.recorded_options == other
+    assert set(lv.index_tags) == set(index_tags(4 * MIB, None, other))
+
+
+def test_an_lv_that_is_large_enough_for_our_options_only_is_named_by_check() -> None:
+    host = run(
+        chain(0, SimHost(size_bytes=8 * TIB)), *planned(chain(0, SimHost(size_bytes=8 * TIB)), Resize(DISK, TIB)).steps
+    )
+    assert storage(host).check() == ()
+    host.lay_out(DISK.text, PVE_BASE)
+    host = run(host, LvTag((DISK.text,), add=(TAG,)))
+    (found,) = storage(host).check()
+    assert found.severity is Severity.FLAWED
+    assert str(host.measure(TIB, PVE_BASE)) in found.text
+    storage(host).volume(DISK.text).resize(TIB)
+    assert storage(host).check() == ()

@@ -1,0 +1,73 @@
+"""What holds for the plan of every operation."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from lvmqcow.core.intents import INTENT_PREFIX
+from lvmqcow.operations import plan
+from lvmqcow.operations.requests import Clone, Convert, DeleteSnapshot, Merge
+from lvmqcow.operations.shared.outcomes import never_commits
+from lvmqcow.steps.all import LvActivate, LvTag, Step
+from tests.support.operation_table import OPERATIONS
+from tests.support.scenarios import DISK, NEIGHBOUR, chain, inactive, planned, state, storage
+
+EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
+
+
+@EVERY_OPERATION
+def test_planning_touches_nothing_and_gives_the_same_plan_again(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host = start()
+    before = state(host)
+    assert planned(host, request) == planned(host, request)
+    assert state(host) == before
+
+
+def _changed(step: Step) -> tuple[str, ...]:
+    lvs = getattr(step, "lvs", None) or (getattr(step, "lv", None),)
+    return tuple(lv for lv in lvs if lv)
+
+
+@EVERY_OPERATION
+def test_a_plan_changes_no_lv_of_another_volume(operation: str) -> None:
+    """What a clone reads through may be activated, and named as backing; what is to be one may be indexed."""
+    start, request = OPERATIONS[operation]
+    plan, volume = planned(start(), request), start().observe().find(request.volume)
+    read = any(NEIGHBOUR.text in base.lv.name for base in volume.bases) if volume else isinstance(request, Clone)
+    changing = [step for step in plan.steps if not (read and isinstance(step, LvActivate))]
+    if isinstance(request, Clone):
+        changing = [step for step in changing if not isinstance(step, LvTag) or step.drop]
+    lvs = [lv for step in changing for lv in _changed(step)]
+    assert not [lv for lv in lvs if NEIGHBOUR.text in lv]
+    words = [word for argv in plan.commands for word in argv]
+    assert read or not [word for word in words if NEIGHBOUR.text in word]
+    assert [word for word in words if request.volume.text.removesuffix(".qcow2") in word]
+
+
+@EVERY_OPERATION
+def test_every_intent_that_is_set_is_dropped_or_removed_with_its_lv(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    made = [shlex.join(argv) for argv in planned(start(), request).commands]
+    setting = [at for at, command in enumerate(made) if f"--addtag {INTENT_PREFIX}" in command]
+    tags = {word for at in setting for word in made[at].split() if word.startswith(INTENT_PREFIX)}
+    ending = [at for at, c in enumerate(made) if f"--deltag {INTENT_PREFIX}" in c or c.startswith("lvremove")]
+    in_both = isinstance(request, Convert)  # on what is converted, and on what it becomes
+    assert not setting or (len(tags) == 1 + in_both and len(ending) >= len(tags) and setting[-1] < ending[0])
+
+
+@EVERY_OPERATION
+def test_a_cut_is_undone_before_the_commit_point_and_finished_from_it_on(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    made = planned(start(), request)
+    assert 0 < made.commit_point <= len(made.steps)
+    before, after = ("", "") if never_commits(made.operation) else ("undoes", "finishes")
+    assert (made.outcome(made.commit_point - 1), made.outcome(made.commit_point)) == (before, after)
+
+
+@pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
+def test_a_plan_made_without_headers_is_the_same_when_the_tags_tell_all(merge: Merge) -> None:
+    host, request = inactive(chain(3)), DeleteSnapshot(DISK, "s2", merge)
+    assert plan(host.observe(), request, host.measure) == plan(storage(host).picture(), request, host.measure)

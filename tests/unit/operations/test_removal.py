@@ -1,0 +1,320 @@
+"""How LVs leave the volume group: renamed, wiped, removed; the same from a picture that shows them half gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from lvmqcow.core.model import LogicalVolume
+from lvmqcow.core.names import Layout, snapshot_lv_name
+from lvmqcow.errors import InUse
+from lvmqcow.operations import Plan
+from lvmqcow.operations.activation import plan_activate, plan_deactivate
+from lvmqcow.operations.recovery import plan_recovery
+from lvmqcow.operations.remove import plan_remove
+from lvmqcow.operations.requests import Activate, Deactivate, DeleteSnapshot, Merge, Remove, Wipe
+from lvmqcow.operations.shared.removal import gone
+from lvmqcow.steps.all import LvCreate, LvZeroRange, QcowCreate
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.crash_states import cuts
+from tests.support.scenarios import (
+    DISK,
+    MIB,
+    NEIGHBOUR,
+    RAW,
+    chain,
+    commands,
+    contents,
+    inactive,
+    intents,
+    planned,
+    raw_volume,
+    refused,
+    run,
+    state,
+    storage,
+)
+
+CURRENT = DISK.text
+S1, S2, S3 = (snapshot_lv_name(DISK, f"s{number}", Layout.SEED) for number in (1, 2, 3))
+LV_BYTES = 8 * MIB
+ZERO = "blkdiscard --zeroout --step 33554432 --offset"
+DISCARD = "blkdiscard --step 33554432 --offset"
+BOTH = pytest.mark.parametrize(("wipe", "blkdiscard"), [(Wipe.ZERO, ZERO), (Wipe.DISCARD, DISCARD)])
+
+
+def cleared(blkdiscard: str, wipe: Wipe, lv: str, size_bytes: int = LV_BYTES) -> list[str]:
+    """One LV that fits into a segment."""
+    return [
+        f"{blkdiscard} 0 --length {size_bytes} /dev/sim/{lv}",
+        f"lvchange --deltag lvmqcow.wipe={wipe} --addtag lvmqcow.wipe={wipe}/{size_bytes} sim/{lv}",
+    ]
+
+
+@BOTH
+def test_a_volume_gives_up_its_names_before_it_is_wiped_and_goes_in_one_command(wipe: Wipe, blkdiscard: str) -> None:
+    plan = planned(inactive(chain(1)), Remove(DISK, wipe))
+    assert commands(plan) == [
+        f"lvchange --addtag lvmqcow.intent=remove --addtag lvmqcow.wipe={wipe} sim/{S1} sim/{CURRENT}",
+        f"lvrename sim {S1} del-{S1}",
+        f"lvrename sim {CURRENT} del-{CURRENT}",
+        f"lvchange --activate ey sim/del-{S1} sim/del-{CURRENT}",
+        *cleared(blkdiscard, wipe, f"del-{S1}"),
+        *cleared(blkdiscard, wipe, f"del-{CURRENT}"),
+        f"lvremove --yes sim/del-{S1} sim/del-{CURRENT}",
+    ]
+    assert plan.commit_point == 1
+
+
+@BOTH
+def test_a_raw_volume_goes_alike_and_one_that_is_active_is_refreshed(wipe: Wipe, blkdiscard: str) -> None:
+    """Another host may have extended it: its device here would be too small."""
+    assert commands(planned(raw_volume(), Remove(RAW, wipe))) == [
+        f"lvchange --addtag lvmqcow.intent=remove --addtag lvmqcow.wipe={wipe} sim/{RAW}",
+        f"lvrename sim {RAW} del-{RAW}",
+        f"lvchange --refresh sim/del-{RAW}",
+        *cleared(blkdiscard, wipe, f"del-{RAW}", 4 * MIB),
+        f"lvremove --yes sim/del-{RAW}",
+    ]
+
+
+@BOTH
+def test_a_pulled_snapshot_is_wiped_once_nothing_needs_it(wipe: Wipe, blkdiscard: str) -> None:
+    assert commands(planned(chain(3), DeleteSnapshot(DISK, "s2", Merge.PULL, wipe))) == [
+        f"lvchange --addtag lvmqcow.intent=pull/{S3} --addtag lvmqcow.wipe={wipe} sim/{S2}",
+        f"qemu-img rebase -p -t directsync -f qcow2 -b {S1} -F qcow2 /dev/sim/{S3}",
+        f"lvchange --deltag lvmqcow.parent={S2} --addtag lvmqcow.parent={S1} sim/{S3}",
+        f"lvrename sim {S2} del-{S2}",
+        f"lvchange --refresh sim/del-{S2}",
+        *cleared(blkdiscard, wipe, f"del-{S2}"),
+        f"lvremove --yes sim/del-{S2}",
+    ]
+
+
+@BOTH
+def test_a_push_wipes_the_child_and_the_snapshot_in_its_place_keeps_no_record(wipe: Wipe, blkdiscard: str) -> None:
+    assert commands(planned(chain(3), DeleteSnapshot(DISK, "s2", Merge.PUSH, wipe))) == [
+        f"lvchange --addtag lvmqcow.intent=push/{S2}/{S3} --addtag lvmqcow.wipe={wipe} sim/{S2}",
+        f"qemu-img commit -p -d -f qcow2 /dev/sim/{S3}",
+        f"lvchange --addtag lvmqcow.wipe={wipe} sim/{S3}",
+        f"lvrename sim {S3} del-{S3}",
+        f"lvrename sim {S2} {S3}",
+        f"lvchange --deltag lvmqcow.intent=push/{S2}/{S3} --deltag lvmqcow.wipe={wipe} sim/{S3}",
+        f"lvchange --refresh sim/del-{S3}",
+        *cleared(blkdiscard, wipe, f"del-{S3}"),
+        f"lvremove --yes sim/del-{S3}",
+    ]
+
+
+def test_without_a_wipe_nothing_is_renamed_activated_or_written_to() -> None:
+    for request in (Remove(DISK), Remove(DISK, Wipe.NONE)):
+        assert commands(planned(inactive(chain(1)), request)) == [
+            f"lvchange --addtag lvmqcow.intent=remove sim/{S1} sim/{CURRENT}",
+            f"lvremove --yes sim/{S1} sim/{CURRENT}",
+        ]
+
+
+def test_nothing_that_goes_is_no_step() -> None:
+    assert gone(chain(1).observe(), []) == ()
+
+
+@pytest.mark.parametrize(
+    ("record", "parts"),
+    [
+        ("zero", [(0, 16), (16, 16), (32, 8)]),
+        ("zero/17179869184", [(16, 16), (32, 8)]),
+        (f"zero/{36 * 1024**3}", [(36, 4)]),
+        (f"zero/{40 * 1024**3}", []),
+        (f"discard/{32 * 1024**3}", [(32, 8)]),
+    ],
+)
+def test_a_large_lv_is_wiped_in_segments_from_the_one_that_is_recorded_on(
+    record: str, parts: list[tuple[int, int]]
+) -> None:
+    gib = 1024**3
+    lv = LogicalVolume("del-x", "uuid", 40 * gib, frozenset({f"lvmqcow.wipe={record}"}), active=False)
+    plan = Plan("remove", "sim", DISK, gone(SimHost().observe(), [lv]))
+    wipe, _, reached = record.partition("/")
+    expected = [] if not parts else ["lvchange --activate ey sim/del-x"]
+    for offset, length in parts:
+        done = f"{wipe}/{(offset + length) * gib}"
+        old = f"{wipe}/{reached}" if reached else wipe
+        reached = str((offset + length) * gib)
+        blkdiscard = ZERO if wipe == "zero" else DISCARD
+        expected += [
+            f"{blkdiscard} {offset * gib} --length {length * gib} /dev/sim/del-x",
+            f"lvchange --deltag lvmqcow.wipe={old} --addtag lvmqcow.wipe={done} sim/del-x",
+        ]
+    assert commands(plan) == [*expected, "lvremove --yes sim/del-x"]
+
+
+def generations(host: SimHost, lvs: Iterable[str], count: int, *tags: str) -> SimHost:
+    """The same, with LVs of an earlier volume of that name beside: data on all, named and tagged as given."""
+    for lv in lvs:
+        for number in range(1, count + 1):
+            name = f"del-{number}-{lv}" if number > 1 else f"del-{lv}"
+            host = run(host, LvCreate(name, 8 * MIB, (*DISK.tags, *tags)), QcowCreate(name, 4 * MIB))
+    return host
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("request_", "going"),
+    [
+        (Remove(DISK, Wipe.ZERO), [S1, S2, CURRENT]),
+        (DeleteSnapshot(DISK, "s2", Merge.PULL, Wipe.ZERO), [S2]),
+        (DeleteSnapshot(DISK, "s2", Merge.PUSH, Wipe.ZERO), [CURRENT]),
+    ],
+    ids=["remove", "pull", "push"],
+)
+def test_generations_lie_side_by_side_and_what_another_tool_wipes_is_left_to_it(
+    request_: Remove | DeleteSnapshot, going: list[str], count: int
+) -> None:
+    host = generations(chain(2), going, count)
+    theirs = host.observe().lv_names - chain(2).observe().lv_names
+    before = state(host)
+    plan = planned(host, request_)
+    assert [argv[-1] for argv in plan.commands if argv[0] == "lvrename" and "del-" in argv[-1]] == [
+        f"del-{count + 1}-{lv}" for lv in going
+    ]
+    for cut in cuts(host, plan):
+        storage(cut.host).recover()
+        after = state(cut.host)
+        assert {name: after.images[name] for name in theirs} == {name: before.images[name] for name in theirs}, str(cut)
+        assert {lv for lv in after.picture.logical_volumes if lv.name in theirs} == {
+            lv for lv in before.picture.logical_volumes if lv.name in theirs
+        }, str(cut)
+        assert {name for name in after.picture.lv_names if name.startswith("del-")} == theirs, str(cut)
+        assert cut.host.freed_unwiped == (), str(cut)
+
+
+@pytest.mark.parametrize("wipe", [Wipe.ZERO, Wipe.DISCARD])
+@pytest.mark.parametrize("segment_bytes", [MIB, 3 * MIB, 8 * MIB])
+def test_a_cut_in_any_segment_is_gone_on_with_from_that_segment(wipe: Wipe, segment_bytes: int) -> None:
+    host = chain(1, None, NEIGHBOUR)
+    chain(0, host)
+    plan = plan_remove(host.observe(), Remove(DISK, wipe), segment_bytes)
+    for cut in cuts(host, plan):
+        for met in (cut.host, inactive(cut.host)):
+            recovery = plan_recovery(met.observe(), DISK, met.measure)
+            done = sum(argv[0] == "blkdiscard" for argv in plan.commands[: cut.done])
+            offsets = [argv[argv.index("--offset") + 1] for argv in recovery.commands if argv[0] == "blkdiscard"]
+            recorded = done if cut.done and plan.commands[cut.done - 1][0] != "blkdiscard" else done - 1
+            if offsets and done:
+                assert offsets == [str(recorded * segment_bytes)], str(cut)
+            storage(met).recover()
+            assert contents(met, NEIGHBOUR) == contents(host, NEIGHBOUR), str(cut)
+            assert met.freed_unwiped == (), str(cut)
+            assert not any(name.startswith("del-") for name in met.observe().lv_names), str(cut)
+
+
+def wiping(host: SimHost) -> SimHost:
+    """The same, the disk removed up to the middle of its wipe."""
+    return run(host, *plan_remove(host.observe(), Remove(DISK, Wipe.ZERO), segment_bytes=2 * MIB).steps[:-4])
+
+
+def test_a_volume_of_which_only_such_lvs_are_left_is_listed_no_more_checked_and_recovered() -> None:
+    host = wiping(chain(2))
+    assert storage(host).volumes() == ()
+    found = storage(host).check()
+    assert {(finding.severity.value, finding.advice) for finding in found} == {
+        ("unfinished", f"lvmqcow recover sim/{DISK}")
+    }
+    assert storage(host).check(DISK.text) == found
+    assert [plan.operation for plan in storage(host).recover()] == ["finish removal"]
+    assert host.observe().logical_volumes == ()
+    assert host.freed_unwiped == ()
+
+
+def test_the_name_is_free_for_a_new_volume_whose_planners_see_nothing_of_the_old_one() -> None:
+    """As if recovery had been left out: neither the planner of the new one nor a recovery takes them for its own."""
+    old = wiping(chain(2))
+    new = chain(1, run(old))
+    made = contents(new)
+    assert set(made) == {None, "s1"}
+    assert [lv.name for lv in new.observe().logical_volumes if lv.name.startswith("del-")] == []
+    assert new.freed_unwiped == ()
+
+
+def beside_an_older_generation(host: SimHost) -> SimHost:
+    """A new disk with the LVs of an older one beside it, given up and half wiped: another process was at it."""
+    old = wiping(chain(2))
+    for lv in old.observe().logical_volumes:
+        if lv.name.startswith("del-"):
+            host = run(host, LvCreate(lv.name, lv.size_bytes, tuple(sorted(lv.tags))))
+    return host
+
+
+def test_an_older_generation_that_was_given_up_does_not_make_the_new_volume_seem_so() -> None:
+    host = beside_an_older_generation(chain(2))
+    before = contents(host)
+    recovery = storage(host).plan_recovery(CURRENT)
+    assert recovery.operation == "finish removal"
+    assert {word for argv in recovery.commands if argv[0] == "lvremove" for word in argv[2:]} == {
+        f"sim/del-{lv}" for lv in (S1, S2, CURRENT)
+    }
+    storage(host).recover()
+    assert contents(host) == before
+    assert intents(host) == []
+    assert storage(host).check() == ()
+
+
+@pytest.mark.parametrize("request_", [Remove(DISK, Wipe.ZERO), DeleteSnapshot(DISK, "s1", Merge.PULL, Wipe.ZERO)])
+def test_the_cut_of_a_new_volume_is_recovered_with_an_older_generation_beside(
+    request_: Remove | DeleteSnapshot,
+) -> None:
+    """Recovery leaves none of both, in one run."""
+    host = chain(2)
+    for cut in cuts(host, planned(host, request_)):
+        met = beside_an_older_generation(cut.host) if not _doomed(cut.host) else cut.host
+        storage(met).recover()
+        assert not _doomed(met), str(cut)
+        assert intents(met) == [], str(cut)
+        assert storage(met).recover() == (), str(cut)
+
+
+def _doomed(host: SimHost) -> set[str]:
+    return {name for name in host.observe().lv_names if name.startswith("del-")}
+
+
+@pytest.mark.parametrize("activate", [True, False])
+def test_what_is_being_wiped_is_touched_by_no_activation(activate: bool) -> None:
+    """The volume's tag is on it still."""
+    host = beside_an_older_generation(chain(1) if not activate else inactive(chain(1)))
+    was = {lv.name: lv.active for lv in host.observe().logical_volumes if lv.name.startswith("del-")}
+    picture = host.observe()
+    plan = plan_activate(picture, Activate(DISK)) if activate else plan_deactivate(picture, Deactivate(DISK))
+    assert {lv.name: lv.active for lv in run(host, *plan.steps).observe().logical_volumes if lv.name in was} == was
+
+
+@pytest.mark.parametrize("lv", [CURRENT, S1])
+def test_what_somebody_has_open_is_neither_renamed_nor_wiped(lv: str) -> None:
+    host = chain(1)
+    host.hold(lv, "process 17 (qemu)")
+    assert isinstance(refused(host, Remove(DISK, Wipe.ZERO)), InUse)
+
+
+def test_a_wipe_that_was_cut_waits_for_whoever_has_the_lv_open() -> None:
+    host = wiping(chain(0))
+    host.hold(f"del-{CURRENT}", "process 18 (dd)")
+    before = state(host)
+    with pytest.raises(InUse, match="process 18"):
+        storage(host).recover()
+    assert state(host) == before
+
+
+@pytest.mark.parametrize("meet", [lambda host: host, inactive], ids=["active", "inactive"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_only_devices_that_are_there_are_written_to(meet: Callable[[SimHost], SimHost], begun: bool) -> None:
+    """Where none is, the path in /dev would become a file in memory."""
+    host = meet(wiping(chain(2)) if begun else chain(2))
+    plan = storage(host).plan_recovery(CURRENT) if begun else planned(host, Remove(DISK, Wipe.ZERO))
+    assert any(isinstance(step, LvZeroRange) for step in plan.steps)
+    for step in plan.steps:
+        if isinstance(step, LvZeroRange):
+            lv = host.observe().lv(step.lv)
+            assert lv is not None
+            assert lv.active
+        host.run(step)
+    assert host.freed_unwiped == ()

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import pytest
+
+from lvmqcow.core.names import VolumeName
+from lvmqcow.errors import (
+    Corrupt,
+    LvmqcowError,
+    NewerSnapshots,
+    NoSpace,
+    NotPossible,
+    SnapshotHasChildren,
+    SnapshotNotFound,
+    VolumeNotFound,
+)
+from lvmqcow.operations.requests import Newer, Rollback
+from lvmqcow.steps.all import LvCreate, LvRemove, QcowRelink
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.scenarios import (
+    DISK,
+    MIB,
+    NEIGHBOUR,
+    RAW,
+    beside,
+    branched,
+    chain,
+    commands,
+    contents,
+    foreign,
+    grown,
+    inactive,
+    planned,
+    raw_volume,
+    refused,
+    run,
+    storage,
+    uneven,
+)
+
+S1, S2 = "snap-s1-vm-100-disk-0.qcow2", "snap-s2-vm-100-disk-0.qcow2"
+INTENT = f"lvmqcow.intent=rollback/{S2}"
+USUAL = [
+    f"lvchange --addtag {INTENT} sim/vm-100-disk-0.qcow2",
+    f"qemu-img create -q -f qcow2 -o cluster_size=128k,extended_l2=on -u -b {S2} -F qcow2 "
+    "/dev/sim/vm-100-disk-0.qcow2 4194304",
+    f"lvchange --deltag {INTENT} sim/vm-100-disk-0.qcow2",
+]
+
+
+def test_the_current_lv_is_formatted_in_place_once_its_intent_is_written() -> None:
+    plan = planned(chain(2), Rollback(DISK, "s2"))
+    assert commands(plan) == USUAL
+    assert (plan.operation, plan.commit_point) == ("rollback", 1)
+
+
+def test_an_inactive_volume_is_active_for_as_long_as_it_takes() -> None:
+    plan = planned(inactive(chain(2)), Rollback(DISK, "s2"))
+    activate, deactivate = (f"lvchange --activate {how} sim/vm-100-disk-0.qcow2" for how in ("ey", "n"))
+    assert commands(plan) == [activate, *USUAL, deactivate]
+    assert plan.commit_point == 2
+
+
+def test_layers_that_proxmox_ve_wrote_are_indexed_first() -> None:
+    plan = planned(foreign(chain(2)), Rollback(DISK, "s2"))
+    assert commands(plan) == [
+        f"lvchange --addtag lvmqcow.size=4194304 --addtag lvmqcow.parent={S2} sim/vm-100-disk-0.qcow2",
+        f"lvchange --addtag lvmqcow.size=4194304 --addtag lvmqcow.parent={S1} sim/{S2}",
+        f"lvchange --addtag lvmqcow.size=4194304 sim/{S1}",
+        *USUAL,
+    ]
+    assert plan.commit_point == 4
+
+
+def test_a_volume_that_was_grown_since_has_its_old_size_again() -> None:
+    *_, last = commands(planned(grown(2), Rollback(DISK, "s2")))
+    assert last == (
+        f"lvchange --deltag {INTENT} --deltag lvmqcow.size=67108864 "
+        "--addtag lvmqcow.size=4194304 sim/vm-100-disk-0.qcow2"
+    )
+
+
+@pytest.mark.parametrize(("snapshot", "blockers"), [("s1", ("s2", "s3")), ("s2", ("s3",))])
+def test_a_rollback_past_newer_snapshots_is_refused_and_lists_them(snapshot: str, blockers: tuple[str, ...]) -> None:
+    error = refused(chain(3), Rollback(DISK, snapshot))
+    assert isinstance(error, NewerSnapshots)
+    assert error.blockers == blockers
+
+
+def test_newer_snapshots_that_are_kept_cost_nothing_and_stay_as_a_branch() -> None:
+    host = chain(3)
+    plan = planned(host, Rollback(DISK, "s1", Newer.KEEP))
+    assert commands(plan) == [
+        f"lvchange --addtag lvmqcow.intent=rollback/{S1} sim/{DISK}",
+        f"qemu-img create -q -f qcow2 -o cluster_size=128k,extended_l2=on -u -b {S1} -F qcow2 /dev/sim/{DISK} 4194304",
+        f"lvchange --deltag lvmqcow.intent=rollback/{S1} --deltag lvmqcow.parent=snap-s3-{DISK} "
+        f"--addtag lvmqcow.parent={S1} sim/{DISK}",
+    ]
+    before = contents(host)
+    volume = storage(host).volume(DISK.text)
+    volume.rollback("s1", Newer.KEEP)
+    assert volume.info().snapshots == ("s1", "s2", "s3")
+    volume.rollback("s3", Newer.KEEP)
+    assert contents(host) == {**before, None: before["s3"]}
+
+
+def test_newer_snapshots_are_discarded_once_nothing_reads_through_them() -> None:
+    plan = planned(inactive(chain(3)), Rollback(DISK, "s1", Newer.DISCARD))
+    s3 = f"snap-s3-{DISK}"
+    assert commands(plan) == [
+        f"lvchange --activate ey sim/{DISK}",
+        f"lvchange --addtag lvmqcow.intent=discard/{S1} sim/{DISK}",
+        f"qemu-img create -q -f qcow2 -o cluster_size=128k,extended_l2=on -u -b {S1} -F qcow2 /dev/sim/{DISK} 4194304",
+        f"lvchange --addtag lvmqcow.intent=discard/{S1} sim/{s3} sim/{S2}",
+        f"lvchange --deltag lvmqcow.intent=discard/{S1} --deltag lvmqcow.parent={s3} "
+        f"--addtag lvmqcow.parent={S1} sim/{DISK}",
+        f"lvremove --yes sim/{s3} sim/{S2}",
+        f"lvchange --activate n sim/{DISK}",
+    ]
+    assert plan.commit_point == 2
+
+
+@pytest.mark.parametrize("newer", Newer)
+def test_to_the_newest_all_ways_are_the_same(newer: Newer) -> None:
+    assert planned(chain(2), Rollback(DISK, "s2", newer)) == planned(chain(2), Rollback(DISK, "s2"))
+
+
+def test_what_lies_above_the_newest_snapshot_is_reached_without_leaving_any_behind() -> None:
+    host = beside(chain(1), "b", S1)
+    storage(host).volume(DISK.text).rollback("b")
+    assert storage(host).volume(DISK.text).info().snapshots == ("s1", "b")
+
+
+def test_a_current_lv_that_is_too_small_for_the_snapshot_is_extended_first() -> None:
+    size_bytes = uneven().measure(64 * MIB)
+    assert size_bytes > 64 * MIB
+    plan = planned(uneven(), Rollback(DISK, "big", Newer.KEEP))
+    assert commands(plan)[1] == f"lvextend --size {68 * MIB}b sim/{DISK}"
+    assert plan.commit_point == 2
+    full = run(uneven(), LvCreate("else", (uneven().observe().free_extents - 14) * 4 * MIB, ()))
+    assert isinstance(refused(full, Rollback(DISK, "big", Newer.KEEP)), NoSpace)
+
+
+@pytest.mark.parametrize(
+    ("host", "snapshot", "error", "names"),
+    [
+        (branched((3, 2)), "s1", SnapshotHasChildren, f"snap-b1-{DISK}"),
+        (branched((3, 3)), "s2", SnapshotHasChildren, f"snap-b1-{DISK}"),
+        (branched((3, 2)), "b1", NotPossible, "another branch"),
+    ],
+)
+def test_what_has_a_branch_is_not_discarded(host: SimHost, snapshot: str, error: type[NotPossible], names: str) -> None:
+    said = refused(host, Rollback(DISK, snapshot, Newer.DISCARD))
+    assert isinstance(said, error)
+    assert names in str(said)
+    assert "--keep-newer" in str(said)
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "snapshot", "error"),
+    [
+        (chain(1, name=NEIGHBOUR), DISK, "s1", VolumeNotFound),
+        (raw_volume(), RAW, "s1", NotPossible),
+        (chain(1), DISK, "s2", SnapshotNotFound),
+        (chain(1), DISK, "current", SnapshotNotFound),
+        (chain(0), DISK, "s1", SnapshotNotFound),
+        (beside(chain(2), "branch", S1), DISK, "branch", NewerSnapshots),
+        (run(beside(chain(2), "b", S1), QcowRelink(f"snap-b-{DISK}", S2)), DISK, "s2", Corrupt),
+        (run(chain(2), QcowRelink(DISK.text, S1)), DISK, "s2", Corrupt),
+        (run(chain(2), LvRemove((S1,))), DISK, "s2", Corrupt),
+    ],
+    ids=[
+        *("no volume", "raw", "no such snapshot", "current is none", "no snapshots", "not in the chain"),
+        "a header on a branch differs",
+        *("header and tags differ", "a layer is missing"),
+    ],
+)
+def test_what_cannot_be_rolled_back_is_refused_before_anything_is_touched(
+    host: SimHost, name: VolumeName, snapshot: str, error: type[LvmqcowError]
+) -> None:
+    assert isinstance(refused(host, Rollback(name, snapshot)), error)

@@ -1,0 +1,81 @@
+"""The images that a step is about to open are looked at first, header by header."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.core.names import Format
+from lvmqcow.core.qcow2 import Header, parse_header
+from lvmqcow.errors import Corrupt
+from lvmqcow.qemu.image_safety import require_harmless
+from lvmqcow.steps.all import ImageCopy, ImageSend, QcowCommit, QcowRebase, QcowRelink, Step, opened
+from lvmqcow.testing.hostile import specimens
+
+TOP, MIDDLE, OTHER, BAD, OVER_BAD = (f"vm-1-{name}.qcow2" for name in ("top", "middle", "other", "bad", "over-bad"))
+
+HOSTILE = next(
+    header
+    for specimen in specimens(Path("/nowhere/canary.txt"))
+    if specimen.name == "out-backing-file.qcow2" and (header := parse_header(specimen.image.start))
+)
+GOOD = replace(HOSTILE, backing=None, backing_format=None)
+HEADERS = {
+    TOP: replace(GOOD, backing=MIDDLE, backing_format="qcow2"),
+    MIDDLE: GOOD,
+    OTHER: GOOD,
+    BAD: HOSTILE,
+    OVER_BAD: replace(GOOD, backing=BAD, backing_format="qcow2"),
+}
+
+
+def read(lv: str) -> Header | None:
+    if lv not in HEADERS:
+        raise FileNotFoundError(lv)
+    return HEADERS[lv]
+
+
+def look(step: Step) -> None:
+    """What a host does before it runs a step."""
+    for lv in opened(step):
+        require_harmless("vg", lv, read)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        QcowRebase(TOP, OTHER),
+        QcowRebase(TOP, None),
+        QcowRebase(TOP, "vm-1-gone.qcow2"),
+        QcowCommit(TOP),
+        QcowRelink(TOP, BAD),  # writes the name, and opens nothing by it
+        ImageCopy(BAD, Format.RAW, OTHER, Format.QCOW2),
+    ],
+    ids=str,
+)
+def test_a_step_that_opens_only_images_of_the_volume_group_may_run(step: Step) -> None:
+    look(step)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        QcowRebase(TOP, BAD),
+        QcowRebase(BAD, OTHER),
+        QcowRebase(BAD, None),
+        QcowCommit(BAD),
+        ImageCopy(BAD, Format.QCOW2, OTHER, Format.QCOW2),
+        ImageSend(BAD, Format.QCOW2, 7, b"", 512),
+    ],
+    ids=str,
+)
+def test_a_step_that_would_open_an_image_that_leads_out_is_refused(step: Step) -> None:
+    with pytest.raises(Corrupt, match=f"{BAD} must not be opened"):
+        look(step)
+
+
+def test_what_a_rebase_is_to_read_through_is_followed_to_its_end() -> None:
+    with pytest.raises(Corrupt, match=f"{BAD} must not be opened"):
+        look(QcowRebase(TOP, OVER_BAD))

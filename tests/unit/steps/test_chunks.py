@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lvmqcow.steps.all import LvDiscardRange, LvZeroRange, RangeStep
+from lvmqcow.steps.chunks import pause_seconds, pieces
+
+MIB = 1024**2
+sectors = st.integers(0, 64 * 1024).map(lambda count: count * 512 * 1024)
+rates = st.none() | st.integers(1, 1 << 40)
+
+
+@given(
+    step=st.builds(LvZeroRange, st.just("a"), sectors, sectors)
+    | st.builds(LvDiscardRange, st.just("a"), sectors, sectors),
+    rate=rates,
+)
+def test_the_pieces_are_the_whole_without_a_gap_and_in_order(step: RangeStep, rate: int | None) -> None:
+    if rate is not None:
+        rate = max(rate, step.length_bytes // 1000)  # else there would be very many
+    made = list(pieces(step, rate))
+    reached = step.offset_bytes
+    for piece in made:
+        assert (type(piece), piece.lv, piece.offset_bytes) == (type(step), step.lv, reached)
+        assert 0 < piece.length_bytes <= 128 * MIB
+        assert piece.length_bytes % 512 == 0
+        reached += piece.length_bytes
+    assert reached == step.offset_bytes + step.length_bytes
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_second", "largest"),
+    [(None, 128 * MIB), (1024 * MIB, 128 * MIB), (10 * MIB, 10 * MIB), (10 * MIB + 1, 10 * MIB), (1, MIB)],
+)
+def test_a_piece_takes_a_second_or_so(bytes_per_second: int | None, largest: int) -> None:
+    assert {piece.length_bytes for piece in pieces(LvZeroRange("a", 0, 1280 * MIB), bytes_per_second)} == {largest}
+
+
+@given(done=st.integers(0, 1 << 50), elapsed=st.floats(0, 1e6), rate=st.integers(1, 1 << 40))
+def test_after_the_pause_the_rate_is_kept_and_no_more_than_kept(done: int, elapsed: float, rate: int) -> None:
+    pause = pause_seconds(done, elapsed, rate)
+    assert pause >= 0
+    assert (elapsed + pause) * rate >= done * (1 - 1e-9)
+    if pause:
+        assert (elapsed + pause) * rate <= done * (1 + 1e-9)
+
+
+def test_without_a_rate_there_is_no_pause() -> None:
+    assert pause_seconds(1 << 50, 0.0, None) == 0

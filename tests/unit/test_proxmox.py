@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+
+import pytest
+
+from lvmqcow import proxmox as plugin
+from lvmqcow.core.names import Format
+from lvmqcow.errors import FormatMismatch, InvalidName, NewerSnapshots, NotPossible, SnapshotNotFound
+from lvmqcow.operations.requests import Newer
+from lvmqcow.testing.content import Content
+from lvmqcow.testing.simulated.host import SimHost, stream_path
+from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW, chain, contents, inactive, pve9, raw_volume, storage
+
+_OF_THE_PATCH = """
+    plugindata parse_volname filesystem_path find_free_diskname alloc_image free_image activate_volume deactivate_volume
+    volume_resize volume_size_info volume_snapshot volume_rollback_is_possible volume_snapshot_rollback
+    volume_snapshot_delete volume_has_feature rename_volume get_snap_name get_snap_volname
+"""
+_AROUND_IT = """
+    list_images volume_snapshot_info create_base clone_image volume_export volume_export_formats volume_import
+    volume_import_formats
+"""
+
+
+def test_every_verb_of_the_patch_is_found_under_its_name() -> None:
+    verbs = {name for name in plugin.__all__ if name.islower()}
+    assert verbs == {*_OF_THE_PATCH.split(), *_AROUND_IT.split()}
+    assert all(getattr(plugin, name).__doc__ for name in verbs)
+
+
+def test_both_formats_are_declared_and_raw_is_the_default() -> None:
+    declared = plugin.plugindata()
+    assert (declared.format, declared.default_format) == (frozenset(Format), Format.RAW)
+    assert declared.default_content <= declared.content
+
+
+def test_a_name_says_its_machine_and_format() -> None:
+    assert plugin.parse_volname(DISK.text) == ("images", DISK.text, 100, Format.QCOW2)
+    assert plugin.parse_volname(RAW.text) == ("images", RAW.text, 100, Format.RAW)
+    with pytest.raises(InvalidName):
+        plugin.parse_volname("base")
+
+
+def test_an_image_gets_a_free_name_or_the_one_it_is_given_and_only_of_its_own_machine() -> None:
+    one = storage(chain(0))
+    assert plugin.find_free_diskname(one, 100, "qcow2") == "vm-100-disk-1.qcow2"
+    assert plugin.alloc_image(one, 100, "qcow2", None, 4096) == "vm-100-disk-1.qcow2"
+    assert plugin.alloc_image(one, 100, "raw", RAW.text, 4096) == RAW.text
+    assert plugin.volume_size_info(one, "vm-100-disk-1.qcow2").size_bytes == 4 * MIB
+    with pytest.raises(InvalidName):
+        plugin.alloc_image(one, 200, "raw", "vm-100-disk-9", 4096)
+    with pytest.raises(FormatMismatch):
+        plugin.alloc_image(one, 100, "raw", "vm-100-disk-9.qcow2", 4096)
+
+
+def test_the_images_of_one_machine_are_listed_with_the_size_that_a_guest_sees() -> None:
+    host = chain(1, raw_volume())
+    storage(host).create("vm-200-disk-0", MIB)
+    assert [info.name for info in plugin.list_images(storage(host), 100)] == [DISK.text, RAW.text]
+    assert len(plugin.list_images(storage(host))) == 3
+    size = plugin.volume_size_info(storage(host), DISK.text)
+    assert (size.size_bytes, size.format, size.parent) == (4 * MIB, Format.QCOW2, "s1")
+    assert size.used_bytes > 4 * MIB
+    assert plugin.volume_size_info(storage(host), DISK.text, "s1").parent is None
+
+
+@pytest.mark.parametrize("meet", [lambda host: host, inactive], ids=["active", "inactive"])
+def test_snapshots_are_told_with_their_order_parents_and_children(meet: Callable[[SimHost], SimHost]) -> None:
+    told = plugin.volume_snapshot_info(storage(meet(chain(2))), DISK.text)
+    assert [(name, info.order, info.parent, info.child) for name, info in told.items()] == [
+        ("current", 0, "s2", None),
+        ("s2", 1, "s1", "current"),
+        ("s1", 2, None, "s2"),
+    ]
+    assert told["s1"].file == f"/dev/sim/snap-s1-{DISK}"
+    assert told["s1"].virtual_size_bytes == 4 * MIB
+
+
+def test_of_several_children_the_one_below_the_current_layer_is_told() -> None:
+    host = chain(2)
+    storage(host).volume(DISK.text).rollback("s1", Newer.KEEP)
+    told = plugin.volume_snapshot_info(storage(host), DISK.text)
+    assert told["s1"].child == "current"
+    assert (told["s2"].parent, told["s2"].child) == ("s1", None)
+
+
+def test_a_raw_volume_has_no_snapshots_to_tell_of() -> None:
+    assert plugin.volume_snapshot_info(storage(raw_volume()), RAW.text) == {}
+
+
+def test_the_path_and_the_lv_of_a_snapshot_follow_the_layout_of_the_volume() -> None:
+    ours, theirs = storage(chain(1)), storage(pve9(chain(1)))
+    assert plugin.get_snap_name(ours, DISK.text) == plugin.get_snap_name(ours, DISK.text, "current") == DISK.text
+    assert plugin.get_snap_name(ours, DISK.text, "s1") == f"snap-s1-{DISK}"
+    for get_name in (plugin.get_snap_name, plugin.get_snap_volname):
+        assert get_name(theirs, DISK.text, "s1") == "snap_vm-100-disk-0_s1.qcow2"
+    assert plugin.filesystem_path(ours, DISK.text, "s1") == f"/dev/sim/snap-s1-{DISK}"
+
+
+def test_only_the_newest_snapshot_can_be_rolled_back_to_and_what_is_in_the_way_is_listed() -> None:
+    host = chain(3)
+    assert plugin.volume_rollback_is_possible(storage(host), DISK.text, "s3")
+    blockers: list[str] = []
+    with pytest.raises(NewerSnapshots):
+        plugin.volume_rollback_is_possible(storage(host), DISK.text, "s1", blockers)
+    assert blockers == ["s2", "s3"]
+    with pytest.raises(SnapshotNotFound):
+        plugin.volume_rollback_is_possible(storage(host), DISK.text, "s9")
+
+
+@pytest.mark.parametrize(
+    ("feature", "base", "current", "snap", "raw"),
+    [
+        ("copy", True, True, True, True),
+        ("rename", True, True, False, True),
+        ("snapshot", False, True, True, False),
+        ("template", False, True, False, False),
+        ("clone", True, False, True, False),
+        ("sparseinit", False, False, False, False),
+    ],
+)
+def test_a_feature_is_there_by_format_and_by_what_a_volume_is(
+    feature: str, base: bool, current: bool, snap: bool, raw: bool
+) -> None:
+    host = raw_volume(chain(1, chain(1), NEIGHBOUR))
+    storage(host).volume(NEIGHBOUR.text).template()
+    one = storage(host)
+    assert plugin.volume_has_feature(one, feature, NEIGHBOUR.text) == base
+    assert plugin.volume_has_feature(one, feature, DISK.text) == current
+    assert plugin.volume_has_feature(one, feature, DISK.text, "current") == current
+    assert plugin.volume_has_feature(one, feature, DISK.text, "s1") == snap
+    assert plugin.volume_has_feature(one, feature, RAW.text) == raw
+
+
+def test_what_has_a_feature_can_do_it_and_what_has_not_is_refused() -> None:
+    host = raw_volume(chain(1))
+    one = storage(host)
+    with pytest.raises(NotPossible):
+        plugin.volume_snapshot(one, RAW.text, "s1")
+    with pytest.raises(NotPossible):
+        plugin.create_base(one, RAW.text)
+    assert plugin.create_base(one, DISK.text) == DISK.text
+    clone = plugin.clone_image(one, DISK.text, 200)
+    assert re.fullmatch(r"vm-200-disk-\d\.qcow2", clone)
+    assert plugin.volume_size_info(one, clone).parent == DISK.text
+
+
+def test_the_life_of_a_volume_through_the_plugins_verbs() -> None:
+    host = chain(0)
+    one, name, before = storage(host), DISK.text, contents(host)[None]
+    plugin.volume_snapshot(one, name, "s1")
+    plugin.volume_resize(one, name, 8 * MIB)
+    plugin.volume_snapshot_rollback(one, name, "s1")
+    plugin.volume_snapshot_delete(one, name, "s1")
+    plugin.deactivate_volume(one, name)
+    plugin.activate_volume(one, name)
+    name = plugin.rename_volume(one, name, 300)
+    assert name == "vm-300-disk-0.qcow2"
+    assert host.read(name) == before
+    plugin.free_image(one, name)
+    assert plugin.list_images(one) == ()
+
+
+def test_a_stream_says_its_size_and_is_of_one_format_only() -> None:
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, (4 * MIB).to_bytes(8, "little"))
+        sent = Content(4 * MIB, {3: 7})
+        host = SimHost(files={stream_path(reader): sent})
+        assert plugin.volume_import(storage(host), reader, DISK.text, "raw+size") == DISK.text
+        assert contents(host) == {None: sent}
+        assert plugin.volume_import_formats() == plugin.volume_export_formats() == ("raw+size",)
+        for format in ("raw", "qcow2+size", "tar+size"):
+            with pytest.raises(NotPossible):
+                plugin.volume_import(storage(host), reader, NEIGHBOUR.text, format)
+            with pytest.raises(NotPossible):
+                plugin.volume_export(storage(host), writer, DISK.text, format)
+    finally:
+        os.close(reader)
+        os.close(writer)

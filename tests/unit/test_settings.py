@@ -1,0 +1,70 @@
+"""What a storage is told when it is opened changes how things are done, never what there is: nothing is lost by it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+
+from lvmqcow import proxmox as plugin
+from lvmqcow.core.fitness import ACCEPTABLE, State
+from lvmqcow.core.names import Format, Layout
+from lvmqcow.engine.locks import NoLocks
+from lvmqcow.errors import LvmqcowError
+from lvmqcow.operations.requests import DeleteSnapshot, Merge, Newer, Request, Rollback, Snapshot, Wipe
+from lvmqcow.storage import Storage
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.operation_table import expected
+from tests.support.scenarios import DISK, VARIANTS, chain, contents
+
+Settings = tuple[bool, Layout | None, Wipe, tuple[State, ...]]
+SETTINGS: list[Settings] = list(product((True, False), (None, *Layout), Wipe, ((), tuple(sorted(ACCEPTABLE)))))
+REQUESTS: list[Request] = [
+    Snapshot(DISK, "s3"),
+    Rollback(DISK, "s2"),
+    *(Rollback(DISK, "s1", newer) for newer in (Newer.KEEP, Newer.DISCARD)),
+    *(DeleteSnapshot(DISK, snapshot, merge) for snapshot in ("s1", "s2") for merge in Merge),
+]
+
+
+def opened(host: SimHost, settings: Settings) -> Storage:
+    recover_first, layout, wipe, accept = settings
+    return Storage(host, NoLocks(), recover_first=recover_first, layout=layout, wipe=wipe, accept=frozenset(accept))
+
+
+def test_every_setting_is_among_those_that_are_tried() -> None:
+    settings = {"recover_first", "layout", "wipe", "accept"}
+    assert set(inspect.signature(Storage).parameters) == {"host", "locks", "events", *settings}
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_every_format_that_is_declared_can_be_made_and_no_other(settings: Settings) -> None:
+    one = opened(SimHost(), settings)
+    assert plugin.plugindata().default_format in plugin.plugindata().format
+    for image_format in plugin.plugindata().format:
+        name = plugin.alloc_image(one, 100, image_format, None, 4096)
+        assert {info.name: info.format for info in plugin.list_images(one)}[name] is image_format
+        assert plugin.volume_has_feature(one, "snapshot", name) == (image_format is Format.QCOW2)
+    there = plugin.list_images(one)
+    for other in ("vmdk", "subvol", "qcow", "raw+size", "QCOW2", ""):
+        with pytest.raises(LvmqcowError):
+            plugin.alloc_image(one, 100, other, None, 4096)
+        with pytest.raises(LvmqcowError):
+            plugin.find_free_diskname(one, 100, other)
+    assert plugin.list_images(one) == there
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("meet", VARIANTS.values(), ids=VARIANTS.keys())
+def test_no_setting_forgets_the_snapshots_of_a_volume_or_loses_what_they_hold(
+    meet: Callable[[SimHost], SimHost], settings: Settings
+) -> None:
+    start = meet(chain(2))
+    held = contents(start)
+    assert set(held) == {None, "s1", "s2"}
+    for request in REQUESTS:
+        host = start.copy()
+        opened(host, settings).apply(request)
+        assert contents(host) == expected(request, held), request

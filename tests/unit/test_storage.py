@@ -1,0 +1,674 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.core.intents import Resizing, RollingBack
+from lvmqcow.core.names import Format, VolumeName
+from lvmqcow.core.qcow2 import Header
+from lvmqcow.engine.locks import NoLocks
+from lvmqcow.engine.run_plan import Events
+from lvmqcow.errors import (
+    AlreadyExists,
+    CommandFailed,
+    Corrupt,
+    FormatMismatch,
+    InUse,
+    InvalidName,
+    InvalidSize,
+    Locked,
+    NoSpace,
+    NothingChanged,
+    OperationCut,
+    RecoveryNeeded,
+    SnapshotNotFound,
+    VolumeNotFound,
+)
+from lvmqcow.operations import Plan
+from lvmqcow.operations.requests import (
+    Activate,
+    Convert,
+    Copy,
+    Deactivate,
+    DeleteSnapshot,
+    Export,
+    ExportStream,
+    Merge,
+    Remove,
+    Rename,
+    Request,
+    Resize,
+    Rollback,
+    Snapshot,
+    Wipe,
+)
+from lvmqcow.qemu.img import Progress
+from lvmqcow.steps.all import LvCreate, LvmStep, LvRemove, LvTag, Step
+from lvmqcow.storage import Storage
+from lvmqcow.testing.content import Content, Write
+from lvmqcow.testing.hostile import header_bytes, qcow2
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.crash_states import cuts
+from tests.support.operation_table import ELSEWHERE, OPERATIONS, called, changed, expected
+from tests.support.scenarios import (
+    DISK,
+    MIB,
+    NEIGHBOUR,
+    RAW,
+    VARIANTS,
+    active,
+    chain,
+    contents,
+    foreign,
+    grown,
+    inactive,
+    intents,
+    planned,
+    raw_volume,
+    refused,
+    run,
+    state,
+    storage,
+)
+
+EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
+
+
+class BrokenOff(SimHost):
+    """A volume group on which a step fails once ``steps_left`` are done."""
+
+    steps_left = 10**6
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        if self.steps_left == 0:
+            raise CommandFailed(step.argv(self.vg), 5, "the machine is on fire")
+        self.steps_left -= 1
+        super().run(step, progress)
+
+
+class Recorded:
+    """Locks of a library consumer, which remember what was asked of them."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.held: set[str] = set()
+
+    @contextmanager
+    def hold(self, vg: str, volume: str) -> Iterator[None]:
+        if volume in self.held:
+            raise Locked(f"{vg}/{volume}", "this test", 0)
+        self.asked.append((vg, volume))
+        self.held.add(volume)
+        try:
+            yield
+        finally:
+            self.held.remove(volume)
+
+
+def cut_snapshot(host: SimHost) -> SimHost:
+    """The same with a snapshot s9 of the disk begun, and cut before its commit point."""
+    return run(host, *planned(host, Snapshot(DISK, "s9")).steps[:2])
+
+
+def test_a_volume_lives_from_create_to_remove() -> None:
+    host = SimHost()
+    with storage(host) as opened:
+        volume = opened.create(DISK.text, 4 * MIB)
+        host.guest_write(DISK.text, [Write(0, 2, 7)])
+        volume.snapshot("s1")
+        host.guest_write(DISK.text, [Write(0, 1, 8)])
+        assert [layer.snapshot for layer in volume.layers()] == [None, "s1"]
+        volume.rollback("s1")
+        assert host.read(DISK.text) == Content(4 * MIB, {0: 7, 1: 7})
+        volume.delete_snapshot("s1")
+        assert host.read(DISK.text) == Content(4 * MIB, {0: 7, 1: 7})
+        assert volume.check() == ()
+        assert volume.recover() == ()
+        volume.remove()
+    assert host.observe().logical_volumes == ()
+
+
+@EVERY_OPERATION
+def test_a_dry_run_touches_nothing_and_shows_what_then_runs(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host = start()
+    before = state(host)
+    shown = storage(host).plan(request)
+    assert state(host) == before
+    assert storage(host).apply(request) == shown
+
+
+def steps_run(start: SimHost, request: Request) -> int:
+    """How many steps a request takes, with those to look at the volume first."""
+    host = BrokenOff()
+    host.__dict__.update(start.__dict__)
+    storage(host).apply(request)
+    return BrokenOff.steps_left - host.steps_left
+
+
+@EVERY_OPERATION
+def test_a_step_that_fails_is_named_with_what_recovery_will_do(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    plan = planned(start(), request)
+    looking = steps_run(start(), request) - len(plan.steps)  # an inactive volume's headers are read before
+    for done, step in enumerate(plan.steps):
+        host = BrokenOff()
+        host.__dict__.update(start().__dict__, steps_left=looking + done)
+        with pytest.raises(OperationCut) as cut:
+            storage(host).apply(request)
+        error = cut.value
+        assert (error.operation, error.target, error.done, error.steps) == (
+            plan.operation,
+            plan.target,
+            done,
+            len(plan.steps),
+        )
+        began = done > 0 or not isinstance(step, LvmStep)  # a picture does not show what is in an LV
+        assert isinstance(error, NothingChanged) != began
+        assert ("Nothing was changed" in str(error)) != began
+        leaves_nothing = not began or isinstance(request, Activate | Deactivate | Export | ExportStream)
+        assert error.outcome == ("" if leaves_nothing else "finishes" if done >= plan.commit_point else "undoes")
+        assert ("lvmqcow recover" in str(error)) != leaves_nothing
+        assert isinstance(error.cause, CommandFailed)
+        assert error.cause.argv == step.argv("sim")
+        assert "the machine is on fire" in str(error)
+
+
+def test_an_error_is_not_that_of_the_next_operation() -> None:
+    host = BrokenOff()
+    host.__dict__.update(chain(1).__dict__, steps_left=1)
+    one = storage(host)
+    with pytest.raises(SnapshotNotFound):
+        one.volume(DISK.text).rollback("s9")
+    with pytest.raises(OperationCut):
+        one.volume(DISK.text).snapshot("s2")
+    host.steps_left = 100
+    one.volume(DISK.text).snapshot("s2")
+    assert one.volume(DISK.text).info().snapshots == ("s1", "s2")
+
+
+def test_the_next_operation_recovers_first_and_says_so() -> None:
+    heard: list[Plan] = []
+    host = cut_snapshot(chain(1))
+    Storage(host, NoLocks(), Events(recovered=heard.append)).volume(DISK.text).snapshot("s2")
+    assert [plan.operation for plan in heard] == ["undo snapshot"]
+    assert contents(host).keys() == {None, "s1", "s2"}
+    assert storage(host).check() == ()
+
+
+def test_a_dry_run_on_a_cut_volume_shows_its_recovery() -> None:
+    host = cut_snapshot(chain(1))
+    assert storage(host).plan(Snapshot(DISK, "s2")).operation == "undo snapshot"
+
+
+def test_recovery_that_is_switched_off_is_asked_for() -> None:
+    host = cut_snapshot(chain(1))
+    before = state(host)
+    careful = Storage(host, NoLocks(), recover_first=False)
+    with pytest.raises(RecoveryNeeded, match="undo snapshot"):
+        careful.volume(DISK.text).snapshot("s2")
+    assert state(host) == before
+    assert [plan.operation for plan in careful.recover()] == ["undo snapshot"]
+    careful.volume(DISK.text).snapshot("s2")
+
+
+def test_recover_works_on_one_volume_or_on_all() -> None:
+    host = chain(1, cut_snapshot(chain(1)), NEIGHBOUR)
+    host = run(host, *planned(host, Snapshot(NEIGHBOUR, "s9")).steps[:1])
+    assert [plan.volume for plan in storage(host.copy()).recover()] == [DISK, NEIGHBOUR]
+    assert [plan.volume for plan in storage(host.copy()).recover(NEIGHBOUR.text)] == [NEIGHBOUR]
+
+
+@pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
+def test_whatever_was_cut_any_operation_may_follow_at_once(merge: Merge) -> None:
+    for cut in cuts(chain(3), planned(chain(3), DeleteSnapshot(DISK, "s2", merge))):
+        before = contents(chain(3))
+        storage(cut.host).volume(DISK.text).snapshot("next")
+        found = contents(cut.host)
+        assert found["next"] == found[None] == before[None], str(cut)
+        assert (found["s1"], found["s3"]) == (before["s1"], before["s3"]), str(cut)
+        assert intents(cut.host) == []
+
+
+def test_a_consumers_own_locks_are_held_for_every_change_and_for_no_look() -> None:
+    locks = Recorded()
+    opened = Storage(chain(1, raw_volume()), locks)
+    volume = opened.volume(DISK.text)
+    volume.info(), volume.layers(), volume.check(), volume.path(), opened.volumes(), opened.picture()
+    opened.plan(Snapshot(DISK, "s2"))
+    assert locks.asked == []
+    volume.snapshot("s2")
+    opened.recover()
+    assert locks.asked == [("sim", DISK.text), ("sim", DISK.text), ("sim", RAW.text)]
+    assert locks.held == set()
+
+
+class Guarded(SimHost):
+    """A volume group that changes for nobody who does not hold these locks."""
+
+    locks: Recorded
+    names: frozenset[str]
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        assert self.locks.held >= self.names, step
+        super().run(step, progress)
+
+
+@EVERY_OPERATION
+def test_no_step_of_any_operation_runs_without_the_locks_of_all_its_names(operation: str) -> None:
+    start, request = OPERATIONS[operation]
+    host, locks = Guarded(), Recorded()
+    names = {request.volume.text, changed(request).text, called(request).text}
+    host.__dict__.update(start().__dict__, locks=locks, names=names)
+    Storage(host, locks).apply(request)
+    assert locks.held == set()
+
+
+def test_a_volume_that_somebody_works_on_is_refused_and_its_neighbour_is_not() -> None:
+    locks, host = Recorded(), chain(1, chain(1), NEIGHBOUR)
+    opened = Storage(host, locks)
+    with locks.hold("sim", DISK.text):
+        before = state(host)
+        with pytest.raises(Locked):
+            opened.volume(DISK.text).remove()
+        assert state(host) == before
+        opened.volume(NEIGHBOUR.text).remove()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        (lambda opened: opened.create("disk", MIB), InvalidName),
+        (lambda opened: opened.create("vm-1-x", MIB, Format.QCOW2), FormatMismatch),
+        (lambda opened: opened.create("vm-1-x", 0), InvalidSize),
+        (lambda opened: opened.create("vm-1-x", 65 * 1024**4), InvalidSize),
+        (lambda opened: opened.create("vm-1-x", 4 * 1024**3), NoSpace),
+        (lambda opened: opened.create(DISK.text, MIB), AlreadyExists),
+        (lambda opened: opened.volume("disk"), InvalidName),
+        (lambda opened: opened.volume("vm-1-x").info(), VolumeNotFound),
+        (lambda opened: opened.volume("vm-1-x").layers(), VolumeNotFound),
+        (lambda opened: opened.volume("vm-1-x").path(), VolumeNotFound),
+        (lambda opened: opened.volume("vm-1-x").check(), VolumeNotFound),
+        (lambda opened: opened.volume(DISK.text).path("s9"), SnapshotNotFound),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_is_touched(
+    wrong: Callable[[Storage], object], error: type[Exception]
+) -> None:
+    host = chain(1)
+    before = state(host)
+    with pytest.raises(error):
+        wrong(storage(host))
+    assert state(host) == before
+
+
+def test_sizes_are_rounded_up_to_sectors() -> None:
+    host = SimHost()
+    assert storage(host).create(DISK.text, 4 * MIB + 1).info().virtual_size_bytes == 4 * MIB + 512
+
+
+def test_no_guest_is_given_a_volume_on_which_an_operation_was_cut() -> None:
+    """It could read what is half done, and recovery undo what it wrote."""
+    for left in (RollingBack(f"snap-s1-{DISK}"), Resizing(4 * MIB, 8 * MIB)):
+        volume = storage(run(chain(1), LvTag((DISK.text,), add=(left.tag,)))).volume(DISK.text)
+        with pytest.raises(RecoveryNeeded):
+            volume.path()
+        volume.recover()
+        assert volume.path() == Path(f"/dev/sim/{DISK}")
+
+
+def test_the_listing_shows_volumes_by_name_with_snapshots_oldest_first() -> None:
+    host = run(chain(2, raw_volume()), LvCreate("root", MIB, ()), LvCreate("swap", MIB, ("other",)))
+    listed = storage(host).volumes()
+    assert [
+        (info.name, info.format, info.virtual_size_bytes, info.lv_size_bytes, info.snapshots) for info in listed
+    ] == [
+        (DISK.text, Format.QCOW2, 4 * MIB, 24 * MIB, ("s1", "s2")),
+        (RAW.text, Format.RAW, 4 * MIB, 4 * MIB, ()),
+    ]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_listing_is_the_same_however_a_volume_is_met_and_activates_nothing(variant: str) -> None:
+    host = VARIANTS[variant](grown(2))
+    before = state(host)
+    assert storage(host).volumes() == storage(grown(2)).volumes()
+    assert storage(host).volume(DISK.text).info() == storage(grown(2)).volume(DISK.text).info()
+    assert state(host) == before
+
+
+def test_layers_are_listed_from_the_current_one_down() -> None:
+    layers = storage(grown(2)).volume(DISK.text).layers()
+    s1, s2 = f"snap-s1-{DISK}", f"snap-s2-{DISK}"
+    assert [(layer.lv, layer.snapshot, layer.parent, layer.virtual_size_bytes) for layer in layers] == [
+        (DISK.text, None, s2, 64 * MIB),
+        (s2, "s2", s1, 4 * MIB),
+        (s1, "s1", None, 4 * MIB),
+    ]
+    assert all(layer.allocated_bytes for layer in layers)
+
+
+def test_what_an_inactive_layer_has_allocated_is_not_known() -> None:
+    assert {layer.allocated_bytes for layer in storage(inactive(chain(1))).volume(DISK.text).layers()} == {None}
+
+
+def test_the_path_is_what_qemu_is_given() -> None:
+    volume = storage(chain(1)).volume(DISK.text)
+    assert volume.path() == Path(f"/dev/sim/{DISK}")
+    assert volume.path("s1") == Path(f"/dev/sim/snap-s1-{DISK}")
+
+
+@pytest.mark.parametrize(("name", "size_bytes"), [(DISK.text, 5 * MIB), (RAW.text, 8 * MIB)])
+def test_a_file_is_imported_with_its_content(tmp_path: Path, name: str, size_bytes: int) -> None:
+    path = tmp_path / "disk.qcow2"
+    qcow2(header_bytes(size_bytes=5 * MIB), cluster_bits=17).write(path)
+    host = SimHost(files={str(path): Content(5 * MIB, {3: 9})})
+    imported = storage(host).import_file(path, name)
+    assert host.read(imported.name) == Content(size_bytes, {3: 9})
+    assert imported.check() == ()
+
+
+def test_a_file_of_which_qemu_reads_another_size_than_it_says_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "disk.qcow2"
+    qcow2(header_bytes(size_bytes=5 * MIB), cluster_bits=17).write(path)
+    host = SimHost(files={str(path): Content(4 * MIB, {3: 9})})
+    with pytest.raises(Corrupt, match="5 MiB, and qemu-img would read 4 MiB of it"):
+        storage(host).import_file(path, DISK.text)
+    assert storage(host).volumes() == ()
+
+
+def test_auto_moves_the_fewer_bytes() -> None:
+    def commands_of(host: SimHost) -> set[str]:
+        return {argv[1] for argv in storage(host).plan(DeleteSnapshot(DISK, "s1")).commands if argv[0] == "qemu-img"}
+
+    small_child, small_snapshot = chain(0), SimHost()
+    small_child.guest_write(DISK.text, [Write(100, 500, 1)])
+    storage(small_child).volume(DISK.text).snapshot("s1")
+    small_child.guest_write(DISK.text, [Write(0, 1, 2)])
+    storage(small_snapshot).create(DISK.text, 4 * MIB).snapshot("s1")
+    small_snapshot.guest_write(DISK.text, [Write(100, 500, 1)])
+    assert commands_of(small_child) == {"commit"}
+    assert commands_of(small_snapshot) == {"rebase"}
+
+
+def test_auto_on_an_inactive_volume_follows_the_seeds_rule() -> None:
+    host = inactive(chain(2))
+    for snapshot in ("s1", "s2"):
+        auto, seed = (storage(host).plan(DeleteSnapshot(DISK, snapshot, merge)) for merge in (Merge.AUTO, Merge.SEED))
+        assert auto == seed
+
+
+UNREAD = {
+    name: request
+    for name, (start, request) in OPERATIONS.items()
+    if name.endswith(", inactive")
+    and isinstance(request, Snapshot | Rollback | DeleteSnapshot | Resize | Rename | Copy)
+    if request.volume == DISK and "grown" not in name and len(contents(start())) == 3
+}
+
+
+def unread() -> SimHost:
+    return inactive(foreign(chain(2, chain(1, None, NEIGHBOUR))))
+
+
+@pytest.mark.parametrize("request_", UNREAD.values(), ids=UNREAD)
+def test_an_inactive_volume_that_proxmox_ve_wrote_is_active_only_for_its_headers_to_be_read(request_: Request) -> None:
+    host = unread()
+    before, beside = contents(host), contents(host, NEIGHBOUR)
+    shown = storage(host).plan(request_)
+    assert state(host) == state(unread())
+    assert storage(host).apply(request_) == shown
+    assert contents(host, called(request_)) == expected(request_, before)
+    assert contents(host, NEIGHBOUR) == beside
+    assert [lv.name for lv in host.observe().logical_volumes if lv.active] == []
+    assert storage(active(host)).check() == ()
+
+
+def test_headers_are_read_by_activating_only_under_the_volumes_lock() -> None:
+    locks = Recorded()
+    Storage(unread(), locks).plan(Snapshot(DISK, "s3"))
+    assert locks.asked == [("sim", DISK.text)]
+    with locks.hold("sim", DISK.text), pytest.raises(Locked):
+        Storage(unread(), locks).plan(Snapshot(DISK, "s3"))
+
+
+def test_a_volume_in_use_is_neither_deactivated_nor_renamed_and_its_holders_are_named() -> None:
+    host = chain(1)
+    host.hold(f"snap-s1-{DISK}", "process 7 (cat)", "device dm-9")
+    for request in (Deactivate(DISK), Rename(DISK, ELSEWHERE)):
+        error = refused(host, request)
+        assert isinstance(error, InUse)
+        assert error.holders == tuple(f"snap-s1-{DISK} by {holder}" for holder in ("process 7 (cat)", "device dm-9"))
+    host.hold(f"snap-s1-{DISK}")
+    storage(host).volume(DISK.text).deactivate()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Snapshot(DISK, "s3"),
+        Rollback(DISK, "s2"),
+        Resize(DISK, 64 * MIB),
+        DeleteSnapshot(DISK, "s2", Merge.PULL),
+        DeleteSnapshot(DISK, "s2", Merge.PUSH),
+        Remove(DISK),
+    ],
+    ids=repr,
+)
+def test_nothing_is_done_below_a_running_guest_which_would_go_on_writing_to_a_snapshot(request_: Request) -> None:
+    host = chain(2)
+    host.hold(DISK.text, "process 7 (qemu-system-x86)")
+    assert isinstance(refused(host, request_), InUse)
+
+
+def test_what_an_operation_leaves_alone_may_be_in_use() -> None:
+    host = chain(2)
+    host.hold(f"snap-s1-{DISK}", "process 7 (backup)")
+    storage(host).volume(DISK.text).snapshot("s3")
+    storage(host).volume(DISK.text).rollback("s3")
+
+
+def test_recovery_waits_for_a_guest_too() -> None:
+    host = run(chain(1), LvTag((DISK.text,), add=(RollingBack(f"snap-s1-{DISK}").tag,)))
+    host.hold(DISK.text, "process 7 (qemu-system-x86)")
+    with pytest.raises(InUse):
+        storage(host).recover(DISK.text)
+
+
+class LeadingOut(SimHost):
+    """A volume group where the disk's header says that its data is elsewhere, and its tags say nothing of it."""
+
+    def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
+        found = super().headers(lv_names)
+        return {name: replace(header, external_data=name == DISK.text) for name, header in found.items()}
+
+
+@pytest.mark.parametrize("start", [chain, lambda depth: inactive(chain(depth))], ids=["active", "inactive"])
+@pytest.mark.parametrize("request_", [DeleteSnapshot(DISK, "s2"), Resize(DISK, 64 * MIB), Rename(DISK, ELSEWHERE)])
+def test_an_image_that_leads_out_is_seen_before_anything_is_touched_though_it_is_not_active(
+    start: Callable[[int], SimHost], request_: Request
+) -> None:
+    host = LeadingOut()
+    host.__dict__.update(start(2).__dict__)
+    error = refused(host, request_)
+    assert isinstance(error, Corrupt)
+    assert "its data is in another file" in str(error)
+
+
+class OpenedLate(SimHost):
+    """A volume group where somebody opens the disk just before LVM deactivates it."""
+
+    def run(self, step: Step, progress: Progress | None = None) -> None:
+        self.hold(DISK.text, "process 7 (cat)")
+        super().run(step, progress)
+
+
+def test_what_was_opened_after_we_asked_is_named_too() -> None:
+    host = OpenedLate()
+    host.__dict__.update(chain(1).__dict__)
+    with pytest.raises(InUse, match=r"process 7 \(cat\)"):
+        storage(host).volume(DISK.text).deactivate()
+
+
+def test_a_rename_holds_the_locks_of_both_names() -> None:
+    locks, host = Recorded(), chain(1)
+    renamed = Storage(host, locks).volume(DISK.text).rename(ELSEWHERE.text)
+    assert locks.asked == [("sim", DISK.text), ("sim", ELSEWHERE.text)]
+    assert renamed.name == ELSEWHERE.text
+    for name in (DISK, ELSEWHERE):
+        with locks.hold("sim", name.text), pytest.raises(Locked):
+            Storage(chain(1), locks).apply(Rename(DISK, ELSEWHERE))
+
+
+@pytest.mark.parametrize("request_", [Copy(DISK, "s1", ELSEWHERE), Convert(RAW, ELSEWHERE)])
+def test_a_copy_and_a_conversion_hold_the_locks_of_both_names(request_: Copy | Convert) -> None:
+    locks, host = Recorded(), chain(1, raw_volume())
+    Storage(host, locks).apply(request_)
+    assert locks.asked == [("sim", request_.volume.text), ("sim", request_.new.text)]
+    for name in (request_.volume, request_.new):
+        with locks.hold("sim", name.text), pytest.raises(Locked):
+            Storage(chain(1, raw_volume()), locks).apply(request_)
+
+
+@pytest.mark.parametrize("by", [RAW, ELSEWHERE])
+@pytest.mark.parametrize("done", [1, 4, 7])
+def test_recovering_a_conversion_holds_the_locks_of_both_names_by_whichever_it_was_asked(
+    by: VolumeName, done: int
+) -> None:
+    request = Convert(RAW, ELSEWHERE)
+    cut, locks = run(raw_volume(), *planned(raw_volume(), request).steps[:done]), Recorded()
+    other = ELSEWHERE if by == RAW else RAW
+    with locks.hold("sim", other.text), pytest.raises(Locked):
+        Storage(cut, locks).recover(by.text)
+    Storage(cut, locks).recover(by.text)
+    assert {volume for _, volume in locks.asked} == {RAW.text, ELSEWHERE.text}
+    assert intents(cut) == []
+
+
+@pytest.mark.parametrize("by", [DISK, ELSEWHERE])
+def test_a_lock_that_turns_out_to_be_needed_is_taken_in_the_same_order_as_everywhere(by: VolumeName) -> None:
+    """Two that each hold what the other waits for would wait for ever."""
+    cut = run(chain(1), *planned(chain(1), Rename(DISK, ELSEWHERE)).steps[:2])
+    locks = InOrder()
+    Storage(cut.copy(), locks).recover(by.text)
+    assert locks.most == 2
+    locks = InOrder()
+    with suppress(VolumeNotFound):  # it has the new name by then
+        Storage(cut.copy(), locks).apply(Remove(by))
+    assert locks.most == 2
+
+
+class InOrder(Recorded):
+    """Locks that are only given out in the order of their names."""
+
+    most = 0
+
+    @contextmanager
+    def hold(self, vg: str, volume: str) -> Iterator[None]:
+        assert all(other < volume for other in self.held), f"{volume} is asked for, and {self.held} are held"
+        with super().hold(vg, volume):
+            self.most = max(self.most, len(self.held))
+            yield
+
+
+@pytest.mark.parametrize("by", [DISK, ELSEWHERE])
+def test_recovering_a_rename_holds_the_locks_of_both_names_by_whichever_it_was_asked(by: VolumeName) -> None:
+    cut = run(chain(1), *planned(chain(1), Rename(DISK, ELSEWHERE)).steps[:2])
+    locks = Recorded()
+    (ran,) = Storage(cut.copy(), locks).recover(by.text)
+    assert (ran.operation, ran.volume) == ("finish rename", DISK)
+    assert {volume for _, volume in locks.asked} == {DISK.text, ELSEWHERE.text}
+    other = ELSEWHERE if by == DISK else DISK
+    with locks.hold("sim", other.text), pytest.raises(Locked):
+        Storage(cut, locks).recover(by.text)
+
+
+def test_the_new_name_of_a_rename_that_was_cut_is_not_free() -> None:
+    cut = run(chain(1), *planned(chain(1), Rename(DISK, ELSEWHERE)).steps[:2])
+    with pytest.raises(AlreadyExists):
+        storage(cut).create(ELSEWHERE.text, MIB)
+    assert contents(cut, ELSEWHERE) == contents(chain(1))
+    assert contents(cut) == {}
+
+
+def test_a_damaged_volume_can_be_listed_and_checked_but_not_changed() -> None:
+    host = run(chain(2), LvRemove((f"snap-s1-{DISK}",)))
+    volume = storage(host).volume(DISK.text)
+    assert volume.info().snapshots == ("s2",)
+    assert volume.check() != ()
+    for change in (volume.snapshot, volume.rollback, volume.delete_snapshot):
+        with pytest.raises(Corrupt):
+            change("s2" if change != volume.snapshot else "s3")
+
+
+def test_one_damaged_volume_does_not_keep_the_others_from_being_listed() -> None:
+    host = chain(1, run(chain(1), LvTag((DISK.text,), add=("lvmqcow.intent=copy",))), NEIGHBOUR)
+    assert [info.name for info in storage(host).volumes()] == [DISK.text, NEIGHBOUR.text]
+
+
+@pytest.mark.parametrize("request_", [Remove(DISK), DeleteSnapshot(DISK, "s1", Merge.PUSH)])
+def test_the_storage_says_what_becomes_of_data_where_the_request_does_not(request_: Remove | DeleteSnapshot) -> None:
+    def wiped_with(default: Wipe, asked: Wipe | None) -> set[str]:
+        """The options with which blkdiscard is called."""
+        plan = Storage(chain(1), NoLocks(), wipe=default).plan(replace(request_, wipe=asked))
+        return {argv[1] for argv in plan.commands if argv[0] == "blkdiscard"}
+
+    assert wiped_with(Wipe.ZERO, None) == {"--zeroout"}
+    assert wiped_with(Wipe.DISCARD, None) == {"--step"}
+    assert wiped_with(Wipe.ZERO, Wipe.DISCARD) == {"--step"}
+    assert wiped_with(Wipe.ZERO, Wipe.NONE) == set()
+    assert wiped_with(Wipe.NONE, None) == set()
+    assert wiped_with(Wipe.NONE, Wipe.ZERO) == {"--zeroout"}
+
+
+@pytest.mark.parametrize(
+    "request_", [Remove(DISK), Snapshot(DISK, "s9"), Activate(DISK), Deactivate(DISK), Rename(DISK, ELSEWHERE)]
+)
+def test_a_volume_that_only_waits_for_its_removal_is_not_there(request_: Request) -> None:
+    host = run(SimHost(), LvCreate(f"del-{DISK}", MIB, DISK.tags))  # another tool's: ours is removed by then
+    assert isinstance(refused(host, request_), VolumeNotFound)
+    with pytest.raises(VolumeNotFound):
+        storage(host).volume(DISK.text).info()
+    assert storage(host).create(DISK.text, MIB).info().snapshots == ()
+    assert f"del-{DISK}" in host.observe().lv_names
+
+
+def test_a_caller_hears_of_every_step_before_it_is_done() -> None:
+    host = chain(1)
+    begun: list[Step] = []
+    plan = Storage(host, NoLocks(), Events(begun=begun.append)).apply(Remove(DISK, Wipe.ZERO))
+    assert tuple(begun) == plan.steps
+
+
+def test_a_volume_group_name_is_refused_before_lvm_sees_it() -> None:
+    with pytest.raises(InvalidName):
+        Storage.open("-vg")
+
+
+class NeighbourChanging(SimHost):
+    """The devices of its neighbour go away between the picture and the look at them."""
+
+    def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
+        wanted = tuple(lv_names)
+        if any(NEIGHBOUR.text in name for name in wanted):
+            raise CommandFailed(("read", *wanted), 6, "No such device or address")
+        return super().headers(wanted)
+
+
+def test_a_neighbour_that_changes_just_now_keeps_nobody_from_anything() -> None:
+    host = NeighbourChanging()
+    host.__dict__.update(foreign(chain(1, chain(1, None, NEIGHBOUR))).__dict__)
+    mine, other = storage(host).volume(DISK.text), storage(host).volume(NEIGHBOUR.text)
+    assert mine.path() == Path(f"/dev/sim/{DISK}")
+    assert {info.name: info.virtual_size_bytes for info in storage(host).volumes()} == {
+        DISK.text: mine.info().virtual_size_bytes,
+        NEIGHBOUR.text: None,
+    }
+    mine.delete_snapshot("s1")
+    for look in (other.path, other.info):
+        with pytest.raises(CommandFailed, match="No such device"):
+            look()

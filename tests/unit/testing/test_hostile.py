@@ -1,0 +1,210 @@
+"""Hostile files are imported as what they are declared to be, or refused; what they name is never opened.
+
+Here qemu-img runs on real files; into real volumes they are imported in ``tests/real/test_hostile.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lvmqcow.core.names import Format, VolumeName
+from lvmqcow.engine.imports import inspect, require_whole
+from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
+from lvmqcow.formats import SourceFormat
+from lvmqcow.operations.requests import Import
+from lvmqcow.qemu.img import QemuImg
+from lvmqcow.steps.all import ImageWrite
+from lvmqcow.steps.limits import READING, Limits
+from lvmqcow.testing.canary import Canary, canary
+from lvmqcow.testing.hostile import DATA, Notice, Specimen, listing, specimens
+from lvmqcow.testing.simulated.host import SimHost
+from tests.support.scenarios import DISK, RAW, state, storage
+
+CORPUS = specimens(Path("/nowhere/canary.txt"))
+GIB = 1024**3
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Canary]:
+    with canary(tmp_path / "canary.txt") as bird:
+        yield bird
+
+
+@pytest.fixture
+def tripwire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that is there once anybody has started qemu-img."""
+    binaries, touched = tmp_path / "bin", tmp_path / "qemu-img was started"
+    binaries.mkdir()
+    fake = binaries / "qemu-img"
+    fake.write_text(f"#!/bin/sh\ntouch '{touched}'\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{binaries}:{os.environ['PATH']}")
+    return touched
+
+
+def of(*notices: Notice) -> pytest.MarkDecorator:
+    found = [specimen.name for specimen in CORPUS if specimen.notice in notices]
+    return pytest.mark.parametrize("name", found)
+
+
+def laid_out(directory: Path, name: str) -> tuple[Specimen, Path]:
+    """A specimen as a file that names the canary next to it; the whole corpus is there."""
+    made = {specimen.name: specimen for specimen in specimens(directory / "canary.txt")}
+    for other in ("out-cycle-self.qcow2", "out-cycle-a.qcow2", "out-cycle-b.qcow2"):
+        made[other].image.write(directory / other)
+    return made[name], made[name].image.write(directory / name)
+
+
+def volume_for(specimen: Specimen) -> VolumeName:
+    return RAW if specimen.declared is SourceFormat.RAW else DISK
+
+
+def test_the_corpus_is_large_and_every_specimen_has_a_name_and_a_purpose_of_its_own() -> None:
+    assert len(CORPUS) >= 100
+    assert len({specimen.name for specimen in CORPUS}) == len(CORPUS)
+    assert len({specimen.what for specimen in CORPUS}) == len(CORPUS)
+    assert len({(specimen.image.start, specimen.declared, *specimen.image.parts.items()) for specimen in CORPUS}) > 100
+    assert specimens(Path("/nowhere/canary.txt")) == CORPUS
+    listed = Path(__file__).parents[3] / "fixtures" / "hostile.txt"
+    assert listed.read_text().splitlines() == listing(CORPUS)
+
+
+@of(Notice.HEADER)
+def test_what_the_header_shows_is_refused_before_any_tool_opens_the_file(
+    tmp_path: Path, tripwire: Path, watched: Canary, name: str
+) -> None:
+    specimen, path = laid_out(tmp_path, name)
+    host = SimHost()
+    before = state(host)
+    with pytest.raises(LvmqcowError) as refused:
+        storage(host).import_file(path, volume_for(specimen).text, specimen.declared)
+    assert type(refused.value) is specimen.refusal
+    assert specimen.says in str(refused.value)
+    assert str(path) in str(refused.value)
+    assert state(host) == before
+    assert not tripwire.exists()
+
+
+@of(Notice.HEADER)
+def test_what_is_refused_comes_with_advice(tmp_path: Path, name: str) -> None:
+    specimen, path = laid_out(tmp_path, name)
+    with pytest.raises(LvmqcowError) as refused:
+        inspect(path, volume_for(specimen), specimen.declared)
+    advice = str(refused.value)
+    if isinstance(refused.value, Corrupt):
+        assert "qemu-img convert" in advice
+        assert str(path) in advice.partition("qemu-img convert")[2]
+        assert f"-f {specimen.declared} " in advice or f"driver={specimen.declared}," in advice
+
+
+@of(Notice.TABLES)
+def test_what_only_the_tables_show_is_found_by_qemu_img_within_limits(
+    tmp_path: Path, watched: Canary, name: str
+) -> None:
+    specimen, path = laid_out(tmp_path, name)
+    request = inspect(path, volume_for(specimen), specimen.declared)
+    quick = Limits(READING.memory_bytes, cpu_seconds=2) if name == "processor.qcow2" else READING
+    with pytest.raises(LvmqcowError) as refused:
+        require_whole(request, QemuImg(reading=quick).check_file)
+    assert type(refused.value) is specimen.refusal
+    assert specimen.says in str(refused.value)
+    assert str(path) in str(refused.value)
+
+
+def usage(limits: Limits, path: Path) -> tuple[int, resource.struct_rusage]:
+    """The status of a check within limits (negative: the signal that ended it), and what it used."""
+    process = subprocess.Popen(
+        [*limits.argv, "qemu-img", "check", "-q", "-f", "qcow2", path], stderr=subprocess.DEVNULL
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, used
+
+
+def test_a_limit_on_memory_is_what_stops_the_one_that_needs_much(tmp_path: Path) -> None:
+    _, path = laid_out(tmp_path, "memory.qcow2")
+    os.truncate(path, 100 * GIB)  # to count it takes 1.6 GiB, which a machine has
+    status, used = usage(READING, path)
+    assert status == 1
+    assert used.ru_maxrss * 1024 < GIB
+    with pytest.raises(NotPossible, match="1024 MiB of memory"):
+        QemuImg().check_file(str(path), SourceFormat.QCOW2)
+    status, used = usage(Limits(4 * GIB), path)
+    assert status == 0
+    assert used.ru_maxrss * 1024 > GIB
+
+
+def test_a_limit_on_time_is_what_stops_the_one_that_takes_long(tmp_path: Path) -> None:
+    _, path = laid_out(tmp_path, "processor.qcow2")
+    for seconds in (1, 3):
+        status, used = usage(Limits(GIB, cpu_seconds=seconds), path)
+        assert status == -signal.SIGXCPU
+        assert used.ru_utime + used.ru_stime <= seconds + 1
+        assert used.ru_maxrss * 1024 < GIB
+
+
+def test_the_limits_are_a_gibibyte_and_half_a_minute() -> None:
+    assert READING.argv == ("prlimit", "--as=1073741824", "--cpu=30:31")
+
+
+@of(Notice.NEVER, Notice.VOLUME_GROUP)
+def test_what_is_harmless_is_read_as_what_it_is_declared_to_be(tmp_path: Path, watched: Canary, name: str) -> None:
+    specimen, path = laid_out(tmp_path, name)
+    request = inspect(path, volume_for(specimen), specimen.declared)
+    require_whole(request, QemuImg().check_file)
+    assert request.source_format is specimen.declared
+    if specimen.notice is Notice.NEVER:
+        assert content(tmp_path, request) == expected(specimen, path)
+
+
+def content(directory: Path, request: Import) -> bytes:
+    """What an import of it writes into a raw volume."""
+    assert request.size_bytes == 1024**2
+    target = directory / "target"
+    target.write_bytes(b"\0" * request.size_bytes)
+    *argv, _ = ImageWrite(request.source, request.source_format, "target", Format.RAW).argv("vg")
+    subprocess.run([*argv, str(target)], check=True, capture_output=True)
+    return target.read_bytes()
+
+
+def expected(specimen: Specimen, path: Path) -> bytes:
+    if specimen.declared is SourceFormat.RAW:
+        return path.read_bytes()
+    return (bytes([DATA]) * 4096).ljust(1024**2, b"\0")
+
+
+UNGUARDED = {
+    "out-backing-file.qcow2": ("qemu-img", "convert", "-f", "qcow2", "-O", "raw"),
+    "out-backing-unnamed.qcow2": ("qemu-img", "convert", "-f", "qcow2", "-O", "raw"),
+    "out-backing-version-2.qcow2": ("qemu-img", "convert", "-f", "qcow2", "-O", "raw"),
+    "out-backing-json.qcow2": ("qemu-img", "convert", "-f", "qcow2", "-O", "raw"),
+    "out-backing-far.qcow2": ("qemu-img", "convert", "-f", "qcow2", "-O", "raw"),
+    "out-data-file.qcow2": ("qemu-img", "convert", "-f", "qcow2", "-O", "raw"),
+    "out-data-file-hidden.qcow2": ("qemu-img", "convert", "-f", "qcow2", "-O", "raw"),
+    "guest-qcow2.raw": ("qemu-img", "convert", "-O", "raw"),
+    "guest-vmdk.raw": ("qemu-img", "convert", "-O", "raw"),
+}
+
+
+@pytest.mark.parametrize("name", UNGUARDED)
+def test_the_specimens_bite_where_nobody_guards(tmp_path: Path, name: str) -> None:
+    """What proves that the canary would have told."""
+    _, path = laid_out(tmp_path, name)
+    with canary(tmp_path / "canary.txt") as bird:
+        subprocess.run([*UNGUARDED[name], str(path), str(tmp_path / "out")], check=False, capture_output=True)
+        touches = bird.touches()
+    assert "opened" in touches
+    assert "read" in touches
+
+
+def test_every_specimen_is_sound_but_for_what_it_is_about(tmp_path: Path) -> None:
+    """The one they are all made from: what it is refused for is not how it was made."""
+    _, path = laid_out(tmp_path, "sound.qcow2")
+    assert subprocess.run(("qemu-img", "check", "-f", "qcow2", str(path)), check=False).returncode == 0

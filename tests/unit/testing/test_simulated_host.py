@@ -1,0 +1,350 @@
+"""The simulated host refuses what lvm2 and qemu-img refuse, and is as unkind as they are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lvmqcow.core.names import Format, Layout, snapshot_lv_name
+from lvmqcow.core.qcow2 import OURS, ImageOptions
+from lvmqcow.errors import CommandFailed
+from lvmqcow.formats import SourceFormat
+from lvmqcow.steps.all import (
+    ImageWrite,
+    LvActivate,
+    LvAutoactivation,
+    LvCreate,
+    LvDeactivate,
+    LvDiscardRange,
+    LvExtend,
+    LvPermission,
+    LvRemove,
+    LvRename,
+    LvTag,
+    LvZero,
+    LvZeroRange,
+    Permission,
+    QcowCommit,
+    QcowCreate,
+    QcowRebase,
+    QcowRelink,
+    QcowRepairLeaks,
+    QcowResize,
+    Step,
+)
+from lvmqcow.testing.content import BLOCK_BYTES, Content, GuestWrites, Write
+from lvmqcow.testing.simulated.host import SimHost, fully_allocated_bytes
+from lvmqcow.testing.strategies import writes
+from tests.support.scenarios import DISK, FILES, MIB, PVE_BASE, RAW_FILE, chain, inactive, raw_volume, run, state
+
+GIB = 1024**3
+EVEN = [25 * GIB, 26 * GIB, 100 * GIB, 1024 * GIB, 16 * 1024 * GIB, 512, 128 * 1024, 4 * MIB]
+
+
+EVERY_OPTIONS = pytest.mark.parametrize("options", [OURS, PVE_BASE, ImageOptions(64 * 1024, extended_l2=True)], ids=str)
+
+
+def measured_bytes(size_bytes: int, options: ImageOptions) -> int:
+    argv = ("qemu-img", "measure", "--output=json", "-O", "qcow2", "-o", str(options), "--size", str(size_bytes))
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    return int(json.loads(done.stdout)["fully-allocated"])
+
+
+@EVERY_OPTIONS
+@pytest.mark.parametrize("size_bytes", EVEN)
+def test_measured_sizes_that_the_seeds_formula_got_wrong_are_right(size_bytes: int, options: ImageOptions) -> None:
+    assert fully_allocated_bytes(size_bytes, options) == measured_bytes(size_bytes, options)
+
+
+@EVERY_OPTIONS
+@given(
+    size_bytes=st.integers(1, 16 * 1024 * GIB // 512).map(lambda sectors: sectors * 512)
+    | st.builds(
+        lambda power, more: min(16 * 1024 * GIB, (1 << power) + more * 512), st.integers(9, 44), st.integers(0, 3)
+    )
+)
+def test_measured_sizes_are_those_of_qemu_img(options: ImageOptions, size_bytes: int) -> None:
+    assert fully_allocated_bytes(size_bytes, options) == measured_bytes(size_bytes, options)
+
+
+def images(*layers: str) -> SimHost:
+    """Overlays of 4 MiB, each on the one before, each with a block of its own."""
+    host, below = SimHost(files=FILES), None
+    for number, name in enumerate(layers):
+        host.run(LvCreate(name, 8 * MIB, ()))
+        host.run(QcowCreate(name, 4 * MIB, below))
+        host.guest_write(name, [Write(0, 1, number + 1), Write(number + 10, 1, number + 1)])
+        below = name
+    return host
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        LvCreate("base", MIB, ()),
+        LvCreate("new", 5 * GIB, ()),
+        LvRename("missing", "x"),
+        LvRename("base", "top"),
+        LvRemove(("missing",)),
+        LvExtend("base", 8 * MIB),
+        LvExtend("base", 5 * GIB),
+        LvExtend("missing", 5 * GIB),
+        LvTag(("missing",), add=("x",)),
+        LvActivate(("missing",)),
+        LvDeactivate(("missing",)),
+        LvZero("missing"),
+        LvZeroRange("missing", 0, 4096),
+        LvZeroRange("raw", 4 * MIB, 4096),
+        LvZeroRange("base", 4096, 4096),
+        LvZeroRange("off", 0, 4096),
+        LvDiscardRange("off", 0, 4096),
+        LvDiscardRange("missing", 0, 4096),
+        LvDiscardRange("raw", 4 * MIB, 4096),
+        QcowCreate("missing", MIB),
+        QcowCommit("base"),
+        QcowCommit("raw"),
+        QcowCommit("off"),
+        QcowRebase("off", None),
+        QcowRebase("base", "missing"),
+        QcowRelink("raw", "base"),
+        QcowRepairLeaks("raw"),
+        QcowResize("raw", 8 * MIB),
+        QcowResize("base", 2 * MIB),
+        QcowResize("off", 8 * MIB),
+        ImageWrite(RAW_FILE, SourceFormat.RAW, "base", Format.RAW),
+    ],
+    ids=lambda step: f"{type(step).__name__} {getattr(step, 'lv', '')}",
+)
+def test_what_the_tools_refuse_is_refused_and_nothing_changes(step: Step) -> None:
+    host = run(
+        images("base", "top"),
+        LvCreate("raw", MIB, ()),
+        LvCreate("off", 8 * MIB, ()),
+        QcowCreate("off", 4 * MIB, "base"),
+        LvDeactivate(("off",)),
+    )
+    before = state(host)
+    with pytest.raises(CommandFailed) as failed:
+        host.run(step)
+    assert failed.value.argv == step.argv("sim")
+    assert state(host) == before
+
+
+def test_a_merge_into_an_lv_that_could_not_hold_all_of_it_is_refused() -> None:
+    small = run(images("base", "top"), LvCreate("small", 4 * MIB, ()), QcowCreate("small", 4 * MIB, "base"))
+    above = run(small, LvCreate("above", 8 * MIB, ()), QcowCreate("above", 4 * MIB, "small"))
+    for step in (QcowRebase("small", None), QcowCommit("above")):
+        with pytest.raises(CommandFailed, match="No space left"):
+            above.run(step)
+
+
+def test_a_chain_through_an_lv_that_is_gone_or_inactive_cannot_be_read() -> None:
+    for step in (LvRemove(("base",)), LvDeactivate(("base",)), LvRename("base", "other")):
+        host = run(images("base", "top"), step)
+        for read in (host.read, host.check):
+            with pytest.raises(CommandFailed):
+                read("top")
+
+
+def test_what_a_merge_would_move_is_not_told_of_a_chain_that_qemu_img_cannot_open() -> None:
+    """``qemu-img map`` opens the whole chain."""
+    with pytest.raises(CommandFailed):
+        run(images("base", "middle", "top"), LvRemove(("base",))).merge_cost("top")
+
+
+def test_a_new_lv_holds_the_bytes_of_whoever_had_it_before() -> None:
+    host = run(SimHost(), LvCreate("a", MIB, ()))
+    assert host.read("a").blocks[1] == 0xAA
+    assert host.read("a").blocks.get(0) == 0  # lvcreate wipes the first sector and the signatures
+    assert run(host, LvZero("a")).read("a") == Content(4 * MIB)
+    assert run(host, QcowCreate("a", 512 * 1024)).read("a") == Content(512 * 1024)
+
+
+@pytest.mark.parametrize("before", [[], [LvZero("a")]], ids=["never zeroed", "zeroed"])
+def test_what_an_lv_is_extended_by_holds_the_bytes_of_whoever_had_it_before(before: list[Step]) -> None:
+    host = run(SimHost(), LvCreate("a", 4 * MIB, ()), *before, LvExtend("a", 8 * MIB))
+    blocks = host.read("a").blocks
+    assert {blocks[block] for block in range(1024, 2048)} == {0xAA}
+    zeroed = run(host, LvZeroRange("a", 4 * MIB, 2 * MIB)).read("a").blocks
+    assert {zeroed[block] for block in range(1024, 1536)} == {0}
+    assert {zeroed[block] for block in range(1536, 2048)} == {0xAA}
+    assert zeroed.get(1023) == blocks.get(1023)
+
+
+def test_an_image_whose_start_is_zeroed_is_none_any_more_and_the_rest_of_it_is_still_there() -> None:
+    host = run(images("base"), LvZeroRange("base", 0, 4 * MIB))
+    with pytest.raises(CommandFailed, match="not in qcow2"):
+        host.check("base")
+    blocks = host.read("base").blocks
+    assert {blocks.get(block) for block in range(1024)} == {0}
+    assert {blocks.get(block) for block in range(1024, 2048)} == {0xAA}
+
+
+def test_what_was_discarded_can_still_be_read() -> None:
+    host = images("base")
+    assert run(host, LvDiscardRange("base", 0, 8 * MIB)).read("base") == host.read("base")
+
+
+@pytest.mark.parametrize(
+    ("steps", "wiped"),
+    [
+        ([], False),
+        ([LvZero("base")], True),
+        ([LvZeroRange("base", 0, 8 * MIB)], True),
+        ([LvZeroRange("base", 0, 3 * MIB), LvZeroRange("base", 3 * MIB, 5 * MIB)], True),
+        ([LvZeroRange("base", 0, 3 * MIB), LvZeroRange("base", 4 * MIB, 4 * MIB)], False),
+        ([LvZeroRange("base", 0, 4 * MIB)], False),
+        ([LvDiscardRange("base", 0, 8 * MIB)], True),
+        ([LvDiscardRange("base", 0, 3 * MIB), LvDiscardRange("base", 3 * MIB, 5 * MIB)], True),
+        ([LvDiscardRange("base", 0, 3 * MIB), LvDiscardRange("base", 4 * MIB, 4 * MIB)], False),
+    ],
+)
+def test_what_is_freed_with_its_content_is_remembered(steps: list[Step], wiped: bool) -> None:
+    host = run(images("base"), *steps, LvRename("base", "del-base"), LvRemove(("del-base",)))
+    assert host.freed_unwiped == (() if wiped else ("del-base",))
+    assert host.copy().freed_unwiped == host.freed_unwiped
+
+
+def test_a_resized_image_reads_zeros_where_it_grew_and_to_the_same_size_nothing_changes() -> None:
+    host = images("base", "top")
+    grown = run(host, QcowResize("top", 8 * MIB))
+    assert grown.read("top") == Content(8 * MIB, host.read("top").blocks)
+    assert grown.read("base") == host.read("base")
+    assert state(run(grown, QcowResize("top", 8 * MIB))) == state(grown)
+
+
+@given(drawn=writes(100))
+def test_a_guest_reads_what_it_wrote(drawn: list[Write]) -> None:
+    host = images("base", "top")
+    before = host.read("top")
+    host.guest_write("top", drawn)
+    assert host.read("top") == before.written(drawn)
+    assert host.read("base") == images("base").read("base")
+
+
+@given(base=writes(100), middle=writes(100), top=writes(100))
+def test_a_merge_changes_nothing_that_anybody_reads(base: list[Write], middle: list[Write], top: list[Write]) -> None:
+    host = images("base", "middle", "top")
+    for name, drawn in (("base", base), ("middle", middle), ("top", top)):
+        host.guest_write(name, drawn)
+    pulled = run(host, QcowRebase("top", "base"), LvRemove(("middle",)))
+    pulled_all = run(host, QcowRebase("top", None), LvRemove(("middle", "base")))
+    pushed = run(host, QcowCommit("top"))
+    assert (
+        pulled.read("top") == pulled_all.read("top") == pushed.read("top") == pushed.read("middle") == host.read("top")
+    )
+    assert pulled.read("base") == pushed.read("base") == host.read("base")
+
+
+@given(base=writes(100), middle=writes(100), top=writes(100))
+def test_the_cost_of_a_merge_is_what_it_allocates(base: list[Write], middle: list[Write], top: list[Write]) -> None:
+    host = images("base", "middle", "top")
+    for name, drawn in (("base", base), ("middle", middle), ("top", top)):
+        host.guest_write(name, drawn)
+    cost = host.merge_cost("top")
+    written = {block for write in top for block in write.blocks} | {0, 12}
+    assert cost.push_bytes == len(written) * BLOCK_BYTES
+    below = {block for write in middle for block in write.blocks} | {0, 11}
+    assert cost.pull_bytes == len(below - written) * BLOCK_BYTES
+
+
+def test_a_relink_without_copying_reads_otherwise() -> None:
+    host = images("base", "middle", "top")
+    assert run(host, QcowRelink("top", "base")).read("top") != host.read("top")
+    assert run(host, QcowRelink("top", "base"), QcowRelink("top", "middle")).read("top") == host.read("top")
+
+
+def test_an_overlay_smaller_or_larger_than_its_backing_image_reads_zeros_beyond_it() -> None:
+    host = run(images("base"), LvCreate("small", 8 * MIB, ()), QcowCreate("small", 8192, "base"))
+    host = run(host, LvCreate("large", 16 * MIB, ()), QcowCreate("large", 8 * MIB, "small"))
+    assert host.read("small") == Content(8192, {0: 1})
+    assert host.read("large") == Content(8 * MIB, {0: 1})
+
+
+def test_tags_added_and_dropped_at_once_are_dropped() -> None:
+    host = run(images("base"), LvTag(("base",), add=("a", "b")), LvTag(("base",), add=("a",), drop=("a",)))
+    lv = host.observe().lv("base")
+    assert lv is not None
+    assert lv.tags == {"b"}
+
+
+def test_extents_are_counted() -> None:
+    host = run(SimHost(size_bytes=32 * MIB), LvCreate("a", 5 * MIB, ()), LvCreate("b", 1, ()))
+    assert [lv.size_bytes for lv in host.observe().logical_volumes] == [8 * MIB, 4 * MIB]
+    assert host.observe().free_extents == 5
+    assert run(host, LvExtend("b", 5 * MIB)).observe().free_extents == 4
+    assert run(host, LvRemove(("a", "b"))).observe().free_extents == 8
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    host = images("base", "top")
+    before = state(host)
+    twin = host.copy()
+    assert state(twin) == before
+    twin.guest_write("top", [Write(3, 1, 3)])
+    twin.run(LvRemove(("base",)))
+    twin.run(LvCreate("more", MIB, ()))
+    assert state(host) == before
+
+
+def test_an_lv_keeps_its_identity_through_a_rename_and_no_two_have_the_same() -> None:
+    host = images("base", "top")
+    uuids = {lv.name: lv.uuid for lv in host.observe().logical_volumes}
+    renamed = run(host, LvRename("top", "other")).observe().lv("other")
+    assert renamed is not None
+    assert renamed.uuid == uuids["top"]
+    again = run(host, LvRemove(("top",)), LvCreate("top", MIB, ())).observe().lv("top")
+    assert again is not None
+    assert again.uuid not in uuids.values()
+
+
+def test_a_history_repeated_gives_the_same_state() -> None:
+    host = inactive(raw_volume(chain(2)))
+    again = SimHost(files=FILES)
+    for event in host.history:
+        if isinstance(event, GuestWrites):
+            again.guest_write(event.lv, event.writes)
+        else:
+            again.run(event)
+    assert state(again) == state(host)
+    assert again.history == host.history
+
+
+def test_the_key_of_a_state_tells_it_from_every_other() -> None:
+    """Tests judge no state twice, by it: what it did not tell would not be judged at all."""
+    base, lv, snapshot = chain(1), DISK.text, snapshot_lv_name(DISK, "s1", Layout.SEED)
+    changes: list[Callable[[SimHost], object]] = [
+        lambda host: host.guest_write(lv, [Write(5, 1, 0x77)]),
+        lambda host: host.guest_write(lv, [Write(5, 1, 0x78)]),
+        lambda host: host.run(QcowRelink(lv, lv)),
+        lambda host: host.run(QcowResize(lv, 8 * MIB)),
+        lambda host: host.run(LvTag((lv,), add=("x",))),
+        lambda host: host.run(LvTag((snapshot,), add=("x",))),
+        lambda host: host.run(LvExtend(lv, 64 * MIB)),
+        lambda host: host.run(LvDeactivate((lv,))),
+        lambda host: host.run(LvRename(lv, "x")),
+        lambda host: host.run(LvRemove((lv,))),
+        lambda host: host.run(LvPermission(lv, Permission.READ)),
+        lambda host: host.run(LvAutoactivation((lv,), True)),
+        lambda host: host.run(LvDiscardRange(lv, 0, MIB)),
+        lambda host: host.run(LvZero(lv)),
+        lambda host: host.lay_out(lv, PVE_BASE),
+        lambda host: host.scatter(lv, MIB),
+        lambda host: host.hold(lv, "a guest"),
+        lambda host: host.suspend(lv),
+        lambda host: host.lose_physical_volume(lv),
+        lambda host: host.regroup(lambda vg: replace(vg, exported=True)),
+    ]
+    keys = [base.key]
+    for change in changes:
+        host = base.copy()
+        change(host)
+        keys.append(host.key)
+    assert len(set(keys)) == len(keys)
+    assert run(base, LvTag((lv,), add=("x",)), LvTag((lv,), drop=("x",))).key == base.key
