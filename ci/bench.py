@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from lvmqcow.core.names import Format
-from lvmqcow.engine.host import RealHost
 from lvmqcow.lvm import loopvg
 from lvmqcow.lvm.commands import LvmShell
 from lvmqcow.operations.requests import Merge
 from lvmqcow.qemu.img import QemuImg
+from lvmqcow.real_host import RealHost
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld, SimWorld, World

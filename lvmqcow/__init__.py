@@ -26,7 +26,8 @@ from lvmqcow.checks.structure import Finding, Severity
 from lvmqcow.core.fitness import Condition, State
 from lvmqcow.core.names import Format, Layout, VolumeName, parse_volume_name
 from lvmqcow.core.sizing import parse_size
-from lvmqcow.engine.run_plan import Events
+from lvmqcow.core.wiping import Wipe
+from lvmqcow.engine.events import Events
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.formats import SourceFormat
 from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo
@@ -54,7 +55,6 @@ from lvmqcow.operations.requests import (
     Snapshot,
     StreamFormat,
     Template,
-    Wipe,
 )
 from lvmqcow.storage import Storage
 from lvmqcow.volume import Volume

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lvmqcow.core.fitness import Condition, conditions
-from lvmqcow.core.model import Layer, VolumeGroup
-from lvmqcow.core.model import Volume as VolumePicture
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import Format
+from lvmqcow.core.volume import Layer
+from lvmqcow.core.volume import Volume as VolumePicture
 from lvmqcow.engine.host import Host
 
 __all__ = ["GroupInfo", "LayerInfo", "VolumeInfo", "group_info", "layer_info", "volume_info"]

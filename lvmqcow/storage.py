@@ -19,23 +19,27 @@ from typing import Final, Literal, Self
 from lvmqcow.checks.images import examine
 from lvmqcow.checks.structure import Finding, Severity, beside
 from lvmqcow.core.fitness import ACCEPTABLE, State, activatable
-from lvmqcow.core.model import Volume as VolumePicture
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import Format, Layout, VolumeName, check_vg_name, disk_name, free_disk_number, parse_volume_name
 from lvmqcow.core.sizing import whole_sectors
+from lvmqcow.core.volume import Volume as VolumePicture
+from lvmqcow.core.wiping import Wipe
+from lvmqcow.engine.events import Events
 from lvmqcow.engine.executor import Executor, active_images
-from lvmqcow.engine.host import Host, RealHost
+from lvmqcow.engine.host import Host
 from lvmqcow.engine.imports import inspect
-from lvmqcow.engine.locks import FlockLocks, Locks
-from lvmqcow.engine.run_plan import Events
+from lvmqcow.engine.locks import Locks
 from lvmqcow.errors import CommandFailed, Locked, NotPossible, VolumeNotFound
 from lvmqcow.formats import SourceFormat
 from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo, group_info, layer_info, volume_info
-from lvmqcow.lvm.commands import Lvm, LvmProcesses, LvmShell, Trace
+from lvmqcow.lvm.commands import Lvm, LvmProcesses, LvmShell
 from lvmqcow.operations import Plan
-from lvmqcow.operations.requests import Create, ImportStream, Request, Wipe
+from lvmqcow.operations.requests import Create, ImportStream, Request
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.qemu.nbd import QemuNbd
+from lvmqcow.real_host import RealHost
+from lvmqcow.system.callbacks import Trace
+from lvmqcow.system.flock import FlockLocks
 from lvmqcow.volume import Volume
 
 __all__ = ["Storage"]

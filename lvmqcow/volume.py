@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lvmqcow.checks.structure import Finding
 from lvmqcow.core.names import Format, VolumeName, device_path, in_other_format, parse_volume_name
+from lvmqcow.core.wiping import Wipe
 from lvmqcow.engine.exports import whole_file
 from lvmqcow.errors import RecoveryNeeded
 from lvmqcow.info import LayerInfo, VolumeInfo, volume_info
@@ -31,7 +32,6 @@ from lvmqcow.operations.requests import (
     Snapshot,
     StreamFormat,
     Template,
-    Wipe,
 )
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lvmqcow.checks.structure import Finding, Severity, structure, unseen
-from lvmqcow.core.model import Layer, Volume, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import Format, VolumeName, device_path
 from lvmqcow.core.qcow2 import Header
+from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.engine.host import Host
 from lvmqcow.errors import CommandFailed, Corrupt, LvmqcowError
 from lvmqcow.operations.recovery import plan_recovery

@@ -65,8 +65,9 @@ from enum import StrEnum
 from typing import Final
 
 from lvmqcow.core.fitness import State, conditions
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Unknown
-from lvmqcow.core.model import Layer, LogicalVolume, Stray, StrayKind, Volume, VolumeGroup, index_tags
+from lvmqcow.core.lv import LogicalVolume, Stray, StrayKind, index_tags
 from lvmqcow.core.names import (
     Format,
     VolumeName,
@@ -78,6 +79,7 @@ from lvmqcow.core.names import (
     snapshot_of,
 )
 from lvmqcow.core.qcow2 import Measure
+from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.core.wiping import Wiping
 from lvmqcow.units import format_apart, format_size
 

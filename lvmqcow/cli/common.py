@@ -10,11 +10,12 @@ from lvmqcow.cli.output import Output, plan_document
 from lvmqcow.core.fitness import ACCEPTABLE, State
 from lvmqcow.core.names import Layout, VolumeName, check_vg_name, parse_volume_name
 from lvmqcow.core.sizing import parse_size
-from lvmqcow.engine.locks import FlockLocks
-from lvmqcow.engine.run_plan import Events
+from lvmqcow.core.wiping import Wipe
+from lvmqcow.engine.events import Events
 from lvmqcow.errors import InvalidName
-from lvmqcow.operations.requests import Request, Wipe
+from lvmqcow.operations.requests import Request
 from lvmqcow.storage import Storage
+from lvmqcow.system.flock import FlockLocks
 
 __all__ = [
     "add_accept_option",

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from lvmqcow.cli.output import Output
-from lvmqcow.core.model import Volume, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import VolumeName
+from lvmqcow.core.volume import Volume
 from lvmqcow.errors import Corrupt, VolumeNotFound
 from lvmqcow.lvm.loopvg import LoopVolumeGroup
 from lvmqcow.operations.rollback import blockers

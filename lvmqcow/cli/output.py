@@ -17,7 +17,7 @@ from lvmqcow.core.fitness import Condition
 from lvmqcow.core.sizing import format_size
 from lvmqcow.errors import CommandFailed, LvmqcowError, OperationCut
 from lvmqcow.operations import Plan
-from lvmqcow.steps.all import LvZeroRange, RangeStep, Step
+from lvmqcow.steps import LvZeroRange, RangeStep, Step
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

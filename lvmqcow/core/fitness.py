@@ -42,7 +42,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.physical import PhysicalVolume
 from lvmqcow.errors import NotPossible, Unchangeable
 from lvmqcow.units import format_apart

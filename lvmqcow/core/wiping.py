@@ -10,13 +10,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from lvmqcow.core.intents import Unknown
-from lvmqcow.operations.requests import Wipe
 
-__all__ = ["WIPE_PREFIX", "Wiping", "parse_wiping", "wipe_tags"]
+__all__ = ["WIPE_PREFIX", "Wipe", "Wiping", "parse_wiping", "wipe_tags"]
+
 
 WIPE_PREFIX = "lvmqcow.wipe="
+
+
+class Wipe(StrEnum):
+    """What happens to the content of a logical volume before its extents are free for somebody else."""
+
+    NONE = "none"
+    """Nothing: whoever gets the extents next can read them."""
+    ZERO = "zero"
+    """It is overwritten with zeros; where the device can, without sending them."""
+    DISCARD = "discard"
+    """The device is told that nobody needs it: quick, and what can be read afterwards is the device's own affair.
+    A device that cannot discard is overwritten with zeros."""
+
 
 _RECORD = re.compile(f"({'|'.join(wipe for wipe in Wipe if wipe is not Wipe.NONE)})(?:/([1-9][0-9]{{0,19}}))?")
 

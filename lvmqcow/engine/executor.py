@@ -18,13 +18,17 @@ from dataclasses import replace
 from typing import TypeVar, assert_never
 
 from lvmqcow.core.fitness import State
-from lvmqcow.core.model import StrayKind, Volume, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import StrayKind
 from lvmqcow.core.names import Format, Layout, VolumeName
 from lvmqcow.core.qcow2 import Header
+from lvmqcow.core.volume import Volume
+from lvmqcow.core.wiping import Wipe
+from lvmqcow.engine.events import Events
 from lvmqcow.engine.host import Host
 from lvmqcow.engine.imports import require_whole
 from lvmqcow.engine.locks import Locks
-from lvmqcow.engine.run_plan import Events, run_plan
+from lvmqcow.engine.run_plan import run_plan
 from lvmqcow.errors import (
     CommandFailed,
     Corrupt,
@@ -61,10 +65,9 @@ from lvmqcow.operations.requests import (
     Rollback,
     Snapshot,
     Template,
-    Wipe,
     WipingRequest,
 )
-from lvmqcow.steps.all import LvActivate, LvDeactivate, LvRemove, opened
+from lvmqcow.steps import LvActivate, LvDeactivate, LvRemove
 
 __all__ = ["Executor", "active_images", "raise_together"]
 
@@ -346,7 +349,7 @@ def _unseen(planned: Plan, request: Request, picture: VolumeGroup) -> tuple[str,
     """
     volume = picture.find(planned.volume)
     removes = any(isinstance(step, LvRemove) for step in planned.steps) and not isinstance(request, Remove)
-    if volume is None or not (removes or any(opened(step) for step in planned.steps)):
+    if volume is None or not (removes or any(step.opens for step in planned.steps)):
         return ()
     return tuple(layer.lv.name for layer in volume.layers if layer.lv.header is None and not layer.lv.active)
 

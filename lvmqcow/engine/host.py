@@ -1,73 +1,29 @@
 """The seam between plans and the world.
 
-A `Host` is one volume group on some machine: it gives the picture, and runs steps. `RealHost` is LVM and qemu-img;
-`lvmqcow.testing.SimHost` is a volume group in memory. Planners, recovery and the public API know only this protocol.
+A `Host` is one volume group on some machine. It is three things: an `Observer` that gives the picture, `Images` that
+answer what only qemu-img can tell, and a `Runner` of steps. `lvmqcow.real_host.RealHost` is LVM and QEMU;
+`lvmqcow.testing.SimHost` is a volume group in memory. Planners, recovery and the public API know only these protocols.
+Whoever wants to change one answer of a host wraps it in a `HostWrapper`.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Protocol, assert_never
+from typing import Protocol
 
-from lvmqcow.core.model import VolumeGroup
-from lvmqcow.core.names import device_path
-from lvmqcow.core.qcow2 import HEADER_BYTES, OURS, Header, ImageOptions, parse_header
-from lvmqcow.errors import CommandFailed
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.holder import Holder
+from lvmqcow.core.images import FileCheck, ImageCheck, MergeCost
+from lvmqcow.core.qcow2 import OURS, Header, ImageOptions
 from lvmqcow.formats import SourceFormat
-from lvmqcow.lvm.commands import Lvm
-from lvmqcow.lvm.devices import device_names, with_devices
-from lvmqcow.lvm.look import read_volume_group
-from lvmqcow.qemu.image_safety import require_harmless
-from lvmqcow.qemu.img import FileCheck, ImageCheck, MergeCost, Progress, QemuImg
-from lvmqcow.qemu.nbd import QemuNbd
-from lvmqcow.steps.all import (
-    DeviceClear,
-    DeviceRemove,
-    DeviceStep,
-    ImageCopy,
-    ImageExport,
-    ImageReceive,
-    ImageSend,
-    ImageWrite,
-    LinkRemove,
-    LvActivate,
-    LvAutoactivation,
-    LvCreate,
-    LvDeactivate,
-    LvDiscardRange,
-    LvExtend,
-    LvmStep,
-    LvPermission,
-    LvRefresh,
-    LvRemove,
-    LvRename,
-    LvTag,
-    LvZero,
-    LvZeroRange,
-    NodeRemove,
-    QcowCommit,
-    QcowCreate,
-    QcowRebase,
-    QcowRelink,
-    QcowRepairLeaks,
-    QcowResize,
-    RangeStep,
-    Step,
-    opened,
-)
-from lvmqcow.steps.chunks import pause_seconds, pieces
-from lvmqcow.system.holders import holders
-from lvmqcow.system.needs import require_device_mapper, require_temporary_directory, require_tools
+from lvmqcow.steps import Step
+from lvmqcow.system.callbacks import Progress
 
-__all__ = ["Host", "RealHost", "can_discard"]
+__all__ = ["Host", "HostWrapper", "Images", "Observer", "Runner"]
 
 
-class Host(Protocol):
-    """One volume group, to look at and to change."""
+class Observer(Protocol):
+    """Looks at a volume group, and changes nothing."""
 
     @property
     def vg(self) -> str:
@@ -79,6 +35,13 @@ class Host(Protocol):
     def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
         """The qcow2 headers of those of these active LVs that hold one."""
 
+    def holders(self, lv_name: str) -> tuple[Holder, ...]:
+        """What uses an LV: processes, devices on top of it, mounts."""
+
+
+class Images(Protocol):
+    """Answers what only qemu-img can tell of images, and changes none."""
+
     def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
         """Bytes that a fully allocated image of that virtual size and those options takes."""
 
@@ -86,13 +49,14 @@ class Host(Protocol):
         """What merging an active child with the image below it would move, either way. Raises Corrupt."""
 
     def check(self, lv_name: str) -> ImageCheck:
-        """Check the image on an active LV. Raises Corrupt: it leads out of the volume group."""
+        """Check the image on an active LV. Raises Corrupt: its header leads out of the volume group."""
 
     def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
         """Look at a file from outside that is not raw, within limits. Raises CommandFailed, NotPossible."""
 
-    def holders(self, lv_name: str) -> tuple[str, ...]:
-        """What uses an LV, in words: processes by id and name, devices on top of it, mounts."""
+
+class Runner(Protocol):
+    """Runs steps on a volume group."""
 
     def require_fit(self, steps: Sequence[Step]) -> None:
         """Raises UnfitMachine: the machine lacks something that one of these steps needs. Nothing is run."""
@@ -103,174 +67,53 @@ class Host(Protocol):
         Raises:
             CommandFailed: with what the command said.
             UnfitMachine: the command could not be started.
-            Corrupt: it would open an image that leads out of the volume group; it was not run.
+            Corrupt: the step would open an image that leads out of the volume group; it was not run.
         """
 
     def close(self) -> None:
         """End what was started."""
 
 
-class RealHost:
-    """A real volume group, through lvm2 and qemu-img."""
+class Host(Observer, Images, Runner, Protocol):
+    """One volume group, to look at and to change."""
 
-    def __init__(
-        self,
-        vg: str,
-        lvm: Lvm,
-        qemu_img: QemuImg,
-        qemu_nbd: QemuNbd | None = None,
-        wipe_bytes_per_second: int | None = None,
-    ) -> None:
-        """``wipe_bytes_per_second`` is how fast parts of LVs are overwritten, at most."""
-        self._vg = vg
-        self._lvm = lvm
-        self._qemu_img = qemu_img
-        self._qemu_nbd = qemu_nbd if qemu_nbd is not None else QemuNbd()
-        self._wipe_bytes_per_second = wipe_bytes_per_second
+
+class HostWrapper:
+    """A host that answers as another one does. A subclass overrides what it wants to change."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
 
     @property
     def vg(self) -> str:
-        return self._vg
+        return self.host.vg
 
     def observe(self) -> VolumeGroup:
-        before = device_names(self._vg)
-        return with_devices(read_volume_group(self._lvm, self._vg), before)
+        return self.host.observe()
 
     def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
-        found = {name: parse_header(self._start(name)) for name in lv_names}
-        return {name: header for name, header in found.items() if header}
+        return self.host.headers(lv_names)
+
+    def holders(self, lv_name: str) -> tuple[Holder, ...]:
+        return self.host.holders(lv_name)
 
     def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
-        return self._qemu_img.measure(virtual_size_bytes, options)
+        return self.host.measure(virtual_size_bytes, options)
 
     def merge_cost(self, child_lv: str) -> MergeCost:
-        require_harmless(self._vg, child_lv, self._header)
-        return self._qemu_img.merge_cost(device_path(self._vg, child_lv))
+        return self.host.merge_cost(child_lv)
 
     def check(self, lv_name: str) -> ImageCheck:
-        path = device_path(self._vg, lv_name)
-        header = parse_header(self._start(lv_name))
-        if header is None:
-            raise CommandFailed(("read", path), 1, "it holds no qcow2 image")
-        require_harmless(self._vg, lv_name, self._header)
-        return self._qemu_img.check(path, header.cluster_size_bytes)
+        return self.host.check(lv_name)
 
     def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
-        return self._qemu_img.check_file(path, source_format)
-
-    def holders(self, lv_name: str) -> tuple[str, ...]:
-        return holders(device_path(self._vg, lv_name))
+        return self.host.check_file(path, source_format)
 
     def require_fit(self, steps: Sequence[Step]) -> None:
-        require_tools(step.argv(self._vg) for step in steps if not isinstance(step, LvmStep))
-        if any(isinstance(step, ImageReceive | ImageSend) for step in steps):
-            require_temporary_directory()
-        if not all(isinstance(step, LvTag) for step in steps):  # all others change, or look at, what is active
-            require_device_mapper()
+        self.host.require_fit(steps)
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
-        argv, images = step.argv(self._vg), opened(step)
-        if not isinstance(step, LvmStep | DeviceStep):
-            _require_device(device_path(self._vg, step.lv))
-        for lv_name in images:
-            require_harmless(self._vg, lv_name, self._header)
-        match step:
-            case (
-                LvCreate()
-                | LvRename()
-                | LvRemove()
-                | LvExtend()
-                | LvTag()
-                | LvPermission()
-                | LvActivate()
-                | LvDeactivate()
-                | LvRefresh()
-                | LvAutoactivation()
-            ):
-                self._lvm.change(argv)
-            case DeviceClear() | DeviceRemove() | NodeRemove() | LinkRemove():
-                self._qemu_img.run(argv)
-            case ImageReceive():
-                self._qemu_nbd.receive(argv, step.stream, step.size_bytes, progress, step.head)
-                self._flush(device_path(self._vg, step.lv))
-            case ImageSend():
-                self._qemu_nbd.send(argv, step.stream, step.head, step.size_bytes, progress)
-            case LvZeroRange() | LvDiscardRange():
-                self._clear(step, progress)
-            case (
-                LvZero()
-                | QcowCreate()
-                | QcowCommit()
-                | QcowRebase()
-                | QcowRelink()
-                | QcowRepairLeaks()
-                | QcowResize()
-                | ImageWrite()
-                | ImageCopy()
-                | ImageExport()
-            ):
-                self._qemu_img.run(argv, progress)
-                self._flush(device_path(self._vg, step.lv))
-            case _:
-                assert_never(step)
-        for path in self._lvm.physical_volumes:
-            self._flush(path)  # LVM sends no flush of its own after a metadata commit
+        self.host.run(step, progress)
 
     def close(self) -> None:
-        self._lvm.close()
-
-    def _header(self, lv_name: str) -> Header | None:
-        if not os.path.exists(device_path(self._vg, lv_name)):
-            raise FileNotFoundError(lv_name)
-        return parse_header(self._start(lv_name))
-
-    def _clear(self, step: RangeStep, progress: Progress | None) -> None:
-        path = device_path(self._vg, step.lv)
-        if isinstance(step, LvDiscardRange) and not can_discard(path):
-            step = LvZeroRange(step.lv, step.offset_bytes, step.length_bytes)
-        started, done_bytes, rate = time.monotonic(), 0, self._wipe_bytes_per_second
-        for piece in pieces(step, rate):
-            self._qemu_img.run(piece.argv(self._vg))
-            done_bytes += piece.length_bytes
-            if progress is not None:
-                progress(100 * done_bytes / step.length_bytes)
-            time.sleep(pause_seconds(done_bytes, time.monotonic() - started, rate))
-        self._flush(path)
-
-    def _start(self, lv_name: str) -> bytes:
-        path = device_path(self._vg, lv_name)
-        try:
-            with open(path, "rb", buffering=0) as device:
-                return device.read(HEADER_BYTES)
-        except OSError as error:
-            raise CommandFailed(("read", path), error.errno or 1, error.strerror or str(error)) from error
-
-    def _flush(self, path: str) -> None:
-        try:
-            device = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(device)
-            finally:
-                os.close(device)
-        except OSError as error:
-            raise CommandFailed(("fsync", path), error.errno or 1, error.strerror or str(error)) from error
-
-
-def _require_device(path: str) -> None:
-    """Where there is none, `qemu-img create` would make a file, in memory, and succeed."""
-    try:
-        there = Path(path).is_block_device()
-    except OSError as error:
-        raise CommandFailed(("stat", path), error.errno or 1, error.strerror or str(error)) from error
-    if not there:
-        raise CommandFailed(("stat", path), errno.ENOTBLK, "it is no block device, or not there")
-
-
-def can_discard(path: str) -> bool:
-    """Whether a block device passes discards on. Raises CommandFailed: there is no such device."""
-    try:
-        number = os.stat(path).st_rdev
-        limit = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/queue/discard_max_bytes").read_text()
-    except OSError as error:
-        raise CommandFailed(("stat", path), error.errno or 1, error.strerror or str(error)) from error
-    return limit.strip() != "0"
+        self.host.close()

@@ -20,12 +20,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from lvmqcow.core.images import FileCheck
 from lvmqcow.core.names import VolumeName
 from lvmqcow.core.sizing import whole_sectors
 from lvmqcow.errors import CommandFailed, Corrupt, InvalidSize, SourceMismatch, SourceNotFound
 from lvmqcow.formats import HEAD_BYTES, TAIL_BYTES, Kind, Read, SourceFormat, called, is_iso9660, kinds, read_inside
 from lvmqcow.operations.requests import Import
-from lvmqcow.qemu.img import FileCheck
 from lvmqcow.units import format_apart
 
 __all__ = ["begun", "inspect", "is_cd", "read_size", "require_whole", "spooled"]

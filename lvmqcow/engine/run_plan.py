@@ -6,10 +6,10 @@ Where the first step fails, another look at the volume group tells whether anyth
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.engine.events import Events
 from lvmqcow.engine.host import Host
 from lvmqcow.errors import (
     CommandFailed,
@@ -21,32 +21,12 @@ from lvmqcow.errors import (
     OperationCut,
     UnfitMachine,
 )
-from lvmqcow.lvm.commands import Trace, Warned
 from lvmqcow.operations import Plan
 from lvmqcow.operations.shared.outcomes import recovers
 from lvmqcow.operations.shared.room import more_room
-from lvmqcow.qemu.img import Progress
-from lvmqcow.steps.all import LvmStep, Step
+from lvmqcow.steps import LvmStep, Step
 
-__all__ = ["Events", "run_plan"]
-
-
-@dataclass(frozen=True)
-class Events:
-    """What a caller may want to hear while an operation runs."""
-
-    recovered: Callable[[Plan], None] = lambda plan: None
-    """Before recovery finishes or undoes an operation that was cut."""
-    postponed: Callable[[LvmqcowError], None] = lambda error: None
-    """Recovery found no space for what it has to finish, and the volume is used as it is."""
-    begun: Callable[[Step], None] = lambda step: None
-    """Before each step, and before those that a step needs for want of space."""
-    progress: Progress = lambda percent: None
-    """During long steps, in percent of the step."""
-    waiting: Trace = lambda argv: None
-    """When an LVM command has not answered for some seconds: another may hold LVM's lock on the volume group."""
-    warned: Warned = lambda text: None
-    """What LVM complains of although its command succeeded: each line once, as LVM says it."""
+__all__ = ["run_plan"]
 
 
 def run_plan(host: Host, planned: Plan, before: VolumeGroup, events: Events) -> None:

@@ -26,26 +26,30 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final, Protocol, cast
 
-from lvmqcow.engine.locks import child_environment
 from lvmqcow.errors import CommandFailed, UnfitMachine
 from lvmqcow.lvm.report import Report, first_report, log_rows, whole
+from lvmqcow.system.callbacks import Trace, Warned
+from lvmqcow.system.flock import child_environment
 from lvmqcow.system.needs import find_tool, starting
 from lvmqcow.system.signals import deferred
 from lvmqcow.system.udev import without_udev
 
-__all__ = ["Lvm", "LvmProcesses", "LvmShell", "Report", "Trace", "Warned"]
+__all__ = ["Lvm", "LvmProcesses", "LvmShell"]
 
-Trace = Callable[[Sequence[str]], None]
-"""Is told the argv of every external command."""
-
-Warned = Callable[[str], None]
-"""Is told what LVM says though the command succeeded, line by line, each line once."""
 
 _SUCCESS: Final = 1  # log_ret_code, in the shell's log report; for failures it is what a process would exit with
+
+
 _PATIENCE_SECONDS: Final = 3.0
+
+
 _GIVEN_BY_PROFILE: Final = ("--reportformat", "json", "--units", "b", "--nosuffix")
+
+
 _REPORT_APART: Final = {"LVM_REPORT_FD": "1", "LVM_OUT_FD": "2"}
 """lvm writes remarks between the lines of a report, so these go to stderr."""
+
+
 _NO_NEWS: Final = frozenset({"WARNING: This metadata update is NOT backed up.", "Retrying metadata scan."})
 """Says nothing of the disks: every command says the first where LVM's backups are off, and the second where others
 change a volume group meanwhile."""

@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from lvmqcow.core.model import LogicalVolume, Stray, StrayKind, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import LogicalVolume, Stray, StrayKind
 from lvmqcow.core.names import device_path, dm_name, dm_uuid, lv_of_dm_name
 from lvmqcow.errors import CommandFailed
 

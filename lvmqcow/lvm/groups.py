@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lvmqcow.core.model import LogicalVolume
+from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import as_volume_name
 from lvmqcow.lvm.commands import Lvm
 from lvmqcow.lvm.report import Row

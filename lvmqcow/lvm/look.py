@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.errors import CommandFailed, VolumeGroupNotFound
 from lvmqcow.lvm.commands import Lvm
 from lvmqcow.lvm.report import FULL_REPORT, Report, devices, volume_group, whole

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from lvmqcow.core.model import LogicalVolume, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.physical import PhysicalVolume, Segment, free_extents
 from lvmqcow.errors import CommandFailed
 

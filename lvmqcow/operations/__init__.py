@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from lvmqcow.core.fitness import require_changeable
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.operations.activation import plan_activate, plan_deactivate
 from lvmqcow.operations.clone import plan_clone
 from lvmqcow.operations.convert import plan_convert

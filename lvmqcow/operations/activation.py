@@ -17,11 +17,11 @@ leaves nothing to recover: the same request again does the rest.
 
 from __future__ import annotations
 
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.operations.requests import Activate, Deactivate
 from lvmqcow.operations.shared.common import activated
 from lvmqcow.operations.shared.plan import Plan
-from lvmqcow.steps.all import LvAutoactivation, LvDeactivate, LvRefresh, Step
+from lvmqcow.steps import LvAutoactivation, LvDeactivate, LvRefresh, Step
 
 __all__ = ["plan_activate", "plan_deactivate"]
 

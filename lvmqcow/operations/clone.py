@@ -12,10 +12,12 @@ an operation on the clone later needs only the clone's. B stays active: other cl
 
 from __future__ import annotations
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Creating
-from lvmqcow.core.model import Layer, Volume, VolumeGroup, index_tags
+from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import Format, check_fits
 from lvmqcow.core.sizing import whole_extents
+from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.errors import AlreadyExists, FormatMismatch, NotPossible
 from lvmqcow.operations.requests import Clone
 from lvmqcow.operations.shared.common import (
@@ -28,7 +30,7 @@ from lvmqcow.operations.shared.common import (
     sound_tree,
 )
 from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.steps.all import LvCreate, LvTag, QcowCreate, Step
+from lvmqcow.steps import LvCreate, LvTag, QcowCreate, Step
 
 __all__ = ["plan_clone"]
 

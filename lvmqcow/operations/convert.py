@@ -19,9 +19,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Converting
-from lvmqcow.core.model import Volume, VolumeGroup
 from lvmqcow.core.names import VolumeName, doomed_lv_name, in_other_format
+from lvmqcow.core.volume import Volume
 from lvmqcow.core.wiping import wipe_tags
 from lvmqcow.errors import FormatMismatch, NotPossible
 from lvmqcow.operations.create import existing, filled
@@ -29,7 +30,7 @@ from lvmqcow.operations.requests import Convert
 from lvmqcow.operations.shared.common import activated, deactivated, require_changing, sound_below
 from lvmqcow.operations.shared.plan import Measure, Plan
 from lvmqcow.operations.shared.removal import gone, marked
-from lvmqcow.steps.all import ImageCopy, LvDeactivate, LvRename, LvTag, Step
+from lvmqcow.steps import ImageCopy, LvDeactivate, LvRename, LvTag, Step
 
 __all__ = ["plan_convert"]
 

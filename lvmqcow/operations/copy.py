@@ -11,12 +11,12 @@ open could write to it meanwhile, so that is refused; a snapshot never changes, 
 
 from __future__ import annotations
 
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.operations.create import existing, filled
 from lvmqcow.operations.requests import Copy
 from lvmqcow.operations.shared.common import activated, deactivated, sound_below
 from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.steps.all import ImageCopy, LvDeactivate, Step
+from lvmqcow.steps import ImageCopy, LvDeactivate, Step
 
 __all__ = ["plan_copy"]
 

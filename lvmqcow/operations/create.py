@@ -12,15 +12,16 @@ A cut before 3 leaves an LV that says it holds nothing yet: recovery removes it.
 
 from __future__ import annotations
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Creating
-from lvmqcow.core.model import VolumeGroup, index_tags
+from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import Format, VolumeName, check_fits
 from lvmqcow.core.sizing import whole_extents, whole_sectors
 from lvmqcow.errors import AlreadyExists
 from lvmqcow.operations.requests import Create, Import, ImportStream
 from lvmqcow.operations.shared.common import require_free_name, require_new_lv, require_unclaimed
 from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.steps.all import ImageReceive, ImageWrite, LvCreate, LvTag, LvZero, QcowCreate, Step
+from lvmqcow.steps import ImageReceive, ImageWrite, LvCreate, LvTag, LvZero, QcowCreate, Step
 
 __all__ = ["existing", "filled", "plan_create", "plan_import", "plan_import_stream"]
 

@@ -38,9 +38,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Discarding, Pulling, Pushing
-from lvmqcow.core.model import Layer, VolumeGroup, index_tags
+from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import doomed_lv_name
+from lvmqcow.core.volume import Layer
 from lvmqcow.core.wiping import Wiping, wipe_tags
 from lvmqcow.errors import SnapshotHasChildren
 from lvmqcow.operations.requests import DeleteSnapshot, Merge
@@ -56,7 +58,7 @@ from lvmqcow.operations.shared.common import (
 )
 from lvmqcow.operations.shared.plan import Measure, Plan
 from lvmqcow.operations.shared.removal import gone, marked
-from lvmqcow.steps.all import LvRename, LvTag, QcowCommit, QcowRebase, Step
+from lvmqcow.steps import LvRename, LvTag, QcowCommit, QcowRebase, Step
 
 __all__ = ["drop_pushed", "only_child", "plan_delete", "pull", "push", "push_renames"]
 
@@ -124,7 +126,7 @@ def pull(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tu
     old = index_tags(_size(child), snapshot.lv.name)
     return (
         *grown(vg, child, measure(_size(child), child.options)),
-        QcowRebase(child.lv.name, snapshot.parent),
+        QcowRebase(child.lv.name, snapshot.parent, snapshot.lv.name),
         LvTag(
             (child.lv.name,),
             add=tuple(tag for tag in new if tag not in old),
@@ -142,7 +144,7 @@ def push(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tu
     leaving = replace(child.lv, name=doomed, tags=child.lv.tags | set(record), active=True)
     return (
         *grown(vg, snapshot, measure(max(_size(child), _size(snapshot)), snapshot.options)),
-        QcowCommit(child.lv.name),
+        QcowCommit(child.lv.name, snapshot.lv.name),
         *((LvTag((child.lv.name,), add=record),) if record else ()),
         LvRename(child.lv.name, doomed),
         *push_renames(snapshot, Pushing(snapshot.lv.name, child.lv.name), _size(child)),

@@ -10,12 +10,13 @@ have the current layer open; a snapshot never changes.
 
 from __future__ import annotations
 
-from lvmqcow.core.model import Layer, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import VolumeName
+from lvmqcow.core.volume import Layer
 from lvmqcow.operations.requests import Export, ExportStream, StreamFormat
 from lvmqcow.operations.shared.common import activated, deactivated, sound_below
 from lvmqcow.operations.shared.plan import Plan
-from lvmqcow.steps.all import ImageExport, ImageSend, Step
+from lvmqcow.steps import ImageExport, ImageSend, Step
 
 __all__ = ["plan_export", "plan_export_stream"]
 

@@ -12,8 +12,10 @@ volume that is no clone the plan is empty.
 
 from __future__ import annotations
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Flattening
-from lvmqcow.core.model import Layer, VolumeGroup, parent_tags
+from lvmqcow.core.lv import parent_tags
+from lvmqcow.core.volume import Layer
 from lvmqcow.operations.requests import Flatten
 from lvmqcow.operations.shared.common import (
     activated,
@@ -25,7 +27,7 @@ from lvmqcow.operations.shared.common import (
     sound_tree,
 )
 from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.steps.all import LvTag, QcowRebase, Step
+from lvmqcow.steps import LvTag, QcowRebase, Step
 
 __all__ = ["cut_loose", "plan_flatten"]
 
@@ -54,6 +56,6 @@ def cut_loose(vg: VolumeGroup, lowest: Layer, intent: Flattening, measure: Measu
     assert lowest.virtual_size_bytes is not None  # sound_tree, or recovery's own check
     return (
         *grown(vg, lowest, measure(lowest.virtual_size_bytes, lowest.options)),
-        QcowRebase(lowest.lv.name, None),
+        QcowRebase(lowest.lv.name, None, intent.base),
         LvTag((lowest.lv.name,), drop=(intent.tag, *parent_tags(intent.base))),
     )

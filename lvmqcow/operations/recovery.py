@@ -52,6 +52,7 @@ from collections.abc import Iterable
 from typing import Never
 
 from lvmqcow.core.fitness import require_changeable
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import (
     INTENT_PREFIX,
     Converting,
@@ -67,8 +68,9 @@ from lvmqcow.core.intents import (
     RollingBack,
     Unknown,
 )
-from lvmqcow.core.model import Layer, LogicalVolume, Volume, VolumeGroup
+from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import Format, VolumeName, as_volume_name, doomed_origin, renamed_lv_name
+from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.core.wiping import WIPE_PREFIX, Wiping
 from lvmqcow.errors import Corrupt
 from lvmqcow.operations.create import existing
@@ -83,7 +85,7 @@ from lvmqcow.operations.shared.devices import restore_devices
 from lvmqcow.operations.shared.plan import Measure, Plan
 from lvmqcow.operations.shared.removal import gone
 from lvmqcow.operations.template import frozen
-from lvmqcow.steps.all import LvRemove, LvRename, LvTag, QcowRelink, QcowRepairLeaks, Step
+from lvmqcow.steps import LvRemove, LvRename, LvTag, QcowRelink, QcowRepairLeaks, Step
 
 __all__ = ["plan_recovery"]
 

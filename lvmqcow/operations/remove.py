@@ -10,14 +10,14 @@ What waits under a ``del-`` name for another tool to wipe it is not ours and sta
 
 from __future__ import annotations
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Removing
-from lvmqcow.core.model import VolumeGroup
 from lvmqcow.core.wiping import wipe_tags
 from lvmqcow.operations.requests import Remove
 from lvmqcow.operations.shared.common import require_no_clones
 from lvmqcow.operations.shared.plan import Plan
 from lvmqcow.operations.shared.removal import SEGMENT_BYTES, gone, marked
-from lvmqcow.steps.all import LvTag, Step
+from lvmqcow.steps import LvTag, Step
 
 __all__ = ["plan_remove"]
 

@@ -20,9 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Renaming
-from lvmqcow.core.model import Layer, Volume, VolumeGroup, parent_tags
+from lvmqcow.core.lv import parent_tags
 from lvmqcow.core.names import Format, VolumeName, check_fits, check_snapshot_fits, check_snapshot_name, renamed_lv_name
+from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.errors import AlreadyExists, FormatMismatch
 from lvmqcow.operations.requests import Rename
 from lvmqcow.operations.shared.common import (
@@ -35,7 +37,7 @@ from lvmqcow.operations.shared.common import (
     sound_tree,
 )
 from lvmqcow.operations.shared.plan import Plan
-from lvmqcow.steps.all import LvDeactivate, LvPermission, LvRename, LvTag, Permission, QcowRelink, Step
+from lvmqcow.steps import LvDeactivate, LvPermission, LvRename, LvTag, Permission, QcowRelink, Step
 
 __all__ = ["go_on", "plan_rename"]
 

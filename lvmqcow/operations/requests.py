@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lvmqcow.core.names import Format, VolumeName
+from lvmqcow.core.wiping import Wipe
 from lvmqcow.formats import SourceFormat
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "Snapshot",
     "StreamFormat",
     "Template",
-    "Wipe",
     "WipingRequest",
 ]
 
@@ -56,18 +56,6 @@ class StreamFormat(StrEnum):
     RAW = "raw"
     RAW_SIZE = "raw+size"
     """After their number, in 8 bytes, the lowest first: the stream of Proxmox VE's storage plugins."""
-
-
-class Wipe(StrEnum):
-    """What happens to the content of a logical volume before its extents are free for somebody else."""
-
-    NONE = "none"
-    """Nothing: whoever gets the extents next can read them."""
-    ZERO = "zero"
-    """It is overwritten with zeros; where the device can, without sending them."""
-    DISCARD = "discard"
-    """The device is told that nobody needs it: quick, and what can be read afterwards is the device's own affair.
-    A device that cannot discard is overwritten with zeros."""
 
 
 class Newer(StrEnum):
@@ -270,5 +258,7 @@ Request = (
     | Activate
     | Deactivate
 )
+
+
 WipingRequest = Convert | DeleteSnapshot | Remove | Rollback
 """Those that remove logical volumes, and say what happens to the content."""

@@ -16,15 +16,17 @@ done below a running guest, which is who needs it.
 
 from __future__ import annotations
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Resizing
-from lvmqcow.core.model import Layer, Volume, VolumeGroup, index_tags
+from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import Format
 from lvmqcow.core.sizing import whole_extents, whole_sectors
+from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.errors import NotPossible
 from lvmqcow.operations.requests import Grow, Resize
 from lvmqcow.operations.shared.common import activated, deactivated, grown, indexed, require_changing, sound_chain
 from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.steps.all import LvTag, LvZeroRange, QcowResize, Step
+from lvmqcow.steps import LvTag, LvZeroRange, QcowResize, Step
 from lvmqcow.units import format_apart
 
 __all__ = ["finish_resize", "lv_bytes", "plan_grow", "plan_resize"]

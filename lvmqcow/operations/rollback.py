@@ -21,8 +21,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Discarding, RollingBack
-from lvmqcow.core.model import Layer, Volume, VolumeGroup, index_tags
+from lvmqcow.core.lv import index_tags
+from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.core.wiping import wipe_tags
 from lvmqcow.errors import NewerSnapshots, NotPossible, SnapshotHasChildren
 from lvmqcow.operations.requests import Newer, Rollback
@@ -38,7 +40,7 @@ from lvmqcow.operations.shared.common import (
 )
 from lvmqcow.operations.shared.plan import Measure, Plan
 from lvmqcow.operations.shared.removal import gone, marked
-from lvmqcow.steps.all import LvTag, QcowCreate, Step
+from lvmqcow.steps import LvTag, QcowCreate, Step
 
 __all__ = ["blockers", "format_again", "lv_bytes", "plan_rollback"]
 

@@ -12,7 +12,8 @@ no intent is needed. (The seed renames first, then creates: a failure in between
 
 from __future__ import annotations
 
-from lvmqcow.core.model import VolumeGroup, index_tags
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import Layout, check_snapshot_fits, check_snapshot_name, new_lv_name, snapshot_lv_name
 from lvmqcow.core.sizing import whole_extents
 from lvmqcow.operations.requests import Snapshot
@@ -27,7 +28,7 @@ from lvmqcow.operations.shared.common import (
     sound_chain,
 )
 from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.steps.all import LvCreate, LvRename, QcowCreate, Step
+from lvmqcow.steps import LvCreate, LvRename, QcowCreate, Step
 
 __all__ = ["plan_snapshot"]
 

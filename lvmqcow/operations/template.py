@@ -9,13 +9,15 @@ who does not know whether it was done asks again.
 
 from __future__ import annotations
 
-from lvmqcow.core.model import TEMPLATE, Layer, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import TEMPLATE
 from lvmqcow.core.names import Format
+from lvmqcow.core.volume import Layer
 from lvmqcow.errors import NotPossible
 from lvmqcow.operations.requests import Template
 from lvmqcow.operations.shared.common import indexed, sound_tree
 from lvmqcow.operations.shared.plan import Plan
-from lvmqcow.steps.all import LvPermission, LvTag, Permission, Step
+from lvmqcow.steps import LvPermission, LvTag, Permission, Step
 
 __all__ = ["frozen", "plan_template"]
 

@@ -11,63 +11,34 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
+from lvmqcow.core.images import FileCheck, ImageCheck, MergeCost
 from lvmqcow.core.qcow2 import OURS, ImageOptions
 from lvmqcow.errors import CommandFailed, NotPossible
 from lvmqcow.formats import SourceFormat
-from lvmqcow.lvm.commands import Trace
 from lvmqcow.steps.limits import READING, Limits
+from lvmqcow.system.callbacks import Progress, Trace
 from lvmqcow.system.complaints import complaints
 from lvmqcow.system.needs import command_environment, require_tools, starting
 from lvmqcow.system.signals import deferred
 from lvmqcow.system.udev import without_udev
 
-__all__ = ["FileCheck", "ImageCheck", "MergeCost", "Progress", "QemuImg"]
+__all__ = ["QemuImg"]
 
-Progress = Callable[[float], None]
-"""Is told how much of a long step is done, in percent."""
 
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
+
+
 _CHECKED = (0, 2, 3)  # qemu-img(1): clean, corrupt, leaked clusters; 1 could not be checked, 63 not supported
+
+
 _CAN_BE_CHECKED = tuple(each for each in SourceFormat if each not in (SourceFormat.RAW, SourceFormat.VPC))
+
+
 # as Popen tells it: the time was over, or memory could not be had and glib gave up
 _LIMIT_HIT = tuple(-number for number in (signal.SIGXCPU, signal.SIGKILL, signal.SIGABRT, signal.SIGTRAP))
-
-
-@dataclass(frozen=True)
-class ImageCheck:
-    """What ``qemu-img check`` found."""
-
-    corruptions: int
-    leaked_clusters: int
-    allocated_bytes: int
-
-    @property
-    def sound(self) -> bool:
-        """Nothing is wrong with what a guest reads; leaked clusters only waste space."""
-        return self.corruptions == 0
-
-
-@dataclass(frozen=True)
-class FileCheck:
-    """What qemu-img found in a file from outside."""
-
-    virtual_size_bytes: int
-    """What it would copy: in each of its formats QEMU has rules of its own for that."""
-    corruptions: int
-    cut_short: bool = False
-    """Whether data of its disk lies behind its end: QEMU would read zeros there, and check says nothing of it."""
-
-
-@dataclass(frozen=True)
-class MergeCost:
-    """Bytes that deleting a snapshot would move, either way."""
-
-    pull_bytes: int
-    push_bytes: int
 
 
 class QemuImg:

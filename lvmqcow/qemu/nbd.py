@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from lvmqcow.errors import CommandFailed
-from lvmqcow.lvm.commands import Trace
-from lvmqcow.qemu.img import Progress
 from lvmqcow.qemu.nbd_client import NbdExport
+from lvmqcow.system.callbacks import Progress, Trace
 from lvmqcow.system.complaints import complaints
 from lvmqcow.system.needs import command_environment, starting
 from lvmqcow.system.signals import deferred

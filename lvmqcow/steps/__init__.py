@@ -1,1 +1,81 @@
-"""The steps that plans are made of. A step is one action of one tool, as data."""
+"""The steps that plans are made of. A step is one action of one tool, as data.
+
+One module a tool; `lvmqcow.steps.base` has what every step states. Adding a tool is adding a module here, and what runs
+its steps in `lvmqcow.real_host` and `lvmqcow.testing.simulated`.
+"""
+
+from __future__ import annotations
+
+from lvmqcow.steps.base import Argv, Contract, Tool
+from lvmqcow.steps.devices import DeviceClear, DeviceRemove, DeviceStep, LinkRemove, NodeRemove
+from lvmqcow.steps.images import (
+    ImageCopy,
+    ImageExport,
+    ImageStep,
+    ImageWrite,
+    QcowCommit,
+    QcowCreate,
+    QcowRebase,
+    QcowRelink,
+    QcowRepairLeaks,
+    QcowResize,
+)
+from lvmqcow.steps.lvm import (
+    LvActivate,
+    LvAutoactivation,
+    LvCreate,
+    LvDeactivate,
+    LvExtend,
+    LvmStep,
+    LvPermission,
+    LvRefresh,
+    LvRemove,
+    LvRename,
+    LvTag,
+    Permission,
+)
+from lvmqcow.steps.ranges import LvDiscardRange, LvZero, LvZeroRange, RangeStep
+from lvmqcow.steps.streams import ImageReceive, ImageSend, StreamStep
+
+__all__ = [
+    "Argv",
+    "Contract",
+    "DeviceClear",
+    "DeviceRemove",
+    "DeviceStep",
+    "ImageCopy",
+    "ImageExport",
+    "ImageReceive",
+    "ImageSend",
+    "ImageStep",
+    "ImageWrite",
+    "LinkRemove",
+    "LvActivate",
+    "LvAutoactivation",
+    "LvCreate",
+    "LvDeactivate",
+    "LvDiscardRange",
+    "LvExtend",
+    "LvPermission",
+    "LvRefresh",
+    "LvRemove",
+    "LvRename",
+    "LvTag",
+    "LvZero",
+    "LvZeroRange",
+    "LvmStep",
+    "NodeRemove",
+    "Permission",
+    "QcowCommit",
+    "QcowCreate",
+    "QcowRebase",
+    "QcowRelink",
+    "QcowRepairLeaks",
+    "QcowResize",
+    "RangeStep",
+    "Step",
+    "StreamStep",
+    "Tool",
+]
+
+Step = LvmStep | DeviceStep | LvZero | RangeStep | ImageStep | StreamStep

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from lvmqcow.core.sizing import SECTOR_BYTES
-from lvmqcow.steps.all import RangeStep
+from lvmqcow.steps import RangeStep
 
 __all__ = ["pause_seconds", "pieces"]
 

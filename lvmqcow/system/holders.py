@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from lvmqcow.core.holder import Holder, HolderKind
 from lvmqcow.system.needs import needed
 
 __all__ = ["holders"]
@@ -21,8 +22,8 @@ _BLOCK_DEVICES: Final = Path("/sys/dev/block")
 _ADVICE: Final = "mount what is missing: mount -t proc proc /proc; mount -t sysfs sysfs /sys"
 
 
-def holders(path: str) -> tuple[str, ...]:
-    """Everything that holds the block device open, in words; nothing if there is no such device.
+def holders(path: str) -> tuple[Holder, ...]:
+    """Everything that holds the block device open; nothing if there is no such device.
 
     Raises:
         UnfitMachine: nobody can tell, as ``/proc`` or ``/sys`` is not there. Nobody must take that for "nothing".
@@ -37,11 +38,11 @@ def holders(path: str) -> tuple[str, ...]:
         return (*_processes(device), *_devices(number), *_mounts(number))
 
 
-def _processes(device: int) -> Iterator[str]:
+def _processes(device: int) -> Iterator[Holder]:
     for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
         with suppress(OSError):  # it ended while we looked
             if any(_is_open(fd, device) for fd in (process / "fd").iterdir()):
-                yield f"process {process.name} ({(process / 'comm').read_text().strip()})"
+                yield Holder(HolderKind.PROCESS, (process / "comm").read_text().strip(), int(process.name))
 
 
 def _is_open(fd: Path, device: int) -> bool:
@@ -52,15 +53,16 @@ def _is_open(fd: Path, device: int) -> bool:
     return stat.S_ISBLK(opened.st_mode) and opened.st_rdev == device
 
 
-def _devices(number: str) -> Iterator[str]:
+def _devices(number: str) -> Iterator[Holder]:
     above = _BLOCK_DEVICES / number / "holders"
     for device in sorted(above.iterdir()) if above.is_dir() else ():
         name = device / "dm" / "name"
-        yield f"device {device.name} ({name.read_text().strip()})" if name.exists() else f"device {device.name}"
+        mapped = f" ({name.read_text().strip()})" if name.exists() else ""
+        yield Holder(HolderKind.DEVICE, f"{device.name}{mapped}")
 
 
-def _mounts(number: str) -> Iterator[str]:
+def _mounts(number: str) -> Iterator[Holder]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         _, _, mounted, _, where, *_ = line.split(" ")
         if mounted == number:
-            yield f"the mount on {where}"
+            yield Holder(HolderKind.MOUNT, where)

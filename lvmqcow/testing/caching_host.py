@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.images import ImageCheck
 from lvmqcow.core.names import Format, device_path
-from lvmqcow.core.qcow2 import HEADER_BYTES, OURS, Header, ImageOptions, parse_header
-from lvmqcow.engine.host import Host
-from lvmqcow.formats import SourceFormat
-from lvmqcow.qemu.img import FileCheck, ImageCheck, MergeCost, Progress
-from lvmqcow.steps.all import Step
+from lvmqcow.core.qcow2 import HEADER_BYTES, parse_header
+from lvmqcow.engine.host import Host, HostWrapper
+from lvmqcow.steps import Step
+from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.worlds import compared
 
@@ -31,55 +29,27 @@ _Image = tuple[bytes, ...]
 _MOST_LAYERS: Final = 100
 
 
-class RememberedHost:
+class RememberedHost(HostWrapper):
     """A host, and what was said of images on it."""
 
     def __init__(self, host: Host, golden: Path) -> None:
         """``golden`` is a file to compare with; it is left there."""
-        self._host = host
+        super().__init__(host)
         self._golden = golden
         self._checks: dict[_Image, ImageCheck] = {}
         self._differences: dict[tuple[_Image, Content], str | None] = {}
         self._read: dict[str, tuple[bytes, str | None]] = {}
         self._buffer = mmap.mmap(-1, mmap.PAGESIZE)
 
-    @property
-    def vg(self) -> str:
-        return self._host.vg
-
-    def observe(self) -> VolumeGroup:
-        return self._host.observe()
-
-    def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
-        return self._host.headers(lv_names)
-
-    def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
-        return self._host.measure(virtual_size_bytes, options)
-
-    def merge_cost(self, child_lv: str) -> MergeCost:
-        return self._host.merge_cost(child_lv)
-
     def check(self, lv_name: str) -> ImageCheck:
         image = self._image(lv_name)
         if image not in self._checks:
-            self._checks[image] = self._host.check(lv_name)
+            self._checks[image] = self.host.check(lv_name)
         return self._checks[image]
-
-    def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
-        return self._host.check_file(path, source_format)
-
-    def holders(self, lv_name: str) -> tuple[str, ...]:
-        return self._host.holders(lv_name)
-
-    def require_fit(self, steps: Sequence[Step]) -> None:
-        self._host.require_fit(steps)
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         self._read.clear()
-        self._host.run(step, progress)
-
-    def close(self) -> None:
-        self._host.close()
+        self.host.run(step, progress)
 
     def difference(self, lv_name: str, image_format: Format, expected: Content) -> str | None:
         """What distinguishes an image from the expected content; None when nothing does."""

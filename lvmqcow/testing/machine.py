@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from lvmqcow.core.names import Format, Layout, disk_name, parse_volume_name, snapshot_lv_name
 from lvmqcow.core.sizing import whole_extents
+from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import (
     AlreadyExists,
     FormatMismatch,
@@ -32,7 +33,7 @@ from lvmqcow.errors import (
     VolumeNotFound,
 )
 from lvmqcow.formats import SourceFormat
-from lvmqcow.operations.requests import Export, Import, Merge, Newer, Wipe
+from lvmqcow.operations.requests import Export, Import, Merge, Newer
 from lvmqcow.testing.content import BLOCK_BYTES, Content
 from lvmqcow.testing.strategies import growths, snapshot_names, volume_names, volume_sizes, writes
 from lvmqcow.testing.worlds import World

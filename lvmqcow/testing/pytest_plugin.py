@@ -104,9 +104,9 @@ def loop_vg(request: pytest.FixtureRequest) -> Iterator[str]:
 def real_world(loop_vg: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RealWorld]]:
     """Makes a fresh world on this worker's volume group, emptied each time; in another layout where one is given."""
     from lvmqcow.core.names import Layout
-    from lvmqcow.engine.host import RealHost
     from lvmqcow.lvm.commands import LvmShell
     from lvmqcow.qemu.img import QemuImg
+    from lvmqcow.real_host import RealHost
     from lvmqcow.testing.worlds import RealWorld
 
     host = RealHost(loop_vg, LvmShell(), QemuImg())

@@ -20,7 +20,7 @@ from lvmqcow.core.sizing import SECTOR_BYTES
 from lvmqcow.engine.host import Host
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.lvm.commands import LvmProcesses
-from lvmqcow.steps.all import LvActivate, LvDeactivate
+from lvmqcow.steps import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.simulated.host import SimHost

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lvmqcow.core.model import LogicalVolume, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import Format, VolumeName, parse_volume_name
+from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.operations.requests import (
     Activate,
@@ -31,7 +33,6 @@ from lvmqcow.operations.requests import (
     Rollback,
     Snapshot,
     Template,
-    Wipe,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Write
 from lvmqcow.testing.simulated.host import SimHost

@@ -15,13 +15,13 @@ from lvmqcow.checks.structure import Severity
 from lvmqcow.cli import main
 from lvmqcow.core.intents import RollingBack
 from lvmqcow.core.names import Format, device_path, parse_volume_name
-from lvmqcow.engine.host import RealHost
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
 from lvmqcow.lvm.commands import Lvm, LvmProcesses, LvmShell
 from lvmqcow.operations.requests import Resize, Snapshot
 from lvmqcow.qemu.img import QemuImg
-from lvmqcow.steps.all import LvDeactivate, LvTag, LvZero
+from lvmqcow.real_host import RealHost
+from lvmqcow.steps import LvDeactivate, LvTag, LvZero
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld

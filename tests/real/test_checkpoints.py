@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lvmqcow.operations.requests import DeleteSnapshot, Merge, Remove
-from lvmqcow.steps.all import LvDeactivate
+from lvmqcow.steps import LvDeactivate
 from lvmqcow.testing.content import Write
 from tests.support.real_scenarios import Starts, starts
 from tests.support.scenarios import DISK, MIB, chain, contents, half_active

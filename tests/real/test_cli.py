@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lvmqcow.cli import main
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.lvm import loopvg
 from lvmqcow.storage import Storage
 from lvmqcow.testing.worlds import RealWorld

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lvmqcow.core.names import Format, Layout, parse_volume_name, snapshot_lv_name
+from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import InUse, NotPossible, SnapshotHasChildren
 from lvmqcow.operations.requests import (
     DeleteSnapshot,
@@ -20,7 +21,6 @@ from lvmqcow.operations.requests import (
     Resize,
     Rollback,
     Snapshot,
-    Wipe,
 )
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld

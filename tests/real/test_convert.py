@@ -15,7 +15,7 @@ from lvmqcow.cli import main
 from lvmqcow.core.names import Format, VolumeName, device_path, in_other_format
 from lvmqcow.errors import CommandFailed, InUse
 from lvmqcow.operations.requests import Convert
-from lvmqcow.steps.all import ImageCopy
+from lvmqcow.steps import ImageCopy
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.scenarios import DISK, MIB, RAW

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from lvmqcow.operations import Plan
-from lvmqcow.steps.all import QcowCommit
+from lvmqcow.steps import QcowCommit
 from lvmqcow.testing.crash.crash_points import Place, every_cut
 from tests.support.operation_table import OPERATIONS, changed, with_every_trait
 from tests.support.oracle import Judge

@@ -19,12 +19,12 @@ import pytest
 
 from lvmqcow.cli import main
 from lvmqcow.core.names import device_path
-from lvmqcow.engine.host import RealHost
 from lvmqcow.errors import OperationCut, VolumeGroupNotFound
 from lvmqcow.lvm.commands import LvmShell
 from lvmqcow.operations.requests import Deactivate, DeleteSnapshot, Request
 from lvmqcow.qemu.img import QemuImg
-from lvmqcow.steps.all import (
+from lvmqcow.real_host import RealHost
+from lvmqcow.steps import (
     DeviceStep,
     ImageCopy,
     ImageExport,

@@ -20,8 +20,8 @@ import pytest
 
 from lvmqcow.cli import main
 from lvmqcow.core.fitness import State, conditions
+from lvmqcow.engine.events import Events
 from lvmqcow.engine.locks import NoLocks
-from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import NoSpace, NotPossible, Unchangeable, VolumeGroupNotFound
 from lvmqcow.lvm.commands import LvmProcesses, LvmShell
 from lvmqcow.lvm.look import read_volume_group

@@ -12,14 +12,14 @@ import pytest
 from lvmqcow.checks.structure import Severity
 from lvmqcow.core.intents import Intent, Pulling, Pushing, Renaming, Resizing
 from lvmqcow.core.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
-from lvmqcow.engine.host import RealHost
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible, OperationCut
 from lvmqcow.formats import SourceFormat
 from lvmqcow.lvm.commands import LvmShell
 from lvmqcow.operations.requests import Merge
 from lvmqcow.qemu.img import QemuImg
-from lvmqcow.steps.all import LvActivate, LvDeactivate, LvTag, QcowRebase
+from lvmqcow.real_host import RealHost
+from lvmqcow.steps import LvActivate, LvDeactivate, LvTag, QcowRebase
 from lvmqcow.steps.limits import READING, Limits
 from lvmqcow.storage import Storage
 from lvmqcow.testing.canary import Canary, canary
@@ -299,7 +299,7 @@ def test_a_rebase_does_not_follow_what_the_image_is_to_read_through_when_that_le
     other = place.storage.create("vm-100-disk-1.qcow2", MIB)
     place.put(other.name, place.specimens()["out-backing-file.qcow2"].image)
     with pytest.raises(Corrupt, match=f"{other.name} must not be opened"):
-        place.world.host.run(QcowRebase(DISK.text, other.name))
+        place.world.host.run(QcowRebase(DISK.text, other.name, DISK.text))
     place.require_untouched("a rebase")
     assert place.world.difference(DISK.text, Format.QCOW2, CONTENT) is None
 

@@ -14,10 +14,11 @@ import pytest
 
 from lvmqcow.checks.structure import Severity
 from lvmqcow.core.names import VolumeName
-from lvmqcow.engine.host import Host, RealHost
+from lvmqcow.engine.host import Host
 from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.qemu.img import QemuImg
-from lvmqcow.steps.all import LvmStep, LvRefresh, Step
+from lvmqcow.real_host import RealHost
+from lvmqcow.steps import LvmStep, LvRefresh, Step
 from lvmqcow.testing.crash.checkpoints import Checkpoint
 from lvmqcow.testing.crash.crash_points import Place
 from lvmqcow.testing.crash.kills import Call, Killer

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from lvmqcow.core.names import Format, VolumeName, in_other_format
-from lvmqcow.engine.host import RealHost
+from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import CommandFailed, LvmqcowError
 from lvmqcow.formats import SourceFormat
 from lvmqcow.lvm.commands import LvmShell
@@ -32,10 +32,10 @@ from lvmqcow.operations.requests import (
     Resize,
     Rollback,
     Snapshot,
-    Wipe,
 )
 from lvmqcow.qemu.img import QemuImg
-from lvmqcow.steps.all import (
+from lvmqcow.real_host import RealHost
+from lvmqcow.steps import (
     ImageCopy,
     ImageReceive,
     ImageStep,

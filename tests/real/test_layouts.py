@@ -28,7 +28,7 @@ from lvmqcow.operations.requests import (
     Rollback,
     Snapshot,
 )
-from lvmqcow.steps.all import LvDeactivate
+from lvmqcow.steps import LvDeactivate
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld

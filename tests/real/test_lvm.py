@@ -15,12 +15,12 @@ from typing import Literal
 
 import pytest
 
+from lvmqcow.engine.events import Events
 from lvmqcow.engine.locks import NoLocks
-from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import CommandFailed, Interrupted, OperationCut, VolumeGroupNotFound
 from lvmqcow.lvm.commands import Lvm, LvmProcesses, LvmShell
 from lvmqcow.lvm.look import read_volume_group
-from lvmqcow.steps.all import LvRename, Step
+from lvmqcow.steps import LvRename, Step
 from lvmqcow.storage import Storage
 from lvmqcow.testing.worlds import RealWorld
 

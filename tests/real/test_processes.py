@@ -18,11 +18,12 @@ from typing import Final
 import pytest
 
 from lvmqcow.core.names import Format, Layout, parse_volume_name, snapshot_lv_name
-from lvmqcow.engine.locks import FlockLocks, NoLocks
+from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import Locked, LvmqcowError
 from lvmqcow.lvm.commands import LvmProcesses, LvmShell
 from lvmqcow.lvm.look import read_volume_group
 from lvmqcow.storage import Storage
+from lvmqcow.system.flock import FlockLocks
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.worker import MIB, Operation

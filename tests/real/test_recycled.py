@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.core.names import Format, device_path
-from lvmqcow.engine.host import RealHost
 from lvmqcow.formats import SourceFormat
 from lvmqcow.lvm import loopvg
 from lvmqcow.lvm.commands import LvmProcesses, LvmShell
 from lvmqcow.qemu.img import QemuImg
+from lvmqcow.real_host import RealHost
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld

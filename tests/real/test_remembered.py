@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.core.names import Format, device_path
-from lvmqcow.steps.all import LvRefresh
+from lvmqcow.steps import LvRefresh
 from lvmqcow.testing.caching_host import RememberedHost
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld

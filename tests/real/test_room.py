@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.core.names import Format, Layout, device_path, snapshot_lv_name
+from lvmqcow.engine.events import Events
 from lvmqcow.engine.locks import NoLocks
-from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import NoSpace, OperationCut
 from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.operations.requests import DeleteSnapshot, Merge
-from lvmqcow.steps.all import LvExtend, Step
+from lvmqcow.steps import LvExtend, Step
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld

@@ -11,8 +11,8 @@ from typing import Literal, cast, get_args
 
 import pytest
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import RollingBack
-from lvmqcow.core.model import VolumeGroup
 from lvmqcow.core.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.formats import SourceFormat
@@ -41,7 +41,7 @@ from lvmqcow.operations.requests import (
     StreamFormat,
     Template,
 )
-from lvmqcow.steps.all import LvTag
+from lvmqcow.steps import LvTag
 from lvmqcow.storage import Storage
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 

@@ -13,7 +13,7 @@ from lvmqcow.core.names import Format, Layout, device_path, parse_volume_name, s
 from lvmqcow.errors import RecoveryNeeded
 from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.operations.requests import Snapshot
-from lvmqcow.steps.all import LvDeactivate, LvRename
+from lvmqcow.steps import LvDeactivate, LvRename
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 

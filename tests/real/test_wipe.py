@@ -16,18 +16,18 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.cli import main
-from lvmqcow.core.model import LogicalVolume
+from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import Format, Layout, VolumeName, device_path, parse_volume_name, snapshot_lv_name
-from lvmqcow.core.wiping import Wiping
-from lvmqcow.engine.host import RealHost, can_discard
+from lvmqcow.core.wiping import Wipe, Wiping
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import CommandFailed, InUse
 from lvmqcow.lvm import loopvg
 from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.operations.recovery import plan_recovery
-from lvmqcow.operations.requests import Merge, Wipe
+from lvmqcow.operations.requests import Merge
 from lvmqcow.qemu.img import QemuImg
-from lvmqcow.steps.all import LvActivate, LvDeactivate, LvDiscardRange, LvZeroRange
+from lvmqcow.real_host import RealHost, can_discard
+from lvmqcow.steps import LvActivate, LvDeactivate, LvDiscardRange, LvZeroRange
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld

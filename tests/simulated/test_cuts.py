@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable
 import pytest
 
 from lvmqcow.checks.structure import Severity
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import VolumeName
 from lvmqcow.operations.requests import Convert, Request
 from lvmqcow.testing.simulated.host import SimHost

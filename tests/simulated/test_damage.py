@@ -8,12 +8,12 @@ import pytest
 
 from lvmqcow.checks.structure import Severity
 from lvmqcow.core.names import VolumeName, parse_volume_name
+from lvmqcow.engine.events import Events
 from lvmqcow.engine.locks import NoLocks
-from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.operations import Plan
 from lvmqcow.operations.requests import DeleteSnapshot, Grow, Merge, Rename, Request, Resize, Rollback, Snapshot
-from lvmqcow.steps.all import LvActivate, LvDeactivate
+from lvmqcow.steps import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.damage_cases import DAMAGES, Damage

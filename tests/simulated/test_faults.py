@@ -8,13 +8,12 @@ from itertools import count
 
 import pytest
 
+from lvmqcow.engine.events import Events
 from lvmqcow.engine.locks import NoLocks
-from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import NoSpace, NothingChanged, OperationCut
 from lvmqcow.operations import Plan
 from lvmqcow.operations.requests import Activate, Deactivate, Request
-from lvmqcow.operations.shared.room import written_lv
-from lvmqcow.steps.all import LvCreate, LvExtend, LvmStep, LvRemove, Step
+from lvmqcow.steps import LvCreate, LvExtend, LvmStep, LvRemove, Step
 from lvmqcow.storage import Storage
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.crash_states import begun
@@ -50,8 +49,7 @@ def places(host: SimHost, request: Request) -> Iterator[Place]:
 
 def allocating(place: Place) -> bool:
     """Whether an image is written to, that can be given more room."""
-    step, picture = place.plan.steps[place.at], place.left.observe()
-    return written_lv(picture, step) is not None and not isinstance(step, LvExtend)
+    return place.plan.steps[place.at].fills is not None
 
 
 def failing(host: SimHost, place: Place, said: str, then: Callable[[SimHost], None] = lambda host: None) -> Storage:
@@ -153,7 +151,7 @@ def require_usable(host: SimHost, request: Request, states: list[Contents], plac
         return
 
     def still_no_space(step: Step) -> None:
-        if written_lv(host.observe(), step):
+        if step.fills or isinstance(step, LvExtend):
             host.fail_next(NO_SPACE)
 
     for each in (Activate(name), Deactivate(name), Activate(name)):

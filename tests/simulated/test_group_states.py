@@ -7,7 +7,8 @@ from functools import cache
 import pytest
 
 from lvmqcow.core.fitness import ACCEPTABLE, State
-from lvmqcow.engine.run_plan import Events, run_plan
+from lvmqcow.engine.events import Events
+from lvmqcow.engine.run_plan import run_plan
 from lvmqcow.errors import NothingChanged, Unchangeable
 from lvmqcow.operations.requests import Snapshot
 from tests.support.groups import in_state

@@ -12,8 +12,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from lvmqcow.core.names import Layout
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.qemu.img import Progress
-from lvmqcow.steps.all import (
+from lvmqcow.steps import (
     ImageCopy,
     LvActivate,
     LvDeactivate,
@@ -29,6 +28,7 @@ from lvmqcow.steps.all import (
     QcowResize,
     Step,
 )
+from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import Blocks, Write
 from lvmqcow.testing.machine import machine
 from lvmqcow.testing.sequences import run_machine

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from lvmqcow.core.model import StrayKind
+from lvmqcow.core.lv import StrayKind
 from lvmqcow.core.names import Format
 from lvmqcow.operations import Plan
-from lvmqcow.steps.all import (
+from lvmqcow.steps import (
     DeviceClear,
     DeviceRemove,
     ImageCopy,
@@ -45,7 +45,6 @@ from lvmqcow.steps.all import (
     Step,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, runs
-from lvmqcow.testing.crash.crash_points import parts
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import run
 
@@ -95,7 +94,7 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
             | NodeRemove()
             | LinkRemove()
         ):
-            for part in parts(step):
+            for part in step.parts:
                 yield run(host, part)
         case QcowCreate():
             yield run(host, LvZero(step.lv))  # no header: the first cluster is gone

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from lvmqcow.checks.structure import Severity
 from lvmqcow.core.intents import INTENT_PREFIX, Creating, Pulling, Pushing, Renaming, RollingBack
-from lvmqcow.core.model import index_tags
+from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import Layout, VolumeName, snapshot_lv_name
-from lvmqcow.steps.all import LvCreate, LvRemove, LvRename, LvTag, LvZero, QcowCreate, QcowRelink, Step
+from lvmqcow.steps import LvCreate, LvRemove, LvRename, LvTag, LvZero, QcowCreate, QcowRelink, Step
 from lvmqcow.testing.content import Write
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lvmqcow.core.fitness import State
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.physical import PhysicalVolume, Segment
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import MIB

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import Format
+from lvmqcow.engine.events import Events
 from lvmqcow.engine.host import Host
 from lvmqcow.engine.locks import NoLocks
-from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import OperationCut
 from lvmqcow.operations import Plan
 from lvmqcow.operations.requests import Export, ExportStream, Request, StreamFormat
-from lvmqcow.steps.all import DeviceStep, ImageCopy, LvDiscardRange, LvmStep, LvZero, LvZeroRange, QcowCreate, Step
+from lvmqcow.steps import DeviceStep, ImageCopy, LvDiscardRange, LvmStep, LvZero, LvZeroRange, QcowCreate, Step
 from lvmqcow.storage import Storage
 from lvmqcow.testing.crash.checkpoints import CHUNK_BYTES
 from lvmqcow.testing.crash.crash_points import Place

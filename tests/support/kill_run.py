@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from lvmqcow.engine.host import Host
 from lvmqcow.operations import Plan
-from lvmqcow.steps.all import ImageReceive, ImageStep, Step
+from lvmqcow.steps import ImageReceive, ImageStep, Step
 from lvmqcow.testing.crash.checkpoints import Checkpoint, Checkpoints
 from lvmqcow.testing.crash.crash_points import Place, Verdict
 from lvmqcow.testing.crash.kills import Call, Killer, Moment, Timer, Watched

@@ -8,8 +8,9 @@ from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
-from lvmqcow.core.model import LogicalVolume
+from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import Format, Layout, VolumeName, in_other_format, parse_volume_name, snapshot_lv_name
+from lvmqcow.core.wiping import Wipe
 from lvmqcow.formats import SourceFormat
 from lvmqcow.operations.requests import (
     Activate,
@@ -35,7 +36,6 @@ from lvmqcow.operations.requests import (
     Snapshot,
     StreamFormat,
     Template,
-    Wipe,
     WipingRequest,
 )
 from lvmqcow.testing.content import Content

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 from lvmqcow.checks.structure import Severity, structure
-from lvmqcow.core.model import Volume
+from lvmqcow.core.volume import Volume
 from lvmqcow.operations.requests import Request
 from lvmqcow.testing.crash.crash_points import Place
 from lvmqcow.testing.simulated.host import SimHost

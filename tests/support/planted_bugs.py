@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lvmqcow.operations import Plan
-from lvmqcow.steps.all import (
+from lvmqcow.steps import (
     LvActivate,
     LvCreate,
     LvDiscardRange,
@@ -37,7 +37,9 @@ class CachedRebase(QcowRebase):
 
 def rebased_with_the_default_cache(plan: Plan) -> Plan:
     """As the seed does it."""
-    steps = (CachedRebase(step.lv, step.backing) if isinstance(step, QcowRebase) else step for step in plan.steps)
+    steps = (
+        CachedRebase(step.lv, step.backing, step.was) if isinstance(step, QcowRebase) else step for step in plan.steps
+    )
     return replace(plan, steps=tuple(steps))
 
 

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from lvmqcow.core.model import VolumeGroup
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import Format, VolumeName, snapshot_lv_name
-from lvmqcow.engine.host import RealHost
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.lvm.commands import Lvm, LvmProcesses, LvmShell
 from lvmqcow.operations.recovery import plan_recovery
 from lvmqcow.operations.requests import Request
 from lvmqcow.qemu.img import QemuImg
-from lvmqcow.steps.all import LvActivate, LvDeactivate
+from lvmqcow.real_host import RealHost
+from lvmqcow.steps import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
 from lvmqcow.testing.caching_host import RememberedHost
 from lvmqcow.testing.content import Content

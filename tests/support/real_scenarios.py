@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from lvmqcow.core.names import Format
-from lvmqcow.engine.host import RealHost
 from lvmqcow.lvm import loopvg
 from lvmqcow.lvm.commands import LvmProcesses, LvmShell
 from lvmqcow.lvm.loopvg import LoopVolumeGroup
 from lvmqcow.operations.requests import Export, ExportStream, Import, ImportStream, Request
 from lvmqcow.qemu.img import QemuImg
-from lvmqcow.steps.all import LvCreate, Step
+from lvmqcow.real_host import RealHost
+from lvmqcow.steps import LvCreate, Step
 from lvmqcow.testing.content import Content, GuestWrites
 from lvmqcow.testing.crash.checkpoints import Checkpoint, Checkpoints
 from lvmqcow.testing.crash.io_errors import BEGINS_AT_BYTES, Disk, breakable

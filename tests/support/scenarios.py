@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import INTENT_PREFIX
-from lvmqcow.core.model import VolumeGroup, index_tags
+from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import Format, Layout, VolumeName, parse_volume_name, snapshot_lv_name
 from lvmqcow.core.qcow2 import ImageOptions
 from lvmqcow.core.sizing import whole_extents
@@ -20,7 +21,7 @@ from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import CommandFailed, LvmqcowError
 from lvmqcow.operations import Plan
 from lvmqcow.operations.requests import Newer, Request
-from lvmqcow.steps.all import (
+from lvmqcow.steps import (
     LvActivate,
     LvAutoactivation,
     LvCreate,

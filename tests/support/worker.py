@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from lvmqcow.core.names import device_path
-from lvmqcow.engine.locks import FlockLocks
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.operations.requests import Merge
 from lvmqcow.storage import Storage
+from lvmqcow.system.flock import FlockLocks
 
 MIB: Final = 1024**2
 SHARED: Final = ("vm-100-disk-0.qcow2", "vm-100-disk-1.qcow2", "vm-1000-disk-0.qcow2")

@@ -13,7 +13,7 @@ from rich.tree import Tree
 from lvmqcow.cli.volumes import layer_tree, volume_table
 from lvmqcow.core.names import Format, Layout, snapshot_lv_name
 from lvmqcow.info import VolumeInfo
-from lvmqcow.steps.all import LvTag
+from lvmqcow.steps import LvTag
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
     DISK,

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from lvmqcow.core.holder import Holder, HolderKind
 from lvmqcow.core.intents import Resizing, RollingBack
 from lvmqcow.core.names import Format, VolumeName
 from lvmqcow.core.qcow2 import Header
+from lvmqcow.core.wiping import Wipe
+from lvmqcow.engine.events import Events
 from lvmqcow.engine.locks import NoLocks
-from lvmqcow.engine.run_plan import Events
 from lvmqcow.errors import (
     AlreadyExists,
     CommandFailed,
@@ -44,11 +46,10 @@ from lvmqcow.operations.requests import (
     Resize,
     Rollback,
     Snapshot,
-    Wipe,
 )
-from lvmqcow.qemu.img import Progress
-from lvmqcow.steps.all import LvCreate, LvmStep, LvRemove, LvTag, Step
+from lvmqcow.steps import LvCreate, LvmStep, LvRemove, LvTag, Step
 from lvmqcow.storage import Storage
+from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.hostile import header_bytes, qcow2
 from lvmqcow.testing.simulated.host import SimHost
@@ -438,7 +439,7 @@ def test_headers_are_read_by_activating_only_under_the_volumes_lock() -> None:
 
 def test_a_volume_in_use_is_neither_deactivated_nor_renamed_and_its_holders_are_named() -> None:
     host = chain(1)
-    host.hold(f"snap-s1-{DISK}", "process 7 (cat)", "device dm-9")
+    host.hold(f"snap-s1-{DISK}", Holder(HolderKind.PROCESS, "cat", 7), Holder(HolderKind.DEVICE, "dm-9"))
     for request in (Deactivate(DISK), Rename(DISK, ELSEWHERE)):
         error = refused(host, request)
         assert isinstance(error, InUse)
@@ -461,20 +462,20 @@ def test_a_volume_in_use_is_neither_deactivated_nor_renamed_and_its_holders_are_
 )
 def test_nothing_is_done_below_a_running_guest_which_would_go_on_writing_to_a_snapshot(request_: Request) -> None:
     host = chain(2)
-    host.hold(DISK.text, "process 7 (qemu-system-x86)")
+    host.hold(DISK.text, Holder(HolderKind.PROCESS, "qemu-system-x86", 7))
     assert isinstance(refused(host, request_), InUse)
 
 
 def test_what_an_operation_leaves_alone_may_be_in_use() -> None:
     host = chain(2)
-    host.hold(f"snap-s1-{DISK}", "process 7 (backup)")
+    host.hold(f"snap-s1-{DISK}", Holder(HolderKind.PROCESS, "backup", 7))
     storage(host).volume(DISK.text).snapshot("s3")
     storage(host).volume(DISK.text).rollback("s3")
 
 
 def test_recovery_waits_for_a_guest_too() -> None:
     host = run(chain(1), LvTag((DISK.text,), add=(RollingBack(f"snap-s1-{DISK}").tag,)))
-    host.hold(DISK.text, "process 7 (qemu-system-x86)")
+    host.hold(DISK.text, Holder(HolderKind.PROCESS, "qemu-system-x86", 7))
     with pytest.raises(InUse):
         storage(host).recover(DISK.text)
 
@@ -503,7 +504,7 @@ class OpenedLate(SimHost):
     """A volume group where somebody opens the disk just before LVM deactivates it."""
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
-        self.hold(DISK.text, "process 7 (cat)")
+        self.hold(DISK.text, Holder(HolderKind.PROCESS, "cat", 7))
         super().run(step, progress)
 
 

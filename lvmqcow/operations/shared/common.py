@@ -6,11 +6,13 @@ from collections.abc import Iterable
 
 from lvmqcow.checks.structure import contradictions, faults
 from lvmqcow.core.fitness import require_lv_slot
-from lvmqcow.core.model import Layer, LogicalVolume, Volume, VolumeGroup, index_tags
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import LogicalVolume, index_tags
 from lvmqcow.core.names import Format, VolumeName, snapshot_of
 from lvmqcow.core.sizing import extents
+from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, NoSpace, NotPossible, SnapshotHasChildren
-from lvmqcow.steps.all import LvActivate, LvDeactivate, LvExtend, LvRefresh, LvTag, Step
+from lvmqcow.steps import LvActivate, LvDeactivate, LvExtend, LvRefresh, LvTag, Step
 
 __all__ = [
     "activated",

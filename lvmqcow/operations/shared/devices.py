@@ -24,9 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lvmqcow.core.model import LogicalVolume, Stray, StrayKind, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import LogicalVolume, Stray, StrayKind
 from lvmqcow.core.names import VolumeName
-from lvmqcow.steps.all import DeviceClear, DeviceRemove, LinkRemove, LvRefresh, NodeRemove, Step
+from lvmqcow.steps import DeviceClear, DeviceRemove, LinkRemove, LvRefresh, NodeRemove, Step
 
 __all__ = ["restore_devices"]
 

@@ -23,8 +23,8 @@ from lvmqcow.core.intents import (
     RollingBack,
     parse_intent,
 )
-from lvmqcow.core.model import TEMPLATE
-from lvmqcow.steps.all import LvExtend, LvRename, LvTag, Step
+from lvmqcow.core.lv import TEMPLATE
+from lvmqcow.steps import LvExtend, LvRename, LvTag, Step
 
 __all__ = ["COMMITS", "Commit", "commit_point", "never_commits", "recovers", "require_told"]
 

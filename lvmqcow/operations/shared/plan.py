@@ -3,43 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
 
 from lvmqcow.core.names import VolumeName
 from lvmqcow.core.qcow2 import Measure
 from lvmqcow.operations.shared.outcomes import commit_point, never_commits, require_told
-from lvmqcow.steps.all import (
-    DeviceClear,
-    DeviceRemove,
-    ImageCopy,
-    ImageExport,
-    ImageReceive,
-    ImageSend,
-    ImageWrite,
-    LinkRemove,
-    LvActivate,
-    LvAutoactivation,
-    LvCreate,
-    LvDeactivate,
-    LvDiscardRange,
-    LvExtend,
-    LvPermission,
-    LvRefresh,
-    LvRemove,
-    LvRename,
-    LvTag,
-    LvZero,
-    LvZeroRange,
-    NodeRemove,
-    Permission,
-    QcowCommit,
-    QcowCreate,
-    QcowRebase,
-    QcowRelink,
-    QcowRepairLeaks,
-    QcowResize,
-    Step,
-)
+from lvmqcow.steps import Step
 
 __all__ = ["Measure", "Plan"]
 
@@ -84,32 +52,10 @@ class Plan:
     @property
     def disturbed(self) -> frozenset[str]:
         """The LVs that nobody may use meanwhile: their bytes change or must not change, or whose they are changes."""
-        return self.still.union(lv for step in self.steps for lv in _disturbed(step))
+        return self.still.union(lv for step in self.steps for lv in step.disturbs)
 
     def outcome(self, done: int) -> str:
         """What recovery makes of a cut after ``done`` steps: ``undoes``, ``finishes``, or nothing where it need not."""
         if never_commits(self.operation):
             return ""
         return "finishes" if done >= self.commit_point else "undoes"
-
-
-def _disturbed(step: Step) -> tuple[str, ...]:
-    match step:
-        case LvCreate() | LvTag() | LvExtend() | LvActivate() | LvRefresh() | LvAutoactivation():
-            return ()
-        case DeviceClear() | NodeRemove() | LinkRemove():
-            return ()
-        case ImageExport() | ImageSend():
-            return ()
-        case LvRemove() | LvDeactivate():
-            return step.lvs
-        case LvPermission():
-            return () if step.permission is Permission.WRITE else (step.lv,)
-        case DeviceRemove() | LvRename() | LvZero() | LvZeroRange() | LvDiscardRange():
-            return (step.lv,)
-        case QcowCreate() | QcowCommit() | QcowRebase() | QcowRelink() | QcowRepairLeaks() | QcowResize():
-            return (step.lv,)
-        case ImageWrite() | ImageCopy() | ImageReceive():
-            return (step.lv,)
-        case _:
-            assert_never(step)

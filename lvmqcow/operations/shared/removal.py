@@ -20,11 +20,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, assert_never
 
-from lvmqcow.core.model import LogicalVolume, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import doomed_lv_name, doomed_origin
-from lvmqcow.core.wiping import Wiping, wipe_tags
-from lvmqcow.operations.requests import Wipe
-from lvmqcow.steps.all import (
+from lvmqcow.core.wiping import Wipe, Wiping, wipe_tags
+from lvmqcow.steps import (
     LvActivate,
     LvDiscardRange,
     LvPermission,

@@ -16,34 +16,13 @@ For LVM's own steps there is nothing to be done: the plan had seen the extents, 
 
 from __future__ import annotations
 
-from typing import assert_never
-
-from lvmqcow.core.model import LogicalVolume, VolumeGroup
-from lvmqcow.core.names import Format
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.errors import CommandFailed
 from lvmqcow.operations.shared.common import require_space
-from lvmqcow.steps.all import (
-    DeviceStep,
-    ImageCopy,
-    ImageExport,
-    ImageReceive,
-    ImageSend,
-    ImageWrite,
-    LvCreate,
-    LvExtend,
-    LvmStep,
-    LvZero,
-    QcowCommit,
-    QcowCreate,
-    QcowRebase,
-    QcowRelink,
-    QcowRepairLeaks,
-    QcowResize,
-    RangeStep,
-    Step,
-)
+from lvmqcow.steps import LvCreate, LvExtend, Step
 
-__all__ = ["more_room", "written_lv"]
+__all__ = ["more_room"]
 
 _PART = 16
 """An LV grows by one of so many parts of itself: a step that is run again has all to do again, so not by an extent."""
@@ -55,56 +34,17 @@ def more_room(vg: VolumeGroup, step: Step, failed: CommandFailed) -> tuple[Step,
     Raises:
         NoSpace: the volume group has no extents for it.
     """
-    lv = vg.lv(written_lv(vg, step) or "")
     if isinstance(step, LvCreate):
         require_space(vg, step.size_bytes)
     elif isinstance(step, LvExtend):
-        if lv:
+        if lv := vg.lv(step.lv):
             require_space(vg, step.size_bytes - lv.size_bytes, lv)
-    elif lv and failed.no_space:
-        return (_extended(vg, lv), *_as_it_was(step, lv))
+    elif failed.no_space and step.fills and (lv := vg.lv(step.fills)):
+        return (_extended(vg, lv), *step.mend)
     return ()
-
-
-def written_lv(vg: VolumeGroup, step: Step) -> str | None:
-    """The LV in which a step takes space for an image, if it may be run again. An empty image fits into every LV."""
-    if isinstance(step, LvmStep | DeviceStep | RangeStep):
-        return step.lv if isinstance(step, LvExtend) else None
-    match step:
-        case QcowCommit():
-            lv = vg.lv(step.lv)
-            return lv.recorded_parent if lv else None
-        case QcowRebase() | QcowResize():
-            return step.lv
-        case ImageWrite() | ImageCopy():  # a raw volume would only become larger
-            return step.lv if step.format is Format.QCOW2 else None
-        case ImageReceive():  # what the stream gave before is gone
-            return None
-        case LvZero() | QcowCreate() | QcowRelink() | QcowRepairLeaks() | ImageExport() | ImageSend():
-            return None
-        case _:
-            assert_never(step)
 
 
 def _extended(vg: VolumeGroup, lv: LogicalVolume) -> LvExtend:
     require_space(vg, vg.extent_size_bytes, lv)
     extents = min(vg.room_extents(lv), max(1, lv.size_bytes // _PART // vg.extent_size_bytes))
     return LvExtend(lv.name, lv.size_bytes + extents * vg.extent_size_bytes)
-
-
-def _as_it_was(step: Step, lv: LogicalVolume) -> tuple[Step, ...]:
-    """The index names what a rebased image read through: it is written anew after the rebase."""
-    if isinstance(step, LvmStep | DeviceStep | RangeStep):
-        return ()
-    match step:
-        case QcowRebase():
-            parent = lv.recorded_parent
-            return (QcowRelink(lv.name, parent), QcowRepairLeaks(lv.name)) if parent else ()
-        case QcowCommit():
-            return (QcowRepairLeaks(lv.name),)
-        case QcowResize() | ImageWrite() | ImageCopy():  # the same again does what is left
-            return ()
-        case LvZero() | QcowCreate() | QcowRelink() | QcowRepairLeaks() | ImageReceive() | ImageExport() | ImageSend():
-            return ()  # `written_lv` names no LV of theirs
-        case _:
-            assert_never(step)

@@ -14,13 +14,13 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lvmqcow.core.model import LogicalVolume
+from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import device_path
 from lvmqcow.core.sizing import whole_extents
 from lvmqcow.engine.host import Host
 from lvmqcow.lvm.commands import Lvm
 from lvmqcow.lvm.loopvg import LoopVolumeGroup
-from lvmqcow.steps.all import LvActivate, LvDeactivate
+from lvmqcow.steps import LvActivate, LvDeactivate
 
 __all__ = ["CHUNK_BYTES", "Checkpoint", "Checkpoints"]
 

@@ -11,27 +11,16 @@ follows is the same, and happens. Nor is a state that was met before, to the byt
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations
 from typing import Protocol
 
 from lvmqcow.engine.host import Host
 from lvmqcow.operations import Plan
-from lvmqcow.steps.all import (
-    LinkRemove,
-    LvActivate,
-    LvAutoactivation,
-    LvDeactivate,
-    LvRefresh,
-    LvRemove,
-    LvTag,
-    NodeRemove,
-    Step,
-)
+from lvmqcow.steps import Step
 from lvmqcow.testing.crash.checkpoints import Checkpoint, Checkpoints
 
-__all__ = ["Death", "Place", "Tally", "Verdict", "every_cut", "parts"]
+__all__ = ["Death", "Place", "Tally", "Verdict", "every_cut"]
 
 
 class Death(StrEnum):
@@ -70,15 +59,6 @@ class Tally:
         return Tally(self.places + other.places, self.recoveries + other.recoveries, self.outcomes + other.outcomes)
 
 
-def parts(step: Step) -> Iterator[Step]:
-    """What a command on several LVs may have done when it is killed: lvm2 works through them in an order of its own."""
-    several = LvTag | LvRemove | LvActivate | LvDeactivate | LvRefresh | LvAutoactivation | NodeRemove | LinkRemove
-    if isinstance(step, several):
-        for count in range(1, len(step.lvs)):
-            for lvs in combinations(step.lvs, count):
-                yield replace(step, lvs=lvs)
-
-
 def every_cut(
     host: Host, checkpoints: Checkpoints, plan: Plan, recovery: Callable[[], Plan], verdict: Verdict
 ) -> Tally:
@@ -102,7 +82,7 @@ def _cuts(host: Host, checkpoints: Checkpoints, plan: Plan) -> Iterator[tuple[Pl
         place = _place(plan, done)
         here = checkpoints.take()
         yield Place(done, place), here
-        for part in parts(step):
+        for part in step.parts:
             host.run(part)
             yield Place(done, f"{place}, inside {type(step).__name__}"), checkpoints.take()
             checkpoints.put_back(here)

@@ -12,14 +12,16 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
-from lvmqcow.core.model import LogicalVolume, Stray, StrayKind, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.holder import Holder
+from lvmqcow.core.images import FileCheck, ImageCheck, MergeCost
+from lvmqcow.core.lv import LogicalVolume, Stray, StrayKind
 from lvmqcow.core.names import Format
 from lvmqcow.core.qcow2 import OURS, Header, ImageOptions
 from lvmqcow.core.sizing import extents, whole_extents
 from lvmqcow.errors import CommandFailed
 from lvmqcow.formats import SourceFormat
-from lvmqcow.qemu.img import FileCheck, ImageCheck, MergeCost, Progress
-from lvmqcow.steps.all import (
+from lvmqcow.steps import (
     DeviceClear,
     DeviceRemove,
     DeviceStep,
@@ -54,7 +56,9 @@ from lvmqcow.steps.all import (
     QcowResize,
     RangeStep,
     Step,
+    StreamStep,
 )
+from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import BLOCK_BYTES, Blocks, Content, GuestWrites, Write
 
 __all__ = ["SimHost", "fully_allocated_bytes", "stream_path"]
@@ -93,7 +97,7 @@ class _Lv:
     image: _Raw | _Qcow
     device_bytes: int
     """How large its device is while it is active: not as large as it is itself after an lvextend that was cut."""
-    holders: tuple[str, ...] = ()
+    holders: tuple[Holder, ...] = ()
     writable: bool = True
     autoactivated: bool = False
     suspended: bool = False
@@ -233,10 +237,10 @@ class SimHost:
     def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
         return FileCheck(self._files[path].size_bytes, corruptions=0)  # a simulated file is whole
 
-    def holders(self, lv_name: str) -> tuple[str, ...]:
+    def holders(self, lv_name: str) -> tuple[Holder, ...]:
         return self._lvs[lv_name].holders if lv_name in self._lvs else ()
 
-    def hold(self, lv_name: str, *holders: str) -> None:
+    def hold(self, lv_name: str, *holders: Holder) -> None:
         """From now on these use an LV, and LVM will not let go of it; without any, nothing does."""
         self._lvs[lv_name] = replace(self._open(lv_name, ("hold", lv_name)), holders=holders)
 
@@ -300,12 +304,12 @@ class SimHost:
         if self._failure is not None:
             said, self._failure = self._failure, None
             raise CommandFailed(argv, 1, said)
-        if isinstance(step, ImageStep):
-            self._run_image(step, argv)
+        if isinstance(step, LvmStep):
+            self._run_lvm(step, argv)
         elif isinstance(step, DeviceStep):
             self._run_device(step, argv)
         else:
-            self._run_lvm(step, argv)
+            self._run_image(step, argv)
         self._history = (*self._history, step)
 
     def _run_lvm(self, step: LvmStep, argv: tuple[str, ...]) -> None:
@@ -427,7 +431,7 @@ class SimHost:
         if self._strays.pop(lv_name, None) in (StrayKind.DEVICE, StrayKind.OTHER):
             raise CommandFailed(argv, 5, f"device-mapper: create ioctl on {lv_name} failed: Device or resource busy")
 
-    def _run_image(self, step: ImageStep, argv: tuple[str, ...]) -> None:
+    def _run_image(self, step: LvZero | RangeStep | ImageStep | StreamStep, argv: tuple[str, ...]) -> None:
         match step:
             case LvZero():
                 self._open(step.lv, argv)

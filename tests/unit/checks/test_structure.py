@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.checks.structure import Severity
+from lvmqcow.core.images import ImageCheck
 from lvmqcow.core.intents import INTENT_PREFIX, Pulling, Pushing, Removing
 from lvmqcow.core.names import Layout, snapshot_lv_name
 from lvmqcow.core.qcow2 import Header
-from lvmqcow.engine.locks import FlockLocks
 from lvmqcow.errors import CommandFailed
-from lvmqcow.qemu.img import ImageCheck
-from lvmqcow.steps.all import LvCreate, LvRemove, LvTag, LvZero, QcowRelink, Step
+from lvmqcow.steps import LvCreate, LvRemove, LvTag, LvZero, QcowRelink, Step
 from lvmqcow.storage import Storage
+from lvmqcow.system.flock import FlockLocks
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
     DISK,

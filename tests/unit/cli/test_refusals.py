@@ -10,8 +10,8 @@ import pytest
 
 from lvmqcow.cli import main
 from lvmqcow.cli.main import parser
+from lvmqcow.core.wiping import Wipe
 from lvmqcow.formats import SourceFormat
-from lvmqcow.operations.requests import Wipe
 from tests.support.scenarios import MIB
 
 VOLUME = "vg0/vm-100-disk-0.qcow2"

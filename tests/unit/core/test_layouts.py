@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lvmqcow.core.model import index_tags
+from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, SnapshotNotFound
 from lvmqcow.operations.requests import Create, DeleteSnapshot, Rename, Request, Rollback, Snapshot
-from lvmqcow.steps.all import LvCreate, LvRename, QcowCreate
+from lvmqcow.steps import LvCreate, LvRename, QcowCreate
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW, chain, contents, pve9, raw_volume, refused, run, storage
 

@@ -4,12 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Removing
-from lvmqcow.core.model import LogicalVolume, Volume, VolumeGroup, index_tags
+from lvmqcow.core.lv import LogicalVolume, index_tags
 from lvmqcow.core.names import Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.core.qcow2 import parse_header
+from lvmqcow.core.volume import Volume
 from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
-from lvmqcow.steps.all import LvCreate, LvRemove, LvTag
+from lvmqcow.steps import LvCreate, LvRemove, LvTag
 from lvmqcow.testing.hostile import header_bytes
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (

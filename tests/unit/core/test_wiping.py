@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvmqcow.core.intents import Unknown, parse_intent
-from lvmqcow.core.wiping import WIPE_PREFIX, Wiping, parse_wiping, wipe_tags
-from lvmqcow.operations.requests import Wipe
+from lvmqcow.core.wiping import WIPE_PREFIX, Wipe, Wiping, parse_wiping, wipe_tags
 
 records = st.builds(Wiping, st.sampled_from([Wipe.ZERO, Wipe.DISCARD]), st.integers(0, 1 << 60))
 

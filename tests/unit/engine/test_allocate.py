@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lvmqcow.core.names import Format, Layout, disk_name, free_disk_number, snapshot_lv_name
 from lvmqcow.errors import InvalidName, InvalidSize, Locked, NoSpace
 from lvmqcow.operations.requests import Snapshot
-from lvmqcow.steps.all import LvCreate, LvRemove, LvTag
+from lvmqcow.steps import LvCreate, LvRemove, LvTag
 from lvmqcow.storage import Storage
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import DISK, MIB, chain, planned, raw_volume, run, state, storage

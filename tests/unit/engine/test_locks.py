@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow.engine.locks import FlockLocks, NoLocks, child_environment
+from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import Locked
+from lvmqcow.system.flock import FlockLocks, child_environment
 
 HOLD = """
 import subprocess, sys

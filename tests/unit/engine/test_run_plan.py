@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from lvmqcow.cli.main import exit_status
-from lvmqcow.core.model import StrayKind, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import StrayKind
+from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import (
     CommandFailed,
     Interrupted,
@@ -18,9 +20,9 @@ from lvmqcow.errors import (
     UnfitMachine,
     VolumeGroupNotFound,
 )
-from lvmqcow.operations.requests import Create, Deactivate, Remove, Request, Snapshot, Wipe
-from lvmqcow.qemu.img import Progress
-from lvmqcow.steps.all import LvTag, Step
+from lvmqcow.operations.requests import Create, Deactivate, Remove, Request, Snapshot
+from lvmqcow.steps import LvTag, Step
+from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import DISK, MIB, chain, planned, run, storage
 

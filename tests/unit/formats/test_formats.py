@@ -20,7 +20,7 @@ from lvmqcow.errors import Corrupt, LvmqcowError, SourceMismatch
 from lvmqcow.formats import HEAD_BYTES, TAIL_BYTES, SourceFormat, is_iso9660, kinds, read_inside
 from lvmqcow.operations.requests import Import
 from lvmqcow.qemu.img import QemuImg
-from lvmqcow.steps.all import ImageWrite
+from lvmqcow.steps import ImageWrite
 from lvmqcow.units import format_apart
 from tests.support.scenarios import DISK, MIB
 

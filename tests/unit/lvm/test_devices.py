@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow.core.model import LogicalVolume, Stray, StrayKind, VolumeGroup
+from lvmqcow.core.group import VolumeGroup
+from lvmqcow.core.lv import LogicalVolume, Stray, StrayKind
 from lvmqcow.lvm import devices
 from lvmqcow.lvm.devices import DeviceNames, device_names, with_devices
 

@@ -4,7 +4,7 @@ import pytest
 
 from lvmqcow.errors import VolumeNotFound
 from lvmqcow.operations.requests import Activate, Deactivate, Request
-from lvmqcow.steps.all import LvCreate, LvDeactivate
+from lvmqcow.steps import LvCreate, LvDeactivate
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
     DISK,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from lvmqcow.core.holder import Holder, HolderKind
 from lvmqcow.core.names import Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import (
     AlreadyExists,
@@ -33,7 +34,7 @@ from lvmqcow.operations.requests import (
     Snapshot,
     Template,
 )
-from lvmqcow.steps.all import LvActivate, LvCreate, LvRemove, LvTag, QcowRelink
+from lvmqcow.steps import LvActivate, LvCreate, LvRemove, LvTag, QcowRelink
 from lvmqcow.testing.content import Write
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
@@ -74,7 +75,7 @@ def test_a_template_cannot_be_written_to_and_is_not_made_of_what_is_being_writte
     with pytest.raises(LvmqcowError, match="Permission denied"):
         template(0).guest_write(DISK.text, [Write(0, 1, 1)])
     host = chain(0)
-    host.hold(DISK.text, "process 1 (qemu)")
+    host.hold(DISK.text, Holder(HolderKind.PROCESS, "qemu", 1))
     assert isinstance(refused(host, Template(DISK)), InUse)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from lvmqcow.core.holder import Holder, HolderKind
 from lvmqcow.core.names import VolumeName, in_other_format, parse_volume_name
 from lvmqcow.errors import (
     AlreadyExists,
@@ -17,8 +18,8 @@ from lvmqcow.errors import (
     VolumeNotFound,
 )
 from lvmqcow.operations.requests import Convert, Copy, Create, Remove, Rename, Request, Resize, Snapshot
-from lvmqcow.qemu.img import Progress
-from lvmqcow.steps.all import ImageCopy, LvCreate, LvRemove, LvRename, LvTag, Step
+from lvmqcow.steps import ImageCopy, LvCreate, LvRemove, LvRename, LvTag, Step
+from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import Write
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.crash_states import cuts
@@ -117,7 +118,7 @@ def test_what_cannot_be_converted_is_refused_before_anything_is_touched(
 @BOTH
 def test_a_volume_in_use_is_not_converted(host: SimHost, request_: Convert) -> None:
     used = host.copy()
-    used.hold(request_.volume.text, "process 7 (kvm)")
+    used.hold(request_.volume.text, Holder(HolderKind.PROCESS, "kvm", 7))
     assert isinstance(refused(used, request_), InUse)
 
 
@@ -128,7 +129,7 @@ class Opened(SimHost):
         super().run(step, progress)
         if isinstance(step, ImageCopy):
             self.guest_write(RAW.text, [Write(9, 1, 0x99)])
-            self.hold(RAW.text, "process 7 (kvm)")
+            self.hold(RAW.text, Holder(HolderKind.PROCESS, "kvm", 7))
 
 
 def test_what_a_guest_writes_to_a_volume_that_it_opened_meanwhile_is_not_lost() -> None:

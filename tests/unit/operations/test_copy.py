@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lvmqcow.core.holder import Holder, HolderKind
 from lvmqcow.core.names import VolumeName, parse_volume_name
 from lvmqcow.errors import (
     AlreadyExists,
@@ -14,7 +15,7 @@ from lvmqcow.errors import (
     VolumeNotFound,
 )
 from lvmqcow.operations.requests import Copy
-from lvmqcow.steps.all import LvRemove
+from lvmqcow.steps import LvRemove
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
@@ -88,7 +89,7 @@ def test_a_snapshot_beside_the_chain_is_copied_too() -> None:
 
 def test_the_current_layer_is_not_copied_while_somebody_may_write_to_it() -> None:
     host = chain(2)
-    host.hold(DISK.text, "process 7 (kvm)")
+    host.hold(DISK.text, Holder(HolderKind.PROCESS, "kvm", 7))
     error = refused(host, Copy(DISK, None, NEW))
     assert isinstance(error, InUse)
     assert "process 7 (kvm)" in str(error)
@@ -96,8 +97,8 @@ def test_the_current_layer_is_not_copied_while_somebody_may_write_to_it() -> Non
 
 def test_a_snapshot_is_copied_below_a_running_guest() -> None:
     host = chain(2)
-    host.hold(DISK.text, "process 7 (kvm)")
-    host.hold(S2, "process 7 (kvm)")
+    host.hold(DISK.text, Holder(HolderKind.PROCESS, "kvm", 7))
+    host.hold(S2, Holder(HolderKind.PROCESS, "kvm", 7))
     before = contents(host)
     storage(host).volume(DISK.text).copy(NEW.text, "s2")
     assert contents(host, NEW) == {None: before["s2"]}

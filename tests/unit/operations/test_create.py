@@ -9,7 +9,7 @@ from lvmqcow.core.names import VolumeName, parse_volume_name
 from lvmqcow.errors import AlreadyExists, InvalidName, NoSpace
 from lvmqcow.formats import SourceFormat
 from lvmqcow.operations.requests import Create, Import, Request
-from lvmqcow.steps.all import LvCreate, LvRemove
+from lvmqcow.steps import LvCreate, LvRemove
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
     DISK,

@@ -13,7 +13,7 @@ from lvmqcow.errors import (
     VolumeNotFound,
 )
 from lvmqcow.operations.requests import DeleteSnapshot, Merge, Newer, Rollback
-from lvmqcow.steps.all import LvCreate, LvRemove, LvTag, QcowRelink
+from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowRelink
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
     DISK,

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from lvmqcow.core.holder import Holder, HolderKind
 from lvmqcow.core.names import Format
 from lvmqcow.errors import CommandFailed, Corrupt, InUse, LvmqcowError, OperationCut, SnapshotNotFound, VolumeNotFound
 from lvmqcow.operations.requests import Export, ExportStream, StreamFormat
-from lvmqcow.qemu.img import Progress
-from lvmqcow.steps.all import ImageExport, ImageSend, LvRemove, Step
+from lvmqcow.steps import ImageExport, ImageSend, LvRemove, Step
+from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.simulated.host import SimHost, stream_path
 from tests.support.scenarios import (
@@ -102,8 +103,8 @@ def test_a_stream_that_ends_within_a_sector_fills_that_with_zeros() -> None:
 
 def test_the_current_layer_is_not_exported_while_somebody_may_write_to_it_and_a_snapshot_is() -> None:
     host = chain(1)
-    host.hold(DISK.text, "process 7 (kvm)")
-    host.hold(S1, "process 7 (kvm)")
+    host.hold(DISK.text, Holder(HolderKind.PROCESS, "kvm", 7))
+    host.hold(S1, Holder(HolderKind.PROCESS, "kvm", 7))
     for request in (
         Export(DISK, None, PATH, Format.RAW),
         ExportStream(DISK, None, STREAM, StreamFormat.RAW),

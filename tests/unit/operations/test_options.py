@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 
 from lvmqcow.checks.structure import Severity
-from lvmqcow.core.model import index_tags
+from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import Layout, snapshot_lv_name
 from lvmqcow.core.qcow2 import OURS, ImageOptions
 from lvmqcow.core.sizing import whole_extents
 from lvmqcow.errors import Corrupt
 from lvmqcow.operations.requests import DeleteSnapshot, Merge, Request, Resize, Rollback, Snapshot
-from lvmqcow.steps.all import LvExtend, LvTag
+from lvmqcow.steps import LvExtend, LvTag
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.crash_states import cuts
 from tests.support.scenarios import (

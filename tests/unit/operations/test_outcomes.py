@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lvmqcow.operations.shared.outcomes import COMMITS, commit_point
-from lvmqcow.steps.all import LvExtend, LvRename, LvTag
+from lvmqcow.steps import LvExtend, LvRename, LvTag
 from tests.support.operation_table import OPERATIONS
 from tests.support.scenarios import DISK, planned
 

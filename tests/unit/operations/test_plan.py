@@ -10,7 +10,7 @@ from lvmqcow.core.intents import INTENT_PREFIX
 from lvmqcow.operations import plan
 from lvmqcow.operations.requests import Clone, Convert, DeleteSnapshot, Merge
 from lvmqcow.operations.shared.outcomes import never_commits
-from lvmqcow.steps.all import LvActivate, LvTag, Step
+from lvmqcow.steps import LvActivate, LvTag, Step
 from tests.support.operation_table import OPERATIONS
 from tests.support.scenarios import DISK, NEIGHBOUR, chain, inactive, planned, state, storage
 

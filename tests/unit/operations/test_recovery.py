@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lvmqcow.checks.structure import Severity
+from lvmqcow.core.holder import Holder, HolderKind
 from lvmqcow.core.intents import (
     INTENT_PREFIX,
     Creating,
@@ -16,13 +17,13 @@ from lvmqcow.core.intents import (
     Resizing,
     RollingBack,
 )
-from lvmqcow.core.model import Stray, StrayKind
+from lvmqcow.core.lv import Stray, StrayKind
 from lvmqcow.core.names import Layout, dm_name, dm_uuid, snapshot_lv_name
 from lvmqcow.errors import Corrupt, InUse, NoSpace
 from lvmqcow.operations.recovery import plan_recovery
 from lvmqcow.operations.requests import DeleteSnapshot, Merge
-from lvmqcow.qemu.img import Progress
-from lvmqcow.steps.all import LvCreate, LvDeactivate, LvExtend, LvRefresh, LvRemove, LvRename, LvTag, QcowRelink, Step
+from lvmqcow.steps import LvCreate, LvDeactivate, LvExtend, LvRefresh, LvRemove, LvRename, LvTag, QcowRelink, Step
+from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.crash_states import cuts
 from tests.support.operation_table import OPERATIONS
@@ -569,8 +570,8 @@ def test_a_device_without_an_lv_that_somebody_uses_is_not_removed() -> None:
 class HeldStray(SimHost):
     """What is no LV is in use."""
 
-    def holders(self, lv_name: str) -> tuple[str, ...]:
-        return ("process 7 (qemu)",) if lv_name not in self.observe().lv_names else ()
+    def holders(self, lv_name: str) -> tuple[Holder, ...]:
+        return (Holder(HolderKind.PROCESS, "qemu", 7),) if lv_name not in self.observe().lv_names else ()
 
 
 def test_a_suspended_base_of_a_clone_is_resumed_before_the_clone_is_read() -> None:

@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from lvmqcow.core.model import LogicalVolume
+from lvmqcow.core.holder import Holder, HolderKind
+from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import Layout, snapshot_lv_name
+from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import InUse
 from lvmqcow.operations import Plan
 from lvmqcow.operations.activation import plan_activate, plan_deactivate
 from lvmqcow.operations.recovery import plan_recovery
 from lvmqcow.operations.remove import plan_remove
-from lvmqcow.operations.requests import Activate, Deactivate, DeleteSnapshot, Merge, Remove, Wipe
+from lvmqcow.operations.requests import Activate, Deactivate, DeleteSnapshot, Merge, Remove
 from lvmqcow.operations.shared.removal import gone
-from lvmqcow.steps.all import LvCreate, LvZeroRange, QcowCreate
+from lvmqcow.steps import LvCreate, LvZeroRange, QcowCreate
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.crash_states import cuts
 from tests.support.scenarios import (
@@ -291,13 +293,13 @@ def test_what_is_being_wiped_is_touched_by_no_activation(activate: bool) -> None
 @pytest.mark.parametrize("lv", [CURRENT, S1])
 def test_what_somebody_has_open_is_neither_renamed_nor_wiped(lv: str) -> None:
     host = chain(1)
-    host.hold(lv, "process 17 (qemu)")
+    host.hold(lv, Holder(HolderKind.PROCESS, "qemu", 17))
     assert isinstance(refused(host, Remove(DISK, Wipe.ZERO)), InUse)
 
 
 def test_a_wipe_that_was_cut_waits_for_whoever_has_the_lv_open() -> None:
     host = wiping(chain(0))
-    host.hold(f"del-{CURRENT}", "process 18 (dd)")
+    host.hold(f"del-{CURRENT}", Holder(HolderKind.PROCESS, "dd", 18))
     before = state(host)
     with pytest.raises(InUse, match="process 18"):
         storage(host).recover()

@@ -6,7 +6,7 @@ import pytest
 
 from lvmqcow.errors import VolumeNotFound
 from lvmqcow.operations.requests import Remove
-from lvmqcow.steps.all import LvCreate, LvRemove, LvTag, QcowRelink
+from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowRelink
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
     DISK,

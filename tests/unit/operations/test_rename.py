@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from lvmqcow.core.model import index_tags
+from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import VolumeName, parse_volume_name
 from lvmqcow.errors import AlreadyExists, Corrupt, FormatMismatch, InvalidName, LvmqcowError, VolumeNotFound
 from lvmqcow.operations.requests import Rename
-from lvmqcow.steps.all import LvCreate, LvRemove, LvTag, QcowCreate, QcowRelink
+from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowCreate, QcowRelink
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
     DISK,

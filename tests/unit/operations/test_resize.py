@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from lvmqcow.core.holder import Holder, HolderKind
 from lvmqcow.core.names import VolumeName
 from lvmqcow.errors import Corrupt, InvalidSize, LvmqcowError, NoSpace, NotPossible, VolumeNotFound
 from lvmqcow.operations.requests import DeleteSnapshot, Grow, Merge, Resize, Rollback
-from lvmqcow.steps.all import LvCreate, LvExtend, LvRemove, LvTag, QcowRelink
+from lvmqcow.steps import LvCreate, LvExtend, LvRemove, LvTag, QcowRelink
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
@@ -98,7 +99,7 @@ def test_to_the_size_it_has_there_is_nothing_to_do(name: VolumeName) -> None:
 def test_an_lv_that_is_too_small_for_its_image_grows_at_a_resize_to_the_size_it_has() -> None:
     """Below a running guest too, who is about to find no space: nothing in the plan disturbs it."""
     host, intent = tight(), f"lvmqcow.intent=resize/{4 * MIB}/{4 * MIB}"
-    host.hold(DISK.text, "process 1 (qemu)")
+    host.hold(DISK.text, Holder(HolderKind.PROCESS, "qemu", 1))
     before = contents(host)
     plan = storage(host).apply(Resize(DISK, 4 * MIB))
     assert commands(plan) == [

@@ -14,7 +14,7 @@ from lvmqcow.errors import (
     VolumeNotFound,
 )
 from lvmqcow.operations.requests import Newer, Rollback
-from lvmqcow.steps.all import LvCreate, LvRemove, QcowRelink
+from lvmqcow.steps import LvCreate, LvRemove, QcowRelink
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
     DISK,

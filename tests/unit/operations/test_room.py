@@ -9,7 +9,7 @@ from lvmqcow.core.names import Layout, snapshot_lv_name
 from lvmqcow.errors import CommandFailed, NoSpace, OperationCut, RecoveryNeeded
 from lvmqcow.operations.requests import DeleteSnapshot, Merge
 from lvmqcow.operations.shared.room import more_room
-from lvmqcow.steps.all import (
+from lvmqcow.steps import (
     ImageCopy,
     LvCreate,
     LvExtend,
@@ -38,10 +38,10 @@ def room(step: Step, failed: CommandFailed = FULL, host: SimHost | None = None) 
     ("step", "steps"),
     [
         (
-            QcowRebase(DISK.text, S1),
+            QcowRebase(DISK.text, S1, S2),
             (LvExtend(DISK.text, 12 * MIB), QcowRelink(DISK.text, S2), QcowRepairLeaks(DISK.text)),
         ),
-        (QcowCommit(S2), (LvExtend(S1, 12 * MIB), QcowRepairLeaks(S1))),
+        (QcowCommit(S2, S1), (LvExtend(S1, 12 * MIB), QcowRepairLeaks(S1))),
         (QcowResize(DISK.text, 8 * MIB), (LvExtend(DISK.text, 12 * MIB),)),
     ],
     ids=["rebase", "commit", "resize"],
@@ -50,7 +50,9 @@ def test_the_lv_that_is_written_to_grows_and_its_image_is_made_what_it_was(step:
     assert room(step) == steps
 
 
-@pytest.mark.parametrize("step", [QcowRebase(DISK.text, S1), QcowCommit(S2), LvZero(DISK.text), QcowRepairLeaks(S1)])
+@pytest.mark.parametrize(
+    "step", [QcowRebase(DISK.text, S1, S2), QcowCommit(S2, S1), LvZero(DISK.text), QcowRepairLeaks(S1)]
+)
 def test_what_failed_of_something_else_is_not_run_again(step: Step) -> None:
     assert room(step, BROKEN) == ()
 
@@ -69,7 +71,7 @@ def test_a_large_lv_grows_by_a_part_of_itself_and_takes_the_last_extents_there_a
     assert room(QcowResize(DISK.text, MIB), host=host) == (LvExtend(DISK.text, (1004 + 12) * MIB),)
 
 
-@pytest.mark.parametrize("step", [QcowCommit(S2), LvCreate("x", MIB, ()), LvExtend(S1, 100 * MIB)])
+@pytest.mark.parametrize("step", [QcowCommit(S2, S1), LvCreate("x", MIB, ()), LvExtend(S1, 100 * MIB)])
 def test_without_extents_there_is_no_space_whoever_took_them(step: Step) -> None:
     host = chain(2)
     picture = host.observe()

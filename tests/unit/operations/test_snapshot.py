@@ -5,7 +5,7 @@ import pytest
 from lvmqcow.core.names import VolumeName
 from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, LvmqcowError, NoSpace, NotPossible, VolumeNotFound
 from lvmqcow.operations.requests import Snapshot
-from lvmqcow.steps.all import LvCreate, LvRemove, QcowRelink
+from lvmqcow.steps import LvCreate, LvRemove, QcowRelink
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
     DISK,

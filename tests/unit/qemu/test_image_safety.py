@@ -11,7 +11,7 @@ from lvmqcow.core.names import Format
 from lvmqcow.core.qcow2 import Header, parse_header
 from lvmqcow.errors import Corrupt
 from lvmqcow.qemu.image_safety import require_harmless
-from lvmqcow.steps.all import ImageCopy, ImageSend, QcowCommit, QcowRebase, QcowRelink, Step, opened
+from lvmqcow.steps import ImageCopy, ImageSend, QcowCommit, QcowRebase, QcowRelink, Step
 from lvmqcow.testing.hostile import specimens
 
 TOP, MIDDLE, OTHER, BAD, OVER_BAD = (f"vm-1-{name}.qcow2" for name in ("top", "middle", "other", "bad", "over-bad"))
@@ -39,17 +39,17 @@ def read(lv: str) -> Header | None:
 
 def look(step: Step) -> None:
     """What a host does before it runs a step."""
-    for lv in opened(step):
+    for lv in step.opens:
         require_harmless("vg", lv, read)
 
 
 @pytest.mark.parametrize(
     "step",
     [
-        QcowRebase(TOP, OTHER),
-        QcowRebase(TOP, None),
-        QcowRebase(TOP, "vm-1-gone.qcow2"),
-        QcowCommit(TOP),
+        QcowRebase(TOP, OTHER, MIDDLE),
+        QcowRebase(TOP, None, MIDDLE),
+        QcowRebase(TOP, "vm-1-gone.qcow2", MIDDLE),
+        QcowCommit(TOP, MIDDLE),
         QcowRelink(TOP, BAD),  # writes the name, and opens nothing by it
         ImageCopy(BAD, Format.RAW, OTHER, Format.QCOW2),
     ],
@@ -62,10 +62,10 @@ def test_a_step_that_opens_only_images_of_the_volume_group_may_run(step: Step) -
 @pytest.mark.parametrize(
     "step",
     [
-        QcowRebase(TOP, BAD),
-        QcowRebase(BAD, OTHER),
-        QcowRebase(BAD, None),
-        QcowCommit(BAD),
+        QcowRebase(TOP, BAD, MIDDLE),
+        QcowRebase(BAD, OTHER, MIDDLE),
+        QcowRebase(BAD, None, MIDDLE),
+        QcowCommit(BAD, MIDDLE),
         ImageCopy(BAD, Format.QCOW2, OTHER, Format.QCOW2),
         ImageSend(BAD, Format.QCOW2, 7, b"", 512),
     ],
@@ -78,4 +78,4 @@ def test_a_step_that_would_open_an_image_that_leads_out_is_refused(step: Step) -
 
 def test_what_a_rebase_is_to_read_through_is_followed_to_its_end() -> None:
     with pytest.raises(Corrupt, match=f"{BAD} must not be opened"):
-        look(QcowRebase(TOP, OVER_BAD))
+        look(QcowRebase(TOP, OVER_BAD, MIDDLE))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvmqcow.steps.all import LvDiscardRange, LvZeroRange, RangeStep
+from lvmqcow.steps import LvDiscardRange, LvZeroRange, RangeStep
 from lvmqcow.steps.chunks import pause_seconds, pieces
 
 MIB = 1024**2

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lvmqcow.core.names import Format
 from lvmqcow.formats import SourceFormat
-from lvmqcow.steps.all import (
+from lvmqcow.steps import (
     DeviceClear,
     DeviceRemove,
     DeviceStep,
@@ -43,7 +43,6 @@ from lvmqcow.steps.all import (
     QcowRepairLeaks,
     QcowResize,
     Step,
-    opened,
 )
 
 STEPS: list[tuple[Step, str]] = [
@@ -83,9 +82,9 @@ STEPS: list[tuple[Step, str]] = [
         QcowCreate("a", 1048576, "b"),
         "qemu-img create -q -f qcow2 -o cluster_size=128k,extended_l2=on -u -b b -F qcow2 /dev/vg/a 1048576",
     ),
-    (QcowCommit("a"), "qemu-img commit -p -d -f qcow2 /dev/vg/a"),
-    (QcowRebase("a", "b"), "qemu-img rebase -p -t directsync -f qcow2 -b b -F qcow2 /dev/vg/a"),
-    (QcowRebase("a", None), "qemu-img rebase -p -t directsync -f qcow2 -b '' /dev/vg/a"),
+    (QcowCommit("a", "b"), "qemu-img commit -p -d -f qcow2 /dev/vg/a"),
+    (QcowRebase("a", "b", "c"), "qemu-img rebase -p -t directsync -f qcow2 -b b -F qcow2 /dev/vg/a"),
+    (QcowRebase("a", None, "c"), "qemu-img rebase -p -t directsync -f qcow2 -b '' /dev/vg/a"),
     (QcowRelink("a", "b"), "qemu-img rebase -u -t directsync -f qcow2 -b b -F qcow2 /dev/vg/a"),
     (QcowRepairLeaks("a"), "qemu-img check -q -f qcow2 -r leaks /dev/vg/a"),
     (QcowResize("a", 1048576), "qemu-img resize -q -f qcow2 /dev/vg/a 1048576"),
@@ -133,7 +132,7 @@ OPENED: dict[type[Step], set[tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("kind", [*get_args(LvmStep), *get_args(ImageStep)], ids=lambda kind: str(kind.__name__))
 def test_the_images_that_a_step_opens_are_named_its_new_backing_among_them(kind: type[Step]) -> None:
-    assert {opened(step) for step, _ in STEPS if type(step) is kind} == OPENED.get(kind, {()})
+    assert {step.opens for step, _ in STEPS if type(step) is kind} == OPENED.get(kind, {()})
 
 
 @pytest.mark.parametrize("argv", QEMU_IMG, ids=" ".join)
@@ -157,7 +156,7 @@ def test_a_rebase_writes_through_to_the_disk(argv: tuple[str, ...]) -> None:
 
 
 def test_a_commit_leaves_the_overlay_its_data() -> None:
-    assert "-d" in QcowCommit("a").argv("vg")
+    assert "-d" in QcowCommit("a", "b").argv("vg")
 
 
 @given(lvs=st.lists(st.text("abc-", min_size=1), min_size=1, max_size=4).map(tuple), tag=st.text("x=/", min_size=1))

@@ -17,13 +17,13 @@ import pytest
 from lvmqcow.engine import locks
 from lvmqcow.engine.exports import free_path, whole_file
 from lvmqcow.engine.imports import read_size, spooled
-from lvmqcow.engine.locks import FlockLocks, child_environment
 from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, SourceNotFound, UnfitMachine
 from lvmqcow.lvm import devices, loopvg
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.qemu.nbd import QemuNbd
 from lvmqcow.system import holders, needs
 from lvmqcow.system.complaints import complaints
+from lvmqcow.system.flock import FlockLocks, child_environment
 from lvmqcow.system.needs import command_environment, find_tool, require_temporary_directory, require_tools
 
 MIB = 1024**2

@@ -20,7 +20,7 @@ from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
 from lvmqcow.formats import SourceFormat
 from lvmqcow.operations.requests import Import
 from lvmqcow.qemu.img import QemuImg
-from lvmqcow.steps.all import ImageWrite
+from lvmqcow.steps import ImageWrite
 from lvmqcow.steps.limits import READING, Limits
 from lvmqcow.testing.canary import Canary, canary
 from lvmqcow.testing.hostile import DATA, Notice, Specimen, listing, specimens

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lvmqcow.core.holder import Holder, HolderKind
 from lvmqcow.core.names import Format, Layout, snapshot_lv_name
 from lvmqcow.core.qcow2 import OURS, ImageOptions
 from lvmqcow.errors import CommandFailed
 from lvmqcow.formats import SourceFormat
-from lvmqcow.steps.all import (
+from lvmqcow.steps import (
     ImageWrite,
     LvActivate,
     LvAutoactivation,
@@ -107,11 +108,11 @@ def images(*layers: str) -> SimHost:
         LvDiscardRange("missing", 0, 4096),
         LvDiscardRange("raw", 4 * MIB, 4096),
         QcowCreate("missing", MIB),
-        QcowCommit("base"),
-        QcowCommit("raw"),
-        QcowCommit("off"),
-        QcowRebase("off", None),
-        QcowRebase("base", "missing"),
+        QcowCommit("base", "base"),
+        QcowCommit("raw", "base"),
+        QcowCommit("off", "base"),
+        QcowRebase("off", None, "base"),
+        QcowRebase("base", "missing", "base"),
         QcowRelink("raw", "base"),
         QcowRepairLeaks("raw"),
         QcowResize("raw", 8 * MIB),
@@ -139,7 +140,7 @@ def test_what_the_tools_refuse_is_refused_and_nothing_changes(step: Step) -> Non
 def test_a_merge_into_an_lv_that_could_not_hold_all_of_it_is_refused() -> None:
     small = run(images("base", "top"), LvCreate("small", 4 * MIB, ()), QcowCreate("small", 4 * MIB, "base"))
     above = run(small, LvCreate("above", 8 * MIB, ()), QcowCreate("above", 4 * MIB, "small"))
-    for step in (QcowRebase("small", None), QcowCommit("above")):
+    for step in (QcowRebase("small", None, "base"), QcowCommit("above", "base")):
         with pytest.raises(CommandFailed, match="No space left"):
             above.run(step)
 
@@ -233,9 +234,9 @@ def test_a_merge_changes_nothing_that_anybody_reads(base: list[Write], middle: l
     host = images("base", "middle", "top")
     for name, drawn in (("base", base), ("middle", middle), ("top", top)):
         host.guest_write(name, drawn)
-    pulled = run(host, QcowRebase("top", "base"), LvRemove(("middle",)))
-    pulled_all = run(host, QcowRebase("top", None), LvRemove(("middle", "base")))
-    pushed = run(host, QcowCommit("top"))
+    pulled = run(host, QcowRebase("top", "base", "base"), LvRemove(("middle",)))
+    pulled_all = run(host, QcowRebase("top", None, "base"), LvRemove(("middle", "base")))
+    pushed = run(host, QcowCommit("top", "base"))
     assert (
         pulled.read("top") == pulled_all.read("top") == pushed.read("top") == pushed.read("middle") == host.read("top")
     )
@@ -336,7 +337,7 @@ def test_the_key_of_a_state_tells_it_from_every_other() -> None:
         lambda host: host.run(LvZero(lv)),
         lambda host: host.lay_out(lv, PVE_BASE),
         lambda host: host.scatter(lv, MIB),
-        lambda host: host.hold(lv, "a guest"),
+        lambda host: host.hold(lv, Holder(HolderKind.PROCESS, "kvm", 7)),
         lambda host: host.suspend(lv),
         lambda host: host.lose_physical_volume(lv),
         lambda host: host.regroup(lambda vg: replace(vg, exported=True)),

@@ -1,0 +1,205 @@
+"""The picture of a volume group that planners work from: immutable, taken at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from lvmqcow.core.intents import (
+    Renaming,
+)
+from lvmqcow.core.lv import LogicalVolume, Stray
+from lvmqcow.core.names import (
+    Format,
+    Layout,
+    VolumeName,
+    as_volume_name,
+    doomed_origin,
+    layout_of,
+    new_lv_name,
+    owner_of_part,
+    snapshot_of,
+)
+from lvmqcow.core.physical import PhysicalVolume, allocatable_extents
+from lvmqcow.core.qcow2 import Header
+from lvmqcow.core.volume import Layer, Volume
+from lvmqcow.errors import VolumeNotFound
+
+__all__ = ["VolumeGroup"]
+
+
+@dataclass(frozen=True)
+class VolumeGroup:
+    """One volume group: its space, its logical volumes, and what state it is in (`lvmqcow.core.fitness` judges that).
+
+    ``free_extents`` are those that LVM would allocate. ``given_layout`` is the layout that its user said it has, of
+    volumes that show none. ``strays`` are devices and device nodes under names that no LV has.
+
+    ``owner`` is the system ID of the host that it belongs to, where that is another one. ``lock_type`` says how several
+    hosts share it; empty: they do not. ``max_logical_volumes`` 0 is no limit. ``accepted`` names the states in which
+    its user wants it changed all the same.
+    """
+
+    name: str
+    uuid: str
+    extent_size_bytes: int
+    free_extents: int
+    logical_volumes: tuple[LogicalVolume, ...]
+    missing_physical_volumes: int = 0
+    given_layout: Layout | None = None
+    strays: tuple[Stray, ...] = ()
+    physical_volumes: tuple[PhysicalVolume, ...] = ()
+    exported: bool = False
+    owner: str | None = None
+    lock_type: str = ""
+    read_only: bool = False
+    max_logical_volumes: int = 0
+    allocation_policy: str = "normal"
+    accepted: frozenset[str] = frozenset()
+
+    @cached_property
+    def layout(self) -> Layout:
+        """That of new snapshots, where their volume has none yet: as given, else Proxmox VE's if it wrote any here."""
+        found = (layout_of(lv.name, owner) for lv in self.logical_volumes if (owner := _owner(lv)))
+        return self.given_layout or _shown(found) or Layout.SEED
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, LogicalVolume]:
+        return {lv.name: lv for lv in self.logical_volumes}
+
+    @property
+    def lv_names(self) -> frozenset[str]:
+        return frozenset(self._by_name)
+
+    @property
+    def free_bytes(self) -> int:
+        return self.free_extents * self.extent_size_bytes
+
+    def room_extents(self, lv: LogicalVolume | None = None) -> int:
+        """How many free extents an LV can get at most, as far as the allocation policy tells; None is a new one."""
+        if not self.physical_volumes:
+            return self.free_extents
+        given = allocatable_extents(self.physical_volumes, self.allocation_policy, lv.uuid if lv else "")
+        return min(self.free_extents, given)
+
+    def lv(self, name: str) -> LogicalVolume | None:
+        return self._by_name.get(name)
+
+    def with_headers(self, headers: Mapping[str, Header]) -> VolumeGroup:
+        """The same picture with image headers filled in, by LV name."""
+        lvs = tuple(replace(lv, header=headers.get(lv.name, lv.header)) for lv in self.logical_volumes)
+        return replace(self, logical_volumes=lvs)
+
+    @cached_property
+    def volumes(self) -> tuple[Volume, ...]:
+        """All volumes, by name; those of which only leftovers exist included. Foreign LVs are not among them."""
+        owned: dict[VolumeName, list[LogicalVolume]] = {}
+        for lv in self.logical_volumes:
+            if owner := self._owner(lv):
+                owned.setdefault(owner, []).append(lv)
+        alone = [volume for name in sorted(owned) if (volume := self._assemble(name, owned[name])).logical_volumes]
+        layers = {layer.lv.name: layer for volume in alone for layer in volume.layers}
+        readers: dict[str, list[Layer]] = {}
+        for layer in layers.values():
+            named = layer.lv.header.parent_lv(self.name) if layer.lv.header else None
+            for parent in {layer.parent, named} - {None}:
+                readers.setdefault(str(parent), []).append(replace(layer, parent=parent))
+        return tuple(_linked(volume, layers, readers) for volume in alone)
+
+    def volume(self, name: VolumeName) -> Volume:
+        """One volume.
+
+        Raises:
+            VolumeNotFound: no LV of that name or with its tag, but for some that wait for their removal.
+        """
+        for volume in self.volumes:
+            if volume.name == name and volume.kept:
+                return volume
+        raise VolumeNotFound(self.name, name.text)
+
+    def find(self, name: VolumeName) -> Volume | None:
+        """The volume that is on its way to that name, or else the one that has it; None if there is neither."""
+        unfinished = (volume for volume in self.volumes if name in (volume.becoming, volume.converting))
+        return next(unfinished, None) or next((volume for volume in self.volumes if volume.name == name), None)
+
+    def owner_of(self, stray: Stray) -> VolumeName | None:
+        """The volume that a stray was a part of, by its name; None if it was nothing of ours."""
+        name = doomed_origin(stray.lv_name) or stray.lv_name
+        named = (volume.name for volume in self.volumes if snapshot_of(name, volume.name))
+        return next(named, None) or owner_of_part(name)
+
+    def strays_of(self, *names: VolumeName) -> tuple[Stray, ...]:
+        """The strays that were a part of one of these volumes, which need not be there any more."""
+        return tuple(stray for stray in self.strays if self.owner_of(stray) in names)
+
+    @property
+    def recoverable(self) -> tuple[VolumeName, ...]:
+        """Every name under which something may be left to recover."""
+        gone = {owner for stray in self.strays if (owner := self.owner_of(stray))}
+        return tuple(sorted(gone.union(volume.name for volume in self.volumes)))
+
+    @cached_property
+    def _renamed(self) -> Mapping[VolumeName, VolumeName]:
+        """New name to old, for every rename that is not done."""
+        intents = (lv.intent for lv in self.logical_volumes)
+        pairs = (
+            (as_volume_name(intent.new), as_volume_name(intent.old))
+            for intent in intents
+            if isinstance(intent, Renaming)
+        )
+        return {new: old for new, old in pairs if new and old}
+
+    def _owner(self, lv: LogicalVolume) -> VolumeName | None:
+        owner = _owner(lv)
+        return self._renamed.get(owner, owner) if owner else None
+
+    def _assemble(self, name: VolumeName, own: Sequence[LogicalVolume]) -> Volume:
+        becoming = next((new for new, old in self._renamed.items() if old == name), None)
+        names = [name, becoming] if becoming else [name]
+        snapshots = {lv.name: snapshot for lv in own for each in names if (snapshot := snapshot_of(lv.name, each))}
+        currents = {each.text for each in names}
+        layers = tuple(
+            self._layer(name, lv, snapshots.get(lv.name)) for lv in own if lv.name in currents or lv.name in snapshots
+        )
+        new = next((lv for lv in own if lv.name == new_lv_name(name)), None)
+        doomed = tuple(lv for lv in own if doomed_origin(lv.name))
+        layout = _shown(layout_of(lv.name, each) for lv in own for each in names) or self.layout
+        return Volume(self.name, name, layers, new, doomed, layout, becoming)
+
+    def _layer(self, name: VolumeName, lv: LogicalVolume, snapshot: str | None) -> Layer:
+        if name.format is Format.RAW:
+            return Layer(lv, name, snapshot, None, lv.size_bytes)
+        if lv.recorded_size_bytes is not None:
+            return Layer(lv, name, snapshot, lv.recorded_parent, lv.recorded_size_bytes)
+        if lv.header is not None:
+            parent = lv.header.parent_lv(self.name)
+            return Layer(lv, name, snapshot, parent, lv.header.virtual_size_bytes)
+        return Layer(lv, name, snapshot, None, None)
+
+
+def _linked(volume: Volume, layers: Mapping[str, Layer], readers: Mapping[str, list[Layer]]) -> Volume:
+    """The volume with what it reads through, and what reads through it: all layers by name, and by parent."""
+    own = {layer.lv.name for layer in volume.layers}
+    outside = sorted(layer.parent for layer in volume.layers if layer.parent and layer.parent not in own)
+    bases: list[Layer] = []
+    base = next((layers[name] for name in outside if name in layers), None)
+    while base is not None and base not in bases:
+        bases.append(base)
+        base = layers.get(base.parent or "")
+    above = (reader for name in sorted(own) for reader in readers.get(name, ()))
+    return replace(volume, bases=tuple(bases), clones=tuple(layer for layer in above if layer.lv.name not in own))
+
+
+def _owner(lv: LogicalVolume) -> VolumeName | None:
+    """The volume an LV belongs to: by its volume tag, else (raw, and the leftovers of raw) by its name."""
+    named = lv.named_volumes
+    if named:
+        return named[0] if named[0].format is Format.QCOW2 else None
+    return as_volume_name(doomed_origin(lv.name) or lv.name)
+
+
+def _shown(layouts: Iterable[Layout | None]) -> Layout | None:
+    """The one layout of these; of several, Proxmox VE's: it can read no other."""
+    found = set(layouts) - {None}
+    return Layout.PVE9 if Layout.PVE9 in found else next(iter(found), None)

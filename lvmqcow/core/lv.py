@@ -1,0 +1,173 @@
+"""A logical volume as LVM reports it, and the tags that index the image on it.
+
+Tags index what the qcow2 headers say (the parent's LV name, the virtual size, the options where they are not ours), so
+that one LVM report suffices and nothing has to be active. A layer without our tags, written by Proxmox VE, is known by
+its header.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+from lvmqcow.core.intents import (
+    Intent,
+    Unknown,
+    parse_intent,
+)
+from lvmqcow.core.names import (
+    VolumeName,
+    as_volume_name,
+)
+from lvmqcow.core.qcow2 import OURS, Header, ImageOptions
+from lvmqcow.core.wiping import Wiping, parse_wiping
+
+__all__ = ["TEMPLATE", "LogicalVolume", "Stray", "StrayKind", "index_tags", "parent_tags"]
+
+
+_PARENT_PREFIX = "lvmqcow.parent="
+
+
+_SIZE_PREFIX = "lvmqcow.size="
+
+
+_OPTIONS_PREFIX = "lvmqcow.image="
+
+
+TEMPLATE = "lvmqcow.template"
+"""The tag of a current LV that never changes again."""
+
+
+def index_tags(virtual_size_bytes: int, parent: str | None, options: ImageOptions = OURS) -> tuple[str, ...]:
+    """The tags that index an image: its virtual size, its parent's LV name if it has one, its options if not ours."""
+    return (f"{_SIZE_PREFIX}{virtual_size_bytes}", *parent_tags(parent), *_options_tags(options))
+
+
+def parent_tags(parent: str | None) -> tuple[str, ...]:
+    """The part of `index_tags` that names the parent."""
+    return (f"{_PARENT_PREFIX}{parent}",) if parent else ()
+
+
+def _options_tags(options: ImageOptions) -> tuple[str, ...]:
+    if options == OURS:
+        return ()
+    return (f"{_OPTIONS_PREFIX}{options.cluster_size_bytes}{'/extended_l2' if options.extended_l2 else ''}",)
+
+
+@dataclass(frozen=True)
+class LogicalVolume:
+    """One LV as LVM reports it, with its image's header where that was read.
+
+    ``partial``: some of it is on a physical volume that is missing. ``autoactivated``: at every boot, by LVM itself.
+
+    Three things may be wrong with its device, where an lvm was killed while it changed the LV:
+
+    ``suspended``: it is suspended, has no table, or another one than LVM's metadata says. Whoever uses it may wait for
+    ever, until it is refreshed. Another host that changed the LV leaves the same.
+    ``preloaded``: a second table waits in it that was never committed. The next LVM command that resumes the device
+    would put that table in force: it may map extents that are free, or another LV's.
+    ``misplaced``: its name in ``/dev`` is missing or leads to another device, or is there though it is not active.
+
+    ``device_number`` is the kernel's, major and minor; it says nothing of the LV itself.
+    """
+
+    name: str
+    uuid: str
+    size_bytes: int
+    tags: frozenset[str]
+    active: bool
+    header: Header | None = None
+    partial: bool = False
+    writable: bool = True
+    autoactivated: bool = False
+    suspended: bool = False
+    preloaded: bool = False
+    misplaced: bool = False
+    device_number: tuple[int, int] | None = field(default=None, compare=False)
+
+    @property
+    def readable(self) -> bool:
+        """Whether its device is there under its name, and answers."""
+        return self.active and not (self.suspended or self.misplaced)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether its device has to be put right before the LV is used."""
+        return self.suspended or self.preloaded or self.misplaced
+
+    @property
+    def template(self) -> bool:
+        return TEMPLATE in self.tags
+
+    @property
+    def intent(self) -> Intent | None:
+        return self.intents[0] if self.intents else None
+
+    @property
+    def intents(self) -> tuple[Intent, ...]:
+        """All it carries; a cut leaves one at most."""
+        return tuple(intent for tag in sorted(self.tags) if (intent := parse_intent(tag)))
+
+    @cached_property
+    def named_volumes(self) -> tuple[VolumeName, ...]:
+        """The volumes that its tags name."""
+        named = (as_volume_name(tag.removeprefix("pve-")) for tag in sorted(self.tags) if tag.startswith("pve-vm-"))
+        return tuple(name for name in named if name)
+
+    @property
+    def ours(self) -> bool:
+        """Whether lvmqcow made it, or works on it."""
+        return self.intent is not None or self.wiping is not None or self.recorded_size_bytes is not None
+
+    @property
+    def wiping(self) -> Wiping | Unknown | None:
+        """Whether, and how, it is to be wiped before it is removed."""
+        return parse_wiping(self.tags)
+
+    @property
+    def recorded_parent(self) -> str | None:
+        return self._recorded(_PARENT_PREFIX)
+
+    @property
+    def recorded_size_bytes(self) -> int | None:
+        text = self._recorded(_SIZE_PREFIX)
+        return int(text) if text and text.isdecimal() else None
+
+    @property
+    def recorded_options(self) -> ImageOptions:
+        """Ours, where no tag says others."""
+        match = re.fullmatch(r"([0-9]{1,9})(/extended_l2)?", self._recorded(_OPTIONS_PREFIX) or "")
+        return ImageOptions(int(match[1]), extended_l2=match[2] is not None) if match else OURS
+
+    @property
+    def index_tags(self) -> tuple[str, ...]:
+        """The index tags it has."""
+        prefixes = (_PARENT_PREFIX, _SIZE_PREFIX, _OPTIONS_PREFIX)
+        return tuple(sorted(tag for tag in self.tags if tag.startswith(prefixes)))
+
+    def _recorded(self, prefix: str) -> str | None:
+        values = sorted(tag.removeprefix(prefix) for tag in self.tags if tag.startswith(prefix))
+        return values[0] if len(values) == 1 else None
+
+
+class StrayKind(StrEnum):
+    """What is there under a name that no LV has."""
+
+    DEVICE = "device"
+    """A device-mapper device of an LV that was removed: its table maps extents that are free, or another LV's."""
+    NODE = "node"
+    """A device node alone. Its number is another LV's one day."""
+    LINK = "link"
+    """A link in ``/dev/VG`` that leads nowhere."""
+    OTHER = "other"
+    """A file, or a device that LVM did not make for this group. It may hold somebody's data: nobody removes it."""
+
+
+@dataclass(frozen=True)
+class Stray:
+    """What an lvm that was killed in a removal or a rename leaves in ``/dev``; ``lv_name`` is the name it has there."""
+
+    lv_name: str
+    kind: StrayKind

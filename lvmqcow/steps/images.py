@@ -1,0 +1,312 @@
+"""The steps of qemu-img: one command each.
+
+Every command names the format of every image it opens. Every cache mode is the one whose crash behaviour was proved.
+
+Source: qemu-img(1) of QEMU 7.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lvmqcow.core.names import Format, device_path
+from lvmqcow.core.qcow2 import IMAGE_OPTIONS
+from lvmqcow.formats import SourceFormat
+from lvmqcow.steps.base import NOTHING, Argv, Tool
+from lvmqcow.steps.limits import COPYING
+
+__all__ = [
+    "ImageCopy",
+    "ImageExport",
+    "ImageStep",
+    "ImageWrite",
+    "QcowCommit",
+    "QcowCreate",
+    "QcowRebase",
+    "QcowRelink",
+    "QcowRepairLeaks",
+    "QcowResize",
+]
+
+
+@dataclass(frozen=True)
+class QcowCreate:
+    """Format as an empty qcow2 image, or as an overlay of ``backing``, a sibling's bare LV name.
+
+    The backing image need not exist yet (``-u``): a snapshot formats its overlay before it renames.
+    """
+
+    lv: str
+    virtual_size_bytes: int
+    backing: str | None = None
+
+    tool: ClassVar = Tool.IMAGES
+    opens: ClassVar = NOTHING
+    fills: ClassVar = None
+    mend: ClassVar = NOTHING
+    parts: ClassVar = NOTHING
+
+    def argv(self, vg: str) -> Argv:
+        over = ("-u", "-b", self.backing, "-F", "qcow2") if self.backing else ()
+        return (
+            *("qemu-img", "create", "-q", "-f", "qcow2", "-o", IMAGE_OPTIONS, *over),
+            *(device_path(vg, self.lv), str(self.virtual_size_bytes)),
+        )
+
+    @property
+    def disturbs(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+
+@dataclass(frozen=True)
+class QcowCommit:
+    """Write the data of ``lv`` into its backing image ``into``. ``-d``: ``lv`` keeps its own, so a cut loses nothing."""
+
+    lv: str
+    into: str
+
+    tool: ClassVar = Tool.IMAGES
+    parts: ClassVar = NOTHING
+
+    def argv(self, vg: str) -> Argv:
+        return ("qemu-img", "commit", "-p", "-d", "-f", "qcow2", device_path(vg, self.lv))
+
+    @property
+    def opens(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+    @property
+    def disturbs(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+    @property
+    def fills(self) -> str | None:
+        return self.into
+
+    @property
+    def mend(self) -> tuple[QcowRelink | QcowRepairLeaks, ...]:
+        return (QcowRepairLeaks(self.into),)
+
+
+@dataclass(frozen=True)
+class QcowRebase:
+    """Copy into ``lv`` what it reads through its backing image and not through ``backing``, then name that.
+
+    ``was`` is the backing image until then.
+
+    ``directsync``: with the default cache mode a kill, or an I/O error, leaves a header that names the new backing
+    image while the data is not there.
+    """
+
+    lv: str
+    backing: str | None
+    was: str
+
+    tool: ClassVar = Tool.IMAGES
+    parts: ClassVar = NOTHING
+
+    def argv(self, vg: str) -> Argv:
+        onto = ("-b", self.backing, "-F", "qcow2") if self.backing else ("-b", "")
+        return ("qemu-img", "rebase", "-p", "-t", "directsync", "-f", "qcow2", *onto, device_path(vg, self.lv))
+
+    @property
+    def opens(self) -> tuple[str, ...]:
+        return (self.lv, *((self.backing,) if self.backing else ()))
+
+    @property
+    def disturbs(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+    @property
+    def fills(self) -> str | None:
+        return self.lv
+
+    @property
+    def mend(self) -> tuple[QcowRelink | QcowRepairLeaks, ...]:
+        return (QcowRelink(self.lv, self.was), QcowRepairLeaks(self.lv))
+
+
+@dataclass(frozen=True)
+class QcowRelink:
+    """Rewrite the backing name in the header and nothing else (``rebase -u``)."""
+
+    lv: str
+    backing: str
+
+    tool: ClassVar = Tool.IMAGES
+    fills: ClassVar = None
+    mend: ClassVar = NOTHING
+    parts: ClassVar = NOTHING
+
+    def argv(self, vg: str) -> Argv:
+        return (
+            *("qemu-img", "rebase", "-u", "-t", "directsync", "-f", "qcow2"),
+            *("-b", self.backing, "-F", "qcow2", device_path(vg, self.lv)),
+        )
+
+    @property
+    def opens(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+    @property
+    def disturbs(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+
+@dataclass(frozen=True)
+class QcowRepairLeaks:
+    """Free clusters that a killed rebase allocated and did not link."""
+
+    lv: str
+
+    tool: ClassVar = Tool.IMAGES
+    fills: ClassVar = None
+    mend: ClassVar = NOTHING
+    parts: ClassVar = NOTHING
+
+    def argv(self, vg: str) -> Argv:
+        return ("qemu-img", "check", "-q", "-f", "qcow2", "-r", "leaks", device_path(vg, self.lv))
+
+    @property
+    def opens(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+    @property
+    def disturbs(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+
+@dataclass(frozen=True)
+class QcowResize:
+    """Grow the virtual size; to the size it has succeeds.
+
+    Nothing is preallocated: a cluster that is only allocated shows what the LV held before.
+    """
+
+    lv: str
+    virtual_size_bytes: int
+
+    tool: ClassVar = Tool.IMAGES
+    mend: ClassVar = NOTHING
+    parts: ClassVar = NOTHING
+
+    def argv(self, vg: str) -> Argv:
+        return ("qemu-img", "resize", "-q", "-f", "qcow2", device_path(vg, self.lv), str(self.virtual_size_bytes))
+
+    @property
+    def opens(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+    @property
+    def disturbs(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+    @property
+    def fills(self) -> str | None:
+        return self.lv
+
+
+@dataclass(frozen=True)
+class ImageWrite:
+    """Copy an image file into an LV that reads as zeros: data is written, holes are left.
+
+    The file is from outside: where its tables lead qemu-img, its use of memory is limited.
+    """
+
+    source: str
+    source_format: SourceFormat
+    lv: str
+    format: Format
+
+    tool: ClassVar = Tool.IMAGES
+    opens: ClassVar = NOTHING
+    mend: ClassVar = NOTHING
+    parts: ClassVar = NOTHING
+
+    def argv(self, vg: str) -> Argv:
+        limits = COPYING.argv if self.source_format is not SourceFormat.RAW else ()
+        return (*limits, *_convert(self.source, self.source_format, device_path(vg, self.lv), self.format))
+
+    @property
+    def disturbs(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+    @property
+    def fills(self) -> str | None:
+        return self.lv if self.format is Format.QCOW2 else None
+
+
+@dataclass(frozen=True)
+class ImageCopy:
+    """Copy what a guest reads from an LV, backing images included, into an LV that reads as zeros."""
+
+    source_lv: str
+    source_format: Format
+    lv: str
+    format: Format
+
+    tool: ClassVar = Tool.IMAGES
+    mend: ClassVar = NOTHING
+    parts: ClassVar = NOTHING
+
+    def argv(self, vg: str) -> Argv:
+        return _convert(device_path(vg, self.source_lv), self.source_format, device_path(vg, self.lv), self.format)
+
+    @property
+    def opens(self) -> tuple[str, ...]:
+        return (self.source_lv,) if self.source_format is Format.QCOW2 else ()
+
+    @property
+    def disturbs(self) -> tuple[str, ...]:
+        return (self.lv,)
+
+    @property
+    def fills(self) -> str | None:
+        return self.lv if self.format is Format.QCOW2 else None
+
+
+@dataclass(frozen=True)
+class ImageExport:
+    """Copy what a guest reads from an LV, backing images included, into a file; holes are left."""
+
+    lv: str
+    format: Format
+    path: str
+    path_format: Format
+
+    tool: ClassVar = Tool.IMAGES
+    disturbs: ClassVar = NOTHING
+    fills: ClassVar = None
+    mend: ClassVar = NOTHING
+    parts: ClassVar = NOTHING
+
+    def argv(self, vg: str) -> Argv:
+        return (
+            *("qemu-img", "convert", "-p", "-f", self.format.value, "-O", self.path_format.value),
+            *(device_path(vg, self.lv), self.path),
+        )
+
+    @property
+    def opens(self) -> tuple[str, ...]:
+        return (self.lv,) if self.format is Format.QCOW2 else ()
+
+
+ImageStep = (
+    QcowCreate
+    | QcowCommit
+    | QcowRebase
+    | QcowRelink
+    | QcowRepairLeaks
+    | QcowResize
+    | ImageWrite
+    | ImageCopy
+    | ImageExport
+)
+
+
+def _convert(source: str, source_format: Format | SourceFormat, target: str, target_format: Format) -> Argv:
+    return (
+        *("qemu-img", "convert", "-p", "-n", "--target-is-zero", "-f", source_format.value),
+        *("-O", target_format.value, source, target),
+    )

@@ -1,0 +1,110 @@
+"""Locks among the processes of one host.
+
+A lock is a ``flock`` on a file in ``/run/lock/lvmqcow``. The kernel drops it when the last process that has it
+open ends, so a dead process blocks nobody, and a killed one whose qemu-img still writes keeps the volume locked
+until that ends.
+
+lvm2 closes every descriptor that it does not know, so the lvm of a killed process keeps no lock, and may yet commit
+what it was told. Whoever lets go of a lock empties the file. Who finds a name in it knows that its holder was killed,
+and waits for what that left running: all its children carry its name in their environment (`child_environment`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from lvmqcow.errors import Locked
+from lvmqcow.system.needs import command_environment, needed
+
+__all__ = ["FlockLocks", "child_environment"]
+
+
+_POLL_SECONDS: Final = 0.05
+
+
+_PARENT: Final = "LVMQCOW_PARENT"
+
+
+_ADVICE: Final = "make it a directory that can be written, with some space"
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for commands that change something: it says whose they are."""
+    return {**command_environment(), _PARENT: _life(os.getpid())}
+
+
+class FlockLocks:
+    """Locks among the processes of this host. ``wait_seconds`` is how long to wait for another to finish."""
+
+    def __init__(self, directory: Path = Path("/run/lock/lvmqcow"), wait_seconds: float = 0) -> None:
+        self._directory = directory
+        self._wait_seconds = wait_seconds
+
+    @contextmanager
+    def hold(self, vg: str, volume: str) -> Iterator[None]:
+        holder = f"{_life(os.getpid())}\nprocess {os.getpid()} ({' '.join(sys.argv[:6])[:200]})"
+        with ExitStack() as held:
+            with needed(f"no lock in {self._directory}", f"nothing was begun; {_ADVICE}"):
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                fd = os.open(self._directory / f"{vg}--{volume}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                held.callback(os.close, fd)
+                self._acquire(fd, f"{vg}/{volume}")
+                os.set_inheritable(fd, True)
+                os.ftruncate(fd, 0)
+                held.callback(_empty, fd)
+                os.pwrite(fd, holder.encode(errors="replace"), 0)
+            yield
+
+    def _acquire(self, fd: int, target: str) -> None:
+        deadline = time.monotonic() + self._wait_seconds
+        while not _flocked(fd) or _left_running(_held_by(fd)[0]):
+            if time.monotonic() >= deadline:
+                raise Locked(target, _held_by(fd)[1] or "another process", self._wait_seconds)
+            time.sleep(_POLL_SECONDS)
+
+
+def _empty(fd: int) -> None:
+    with suppress(OSError):  # what was done under the lock is done; the name of a process that ended locks nobody out
+        os.ftruncate(fd, 0)
+
+
+def _flocked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held_by(fd: int) -> tuple[str, str]:
+    """The life of the process that holds the lock, or was killed holding it, and how to call it; empty for neither."""
+    life, _, holder = os.pread(fd, 1000, 0).decode(errors="replace").partition("\n")
+    return life, holder
+
+
+def _left_running(life: str) -> bool:
+    """Whether commands of a process that was killed are still there."""
+    if not life:
+        return False
+    wanted = f"{_PARENT}={life}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it ended while we looked
+            if wanted in environment.read_bytes().split(b"\0"):
+                return True
+    return False
+
+
+def _life(process: int) -> str:
+    """One life of a process: its number, which another gets one day, and the tick of the machine it began at."""
+    with needed("/proc cannot be read", "nothing was begun; mount it: mount -t proc proc /proc"):
+        stat = Path(f"/proc/{process}/stat").read_bytes()
+    after_name = re.sub(rb".*\)", b"", stat, flags=re.DOTALL)
+    return f"{process}-{int(after_name.split()[19])}"
