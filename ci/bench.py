@@ -22,7 +22,7 @@ from rich.table import Table
 from lvmqcow.core.names import Format
 from lvmqcow.lvm import loopvg
 from lvmqcow.lvm.commands import LvmShell
-from lvmqcow.operations.requests import Merge
+from lvmqcow.operations import Merge
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.storage import Storage

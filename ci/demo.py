@@ -20,7 +20,7 @@ from rich.console import Console
 
 from lvmqcow.cli.volumes import layer_tree
 from lvmqcow.lvm import loopvg
-from lvmqcow.operations.requests import Merge
+from lvmqcow.operations import Merge
 from lvmqcow.storage import Storage
 from lvmqcow.volume import Volume
 

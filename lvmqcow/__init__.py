@@ -31,8 +31,7 @@ from lvmqcow.engine.events import Events
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.formats import SourceFormat
 from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo
-from lvmqcow.operations import Plan
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     Activate,
     Clone,
     Convert,
@@ -48,6 +47,7 @@ from lvmqcow.operations.requests import (
     ImportStream,
     Merge,
     Newer,
+    Plan,
     Remove,
     Rename,
     Resize,

@@ -1,15 +1,15 @@
 """The storage plugin's verbs, under the names that a Proxmox VE storage plugin has for them: thin calls of `Storage`.
 
-For whoever knows the plugin API and looks for the part of it here; every function says in one line what it is in the
-rest of the library. A first argument ``storage`` stands for the API's class, ``storeid`` and ``scfg``. What the API
+They are for readers who know the plugin API: every function says in one line what it is in the rest of the library. A first argument ``storage`` stands for the API's class, ``storeid`` and ``scfg``. What the API
 returns as positions or hashes is returned as a tuple or a dataclass with the same names, and what it dies of is raised
 as one of `lvmqcow.errors`.
 
 Sizes are bytes, but for `alloc_image`, which takes KiB as the API does.
 
-The rest of the patch is steps of plans, and nothing to call: ``lvm_size`` is what planners measure, ``alloc_lvm_image``
-and ``lvm_qcow2_format`` are in `lvmqcow.operations.create`, ``alloc_snap_image`` in `lvmqcow.operations.snapshot`. There is no
-``$running``: whether something uses a volume is looked at, and what may not happen below it is refused (InUse).
+The rest of the patch series is steps of plans, and nothing to call: ``lvm_size`` is what planners measure,
+``alloc_lvm_image`` and ``lvm_qcow2_format`` are in `lvmqcow.operations.shared.new_volume`, ``alloc_snap_image`` is in
+`lvmqcow.operations.snapshot`. There is no ``$running``: the library looks whether something uses a volume, and refuses
+what may not happen below a guest (InUse).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lvmqcow.core.names import CURRENT, Format, VolumeName, device_path, parse_v
 from lvmqcow.engine.imports import read_size
 from lvmqcow.errors import InvalidName, NewerSnapshots, NotPossible, VolumeNotFound
 from lvmqcow.info import VolumeInfo
-from lvmqcow.operations.requests import Rollback, StreamFormat
+from lvmqcow.operations import Rollback, StreamFormat
 from lvmqcow.storage import Storage
 
 __all__ = [

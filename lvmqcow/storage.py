@@ -33,8 +33,7 @@ from lvmqcow.errors import CommandFailed, Locked, NotPossible, VolumeNotFound
 from lvmqcow.formats import SourceFormat
 from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo, group_info, layer_info, volume_info
 from lvmqcow.lvm.commands import Lvm, LvmProcesses, LvmShell
-from lvmqcow.operations import Plan
-from lvmqcow.operations.requests import Create, ImportStream, Request
+from lvmqcow.operations import Create, ImportStream, Plan, Request
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.qemu.nbd import QemuNbd
 from lvmqcow.real_host import RealHost
@@ -250,7 +249,7 @@ class Storage:
     def check(self, name: str | None = None) -> tuple[Finding, ...]:
         """Everything that is wrong with one volume or with the whole volume group; nothing is activated for it.
 
-        What was not active, so not looked at, is among the findings (``unseen``); so are LVs of others (``foreign``).
+        What was not active, so not looked at, is a finding (``unchecked``); so is every LV of others (``unmanaged``).
 
         Raises:
             VolumeNotFound.
@@ -311,7 +310,7 @@ class Storage:
                     return examine(self._host, [name])
         except (Locked, CommandFailed) as error:
             advice = f"then: lvmqcow check --activate {self.vg}/{name}"
-            return (Finding(name.text, Severity.UNSEEN, f"it could not be looked at: {error}", advice),)
+            return (Finding(name.text, Severity.UNCHECKED, f"it could not be looked at: {error}", advice),)
 
 
 def _unknown_active(volumes: tuple[VolumePicture, ...]) -> list[str]:

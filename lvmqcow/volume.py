@@ -11,8 +11,7 @@ from lvmqcow.core.wiping import Wipe
 from lvmqcow.engine.exports import whole_file
 from lvmqcow.errors import RecoveryNeeded
 from lvmqcow.info import LayerInfo, VolumeInfo, volume_info
-from lvmqcow.operations import Plan
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     Activate,
     Clone,
     Convert,
@@ -25,6 +24,7 @@ from lvmqcow.operations.requests import (
     Grow,
     Merge,
     Newer,
+    Plan,
     Remove,
     Rename,
     Resize,
@@ -33,6 +33,7 @@ from lvmqcow.operations.requests import (
     StreamFormat,
     Template,
 )
+from lvmqcow.operations.recovery import unfinished
 
 if TYPE_CHECKING:
     from lvmqcow.storage import Storage
@@ -68,7 +69,7 @@ class Volume:
             VolumeNotFound, SnapshotNotFound.
         """
         volume = self._storage.picture(self._name).volume(self._name)
-        if volume.unfinished:
+        if unfinished(volume):
             raise RecoveryNeeded(volume.target, self._storage.plan_recovery(self.name).operation)
         layer = volume.snapshot(snapshot) if snapshot else volume.current
         return Path(device_path(self._storage.vg, layer.lv.name))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lvmqcow.checks.structure import Finding, Severity, structure, unseen
+from lvmqcow.checks.structure import Finding, Severity, structure, unchecked
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import Format, VolumeName, device_path
 from lvmqcow.core.qcow2 import Header
@@ -46,7 +46,7 @@ def _examine(host: Host, picture: VolumeGroup, volume: Volume, unreadable: list[
         for layer in _images(volume):
             if all(read.lv.readable for read in volume.reads(layer)):
                 found += _image(host, layer)
-    return [*found, *unseen(volume)]
+    return [*found, *unchecked(volume)]
 
 
 def _images(volume: Volume) -> list[Layer]:

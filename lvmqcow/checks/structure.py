@@ -36,17 +36,17 @@ an LV with the tag of one volume and the name of   damaged     the ``lvchange`` 
 another
 a snapshot the current layer does not read         damaged     look
 through
-not active, so headers and images were not read    unseen      ``lvmqcow check --activate``
-the current LV cannot hold the fully allocated     flawed      ``lvmqcow resize`` to the size it has: the LV grows, also
+not active, so headers and images were not read    unchecked   ``lvmqcow check --activate``
+the current LV cannot hold the fully allocated     warning     ``lvmqcow resize`` to the size it has: the LV grows, also
 image (``qemu-img measure``)                                   below a running guest
-two LVs of one snapshot, in a layout each          flawed      look; one of them has to be given another name
-a layer without the tag of its machine             flawed      the ``lvchange`` that adds it
+two LVs of one snapshot, in a layout each          warning     look; one of them has to be given another name
+a layer without the tag of its machine             warning     the ``lvchange`` that adds it
 an LV with a volume's tag that is named otherwise  leaked      rename it or take the tag away
 an LV named like a snapshot, without its tags      leaked      the ``lvchange`` that adds them, or ``lvremove``
 a ``del-`` LV of another tool                      leaked      ``lvremove``, if nothing is wiping it
 leaked clusters                                    leaked      ``qemu-img check -r leaks``
 a state of the volume group that takes away room   noted       the same table
-any other LV                                       foreign     nothing: it is left alone
+any other LV                                       unmanaged   nothing: it is left alone
 =================================================  ==========  ========================================================
 
 Nothing of this is mended by itself. A tag that contradicts a header may be the younger of the two (metadata of a volume
@@ -64,6 +64,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from lvmqcow.core.consistency import contradictions, faults, volumes_tagged
 from lvmqcow.core.fitness import State, conditions
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Unknown
@@ -74,16 +75,18 @@ from lvmqcow.core.names import (
     as_volume_name,
     device_path,
     dm_name,
-    doomed_lv_name,
     new_lv_name,
+    pending_removal_name,
     snapshot_of,
 )
 from lvmqcow.core.qcow2 import Measure
 from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.core.wiping import Wiping
+from lvmqcow.operations import intents_of
 from lvmqcow.units import format_apart, format_size
 
-__all__ = ["Finding", "Severity", "beside", "contradictions", "faults", "structure", "unseen"]
+__all__ = ["Finding", "Severity", "beside", "structure", "unchecked"]
+
 
 _STRAY: Final = {
     StrayKind.DEVICE: ("a device without a logical volume: what it maps is free, or another's", "dmsetup remove {dm}"),
@@ -94,6 +97,8 @@ _STRAY: Final = {
         "look at {path} and /dev/mapper/{dm}: it may hold data; keep a copy before it is removed",
     ),
 }
+
+
 _PART = re.compile(r"(?:snap-.*|snap_|new-)vm-[0-9]+-.+\.qcow2")
 
 
@@ -106,15 +111,15 @@ class Severity(StrEnum):
     """A cut operation; ``recover`` mends it."""
     REFUSED = "refused"
     """The volumes may be well; the volume group as a whole takes no changes."""
-    UNSEEN = "unseen"
+    UNCHECKED = "unchecked"
     """It was not active, so it was not looked at: nothing can be said of it."""
-    FLAWED = "flawed"
+    WARNING = "warning"
     """It works, and something about it is not as it should be."""
     LEAKED = "leaked"
     """Space is lost, data is not."""
     NOTED = "noted"
     """Nothing is wrong: somebody wanted it so, and it limits what can be done."""
-    FOREIGN = "foreign"
+    UNMANAGED = "unmanaged"
     """Not ours; left alone. Nothing is wrong with that."""
 
 
@@ -153,13 +158,13 @@ def structure(vg: VolumeGroup, volume: Volume, measure: Measure) -> tuple[Findin
     return (*(found or _flaws(volume, measure)), *_partial(volume.vg, volume.logical_volumes), *_waiting(volume))
 
 
-def unseen(volume: Volume) -> tuple[Finding, ...]:
+def unchecked(volume: Volume) -> tuple[Finding, ...]:
     """What of a volume was not looked at. Raw volumes hold nothing to look at."""
     idle = [layer.lv.name for layer in volume.layers if not layer.lv.active]
     if volume.name.format is Format.RAW or not idle:
         return ()
     text = f"not active, so neither headers nor images were looked at: {', '.join(idle)}"
-    return (Finding(volume.name.text, Severity.UNSEEN, text, f"lvmqcow check --activate {volume.target}"),)
+    return (Finding(volume.name.text, Severity.UNCHECKED, text, f"lvmqcow check --activate {volume.target}"),)
 
 
 def beside(vg: VolumeGroup, name: VolumeName | None = None) -> tuple[Finding, ...]:
@@ -171,7 +176,7 @@ def beside(vg: VolumeGroup, name: VolumeName | None = None) -> tuple[Finding, ..
     ours = {lv.name for volume in vg.volumes for lv in volume.logical_volumes}
     for lv in vg.logical_volumes:
         near = [] if lv.name in ours else _near(vg, lv)
-        if lv.name not in ours and (name is None or name in near or name in _tagged(lv)):
+        if lv.name not in ours and (name is None or name in near or name in volumes_tagged(lv)):
             found += (_stranger(vg, lv, near), *_partial(vg.name, [lv]))
     return (*found, *_strays(vg, name))
 
@@ -193,96 +198,18 @@ def _stray(vg: str, stray: Stray, owner: VolumeName | None) -> Finding:
     return Finding(stray.lv_name, Severity.LEAKED, text, f"if nobody is changing it: {advice}")
 
 
-def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
-    """Where a layer's name, tags and header disagree, or the layer with the one below it."""
-    if volume.name.format is Format.RAW:
-        return ()
-    return (*_index(layer.lv), *_volume_tags(volume, layer.lv), *_header(volume, layer), *_sizes(volume, layer))
-
-
-def _index(lv: LogicalVolume) -> list[str]:
-    tags, whole = lv.index_tags, index_tags(0, lv.recorded_parent, lv.recorded_options)
-    if not tags or (lv.recorded_size_bytes is not None and len(tags) == len(whole)):
-        return []
-    return [f"{lv.name} has the tags {', '.join(tags)}, which are not the index of one image"]
-
-
-def _tagged(lv: LogicalVolume) -> tuple[VolumeName, ...]:
-    """The volumes it is a layer of, by its tags; a tag of a raw one means nothing."""
-    return tuple(name for name in lv.named_volumes if name.format is Format.QCOW2)
-
-
-def _volume_tags(volume: Volume, lv: LogicalVolume) -> list[str]:
-    """A current LV without the tag is known by its name; the snapshot that it becomes would be known by nothing."""
-    volumes = _tagged(lv)
-    if not volumes:
-        return [f"{lv.name} has not the tag {volume.name.volume_tag}, by which its snapshots are known"]
-    return [f"{lv.name} has the tags of {' and '.join(map(str, volumes))}"] if len(volumes) > 1 else []
-
-
-def _header(volume: Volume, layer: Layer) -> list[str]:
-    lv, header = layer.lv, layer.lv.header
-    if header is None:
-        return [f"{lv.name} has no readable qcow2 header"] if lv.active else []
-    found = [f"{lv.name} must not be opened: {reason}" for reason in header.layer_reasons(volume.vg)]
-    named = header.parent_lv(volume.vg)
-    if named != layer.parent:
-        found.append(f"the header of {lv.name} names {named} as backing, its tags {layer.parent}")
-    if layer.virtual_size_bytes is not None and header.virtual_size_bytes != layer.virtual_size_bytes:
-        says, tagged = format_apart(header.virtual_size_bytes, layer.virtual_size_bytes)
-        found.append(f"the header of {lv.name} says {says}, its tags {tagged}")
-    if header.options != layer.options:
-        found.append(f"the header of {lv.name} says {header.options}, its tags {layer.options}")
-    return found
-
-
-def _sizes(volume: Volume, layer: Layer) -> list[str]:
-    parent = volume.layer(layer.parent or "")
-    size_bytes, below_bytes = layer.virtual_size_bytes, parent.virtual_size_bytes if parent else None
-    if parent is None or size_bytes is None or below_bytes is None or size_bytes >= below_bytes:
-        return []
-    size, below = format_apart(size_bytes, below_bytes)
-    return [f"{layer.lv.name} has {size}, fewer than the {below} of {parent.lv.name} below it"]
-
-
-def faults(volume: Volume) -> tuple[tuple[str, str], ...]:
-    """What is wrong with the tree of a volume's layers, by LV name.
-
-    All lines of it end in one oldest layer. One that the current layer does not read through is a branch, and no fault;
-    a line with an oldest layer of its own has lost what it reads through. What a clone's bases read through must be
-    there as well.
-    """
-    found: dict[tuple[str, str], None] = {}
-    oldest = {}
-    for layer in volume.layers:
-        last = volume.below(layer)[-1]
-        if last.parent is None or volume.is_base(last.parent):
-            oldest[layer.lv.name] = last.lv.name
-        elif volume.layer(last.parent) is None:
-            found[last.parent, "a layer reads through it and it is not there"] = None
-        else:
-            found[last.parent, "it reads through itself"] = None
-    if volume.bases and (missing := volume.bases[-1].parent):
-        there = missing in {base.lv.name for base in volume.bases}
-        found[missing, "it reads through itself" if there else "a layer reads through it and it is not there"] = None
-    expected = oldest.get(volume.name.text)
-    for other in oldest.values() if expected else ():
-        if other != expected:
-            found[other, "the current layer has no layer in common with it"] = None
-    return tuple(found)
-
-
 def _unfinished(volume: Volume) -> list[Finding]:
     recover = f"lvmqcow recover {volume.target}"
     found = []
     for lv in volume.logical_volumes:
-        unknown = [each for each in (*lv.intents, lv.wiping) if isinstance(each, Unknown)]
+        unknown = [tag for tag, intent in intents_of(lv) if intent is None]
+        unknown += [lv.wiping.tag] if isinstance(lv.wiping, Unknown) else []
         text = "an operation of another version of lvmqcow was cut: "
-        found += [Finding(lv.name, Severity.DAMAGED, text + each.tag, "use that version's recover") for each in unknown]
-        if lv in volume.kept:
-            intents = [intent for intent in lv.intents if intent not in unknown]
+        found += [Finding(lv.name, Severity.DAMAGED, text + tag, "use that version's recover") for tag in unknown]
+        if lv in volume.members:
             text = "an operation was cut: "
-            found += [Finding(lv.name, Severity.UNFINISHED, text + intent.tag, recover) for intent in intents]
+            known = [tag for tag in lv.intent_tags if tag not in unknown]
+            found += [Finding(lv.name, Severity.UNFINISHED, text + tag, recover) for tag in known]
     found += [
         Finding(lv.name, Severity.UNFINISHED, f"{text}: an lvm was killed, or another host changed it", recover)
         for lv in volume.unsettled
@@ -295,7 +222,7 @@ def _unfinished(volume: Volume) -> list[Finding]:
         for layer in volume.layers
         if layer.lv.template and layer.lv.writable
     ]
-    found += [Finding(lv.name, Severity.UNFINISHED, _cut_removal(lv), recover) for lv in volume.leaving]
+    found += [Finding(lv.name, Severity.UNFINISHED, _cut_removal(lv), recover) for lv in volume.own_pending_removals]
     return found
 
 
@@ -318,8 +245,8 @@ def _waiting(volume: Volume) -> list[Finding]:
     text, advice = "another tool renamed it to remove it", "if none is wiping it, remove it: lvremove {}/{}"
     return [
         Finding(lv.name, Severity.LEAKED, text, advice.format(volume.vg, lv.name))
-        for lv in volume.doomed
-        if lv not in volume.leaving
+        for lv in volume.pending_removals
+        if lv not in volume.own_pending_removals
     ]
 
 
@@ -352,16 +279,16 @@ def _flaws(volume: Volume, measure: Measure) -> list[Finding]:
             grows, has = format_apart(needed, current.lv.size_bytes)
             text = f"its image can grow to {grows} and it has {has}: the guest may find no space"
             advice = f"lvmqcow resize {volume.target} --size {size_bytes}"
-            found.append(Finding(current.lv.name, Severity.FLAWED, text, advice))
+            found.append(Finding(current.lv.name, Severity.WARNING, text, advice))
     for layer in volume.layers:
         if layer.snapshot and [each.snapshot for each in volume.layers].count(layer.snapshot) > 1:
             text = f"it is not the only snapshot {layer.snapshot!r}: by that name, neither can be deleted"
             look = f"look with `qemu-img info -U --backing-chain -f qcow2 /dev/{volume.target}`"
-            found.append(Finding(layer.lv.name, Severity.FLAWED, text, look))
+            found.append(Finding(layer.lv.name, Severity.WARNING, text, look))
         lacking = [tag for tag in volume.name.tags if tag not in layer.lv.tags]
         if lacking:
             text = f"it lacks {' and '.join(lacking)}"
-            found.append(Finding(layer.lv.name, Severity.FLAWED, text, _lvchange(volume.vg, layer.lv, add=lacking)))
+            found.append(Finding(layer.lv.name, Severity.WARNING, text, _lvchange(volume.vg, layer.lv, add=lacking)))
     return found
 
 
@@ -372,7 +299,7 @@ def _partial(vg: str, lvs: tuple[LogicalVolume, ...] | list[LogicalVolume]) -> l
 
 
 def _stranger(vg: VolumeGroup, lv: LogicalVolume, near: list[VolumeName]) -> Finding:
-    tagged = _tagged(lv)
+    tagged = volumes_tagged(lv)
     if tagged and near:
         text = f"it has the tag of {tagged[0]} and the name of a part of {near[0]}"
         advice = _lvchange(vg.name, lv, drop=[tag for each in tagged for tag in each.tags], add=near[0].tags)
@@ -388,7 +315,7 @@ def _stranger(vg: VolumeGroup, lv: LogicalVolume, near: list[VolumeName]) -> Fin
     if _PART.fullmatch(lv.name):
         text = "it is named like a part of a volume that is not there"
         return Finding(lv.name, Severity.LEAKED, text, f"if nobody wants it: lvremove {vg.name}/{lv.name}")
-    return Finding(lv.name, Severity.FOREIGN, "no volume of lvmqcow", "nothing: it is left alone")
+    return Finding(lv.name, Severity.UNMANAGED, "no volume of lvmqcow", "nothing: it is left alone")
 
 
 def _near(vg: VolumeGroup, lv: LogicalVolume) -> list[VolumeName]:
@@ -413,9 +340,9 @@ def _search(vg: VolumeGroup, volume: Volume, missing: str) -> str:
     """What to do about an LV that is not part of the volume and should be."""
     lv = vg.lv(missing)
     if lv is not None:
-        stale = [tag for each in _tagged(lv) for tag in each.tags if tag not in volume.name.tags]
+        stale = [tag for each in volumes_tagged(lv) for tag in each.tags if tag not in volume.name.tags]
         return f"it is there, without the volume's tags: {_lvchange(vg.name, lv, volume.name.tags, stale)}"
-    doomed = doomed_lv_name(missing, ())
+    doomed = pending_removal_name(missing, ())
     if vg.lv(doomed) is not None:
         return f"it waits for removal; to keep it: lvrename {vg.name} {doomed} {missing}"
     return f"`vgcfgrestore --list {vg.name}` names the metadata of when it was there; change nothing before that"
@@ -434,7 +361,7 @@ def _advice(volume: Volume, layer: Layer) -> str:
     wrong = [tag for tag in lv.index_tags if tag not in right]
     missing = [tag for tag in right if lv.index_tags and tag not in lv.index_tags]
     missing += [tag for tag in volume.name.tags if tag not in lv.tags]
-    others = [each.volume_tag for each in _tagged(lv) if each != volume.name]
+    others = [each.volume_tag for each in volumes_tagged(lv) if each != volume.name]
     if wrong or missing or others:
         return f"if the header is right: {_lvchange(volume.vg, lv, missing, [*wrong, *others])}"
     return _look(volume, lv.name)

@@ -7,7 +7,7 @@ import argparse
 from lvmqcow.cli.common import add_plan_options, perform, target
 from lvmqcow.cli.output import Output
 from lvmqcow.cli.verbs import Verbs
-from lvmqcow.operations.requests import Activate, Deactivate
+from lvmqcow.operations import Activate, Deactivate
 
 __all__ = ["add_verbs"]
 

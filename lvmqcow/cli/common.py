@@ -13,7 +13,7 @@ from lvmqcow.core.sizing import parse_size
 from lvmqcow.core.wiping import Wipe
 from lvmqcow.engine.events import Events
 from lvmqcow.errors import InvalidName
-from lvmqcow.operations.requests import Request
+from lvmqcow.operations import Request
 from lvmqcow.storage import Storage
 from lvmqcow.system.flock import FlockLocks
 

@@ -13,7 +13,8 @@ from lvmqcow.core.names import VolumeName
 from lvmqcow.core.volume import Volume
 from lvmqcow.errors import Corrupt, VolumeNotFound
 from lvmqcow.lvm.loopvg import LoopVolumeGroup
-from lvmqcow.operations.rollback import blockers
+from lvmqcow.operations.recovery import unfinished
+from lvmqcow.operations.rollback import newer_snapshots
 
 __all__ = ["DECLINED", "add_yes_option", "confirmed", "destroy_question", "discard_question", "remove_question"]
 
@@ -70,8 +71,8 @@ def discard_question(vg: VolumeGroup, name: VolumeName, snapshot: str) -> str | 
     volume = _volume(vg, name)
     target = volume.snapshot(snapshot)
     try:
-        seen = all(layer.known for layer in volume.layers) and not volume.unfinished
-        newer = [str(layer.snapshot) for layer in blockers(volume, target)] if seen else None
+        seen = all(layer.known for layer in volume.layers) and not unfinished(volume)
+        newer = [str(layer.snapshot) for layer in newer_snapshots(volume, target)] if seen else None
     except Corrupt:
         newer = None
     if newer == []:

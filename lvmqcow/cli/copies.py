@@ -8,7 +8,7 @@ from lvmqcow.cli.common import add_plan_options, add_wipe_option, layer_target, 
 from lvmqcow.cli.output import Output
 from lvmqcow.cli.verbs import Verbs
 from lvmqcow.core.names import in_other_format
-from lvmqcow.operations.requests import Convert, Copy
+from lvmqcow.operations import Convert, Copy
 
 __all__ = ["add_verbs"]
 

@@ -27,11 +27,11 @@ _STATUS: Final = {
     Severity.DAMAGED: Corrupt.exit_status,
     Severity.UNFINISHED: NotPossible.exit_status,
     Severity.REFUSED: NotPossible.exit_status,
-    Severity.UNSEEN: NotPossible.exit_status,
-    Severity.FLAWED: 1,
+    Severity.UNCHECKED: NotPossible.exit_status,
+    Severity.WARNING: 1,
     Severity.LEAKED: 1,
     Severity.NOTED: 0,
-    Severity.FOREIGN: 0,
+    Severity.UNMANAGED: 0,
 }
 
 
@@ -62,10 +62,10 @@ def _check(arguments: argparse.Namespace, output: Output) -> int:
     lines = "\n".join(_line(vg, finding) for finding in findings)
     output.data({"findings": [asdict(finding) for finding in findings]}, lines)
     severities = {finding.severity for finding in findings}
-    harmless = {Severity.FOREIGN, Severity.NOTED}
+    harmless = {Severity.UNMANAGED, Severity.NOTED}
     if severities <= harmless:
         output.say(f"{arguments.target}: nothing is wrong")
-    elif severities <= {*harmless, Severity.UNSEEN}:
+    elif severities <= {*harmless, Severity.UNCHECKED}:
         output.say(f"{arguments.target}: nothing wrong was found, and not everything was looked at")
     return max((_STATUS[severity] for severity in severities), default=0)
 

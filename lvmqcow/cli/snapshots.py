@@ -8,7 +8,7 @@ from lvmqcow.cli.common import add_plan_options, add_wipe_option, open_storage, 
 from lvmqcow.cli.confirm import DECLINED, add_yes_option, confirmed, discard_question
 from lvmqcow.cli.output import Output
 from lvmqcow.cli.verbs import Verbs
-from lvmqcow.operations.requests import DeleteSnapshot, Merge, Newer, Rollback, Snapshot
+from lvmqcow.operations import DeleteSnapshot, Merge, Newer, Rollback, Snapshot
 
 __all__ = ["add_verbs"]
 

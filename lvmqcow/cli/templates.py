@@ -8,7 +8,7 @@ from lvmqcow.cli.common import add_plan_options, new_volume, perform, target
 from lvmqcow.cli.output import Output
 from lvmqcow.cli.verbs import Verbs
 from lvmqcow.core.names import check_snapshot_name
-from lvmqcow.operations.requests import Clone, Flatten, Template
+from lvmqcow.operations import Clone, Flatten, Template
 
 __all__ = ["add_verbs"]
 

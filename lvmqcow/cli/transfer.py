@@ -19,7 +19,7 @@ from lvmqcow.engine.exports import free_path, whole_file
 from lvmqcow.engine.imports import begun, inspect, is_cd, read_size, spooled
 from lvmqcow.errors import InvalidSize, NotPossible, SourceNotFound
 from lvmqcow.formats import SourceFormat
-from lvmqcow.operations.requests import Export, ExportStream, Import, ImportStream, StreamFormat
+from lvmqcow.operations import Export, ExportStream, Import, ImportStream, StreamFormat
 
 __all__ = ["add_verbs"]
 

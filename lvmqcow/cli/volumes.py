@@ -26,7 +26,7 @@ from lvmqcow.errors import InvalidName, LvmqcowError, UnfitMachine
 from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo, group_info, volume_info
 from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.lvm.groups import groups_with_volumes
-from lvmqcow.operations.requests import Create, Grow, Remove, Rename, Request, Resize
+from lvmqcow.operations import Create, Grow, Remove, Rename, Request, Resize
 
 if TYPE_CHECKING:
     from rich.table import Table

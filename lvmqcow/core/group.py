@@ -15,15 +15,16 @@ from lvmqcow.core.names import (
     Layout,
     VolumeName,
     as_volume_name,
-    doomed_origin,
     layout_of,
     new_lv_name,
     owner_of_part,
+    pending_removal_origin,
     snapshot_of,
 )
 from lvmqcow.core.physical import PhysicalVolume, allocatable_extents
 from lvmqcow.core.qcow2 import Header
 from lvmqcow.core.volume import Layer, Volume
+from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import VolumeNotFound
 
 __all__ = ["VolumeGroup"]
@@ -38,7 +39,7 @@ class VolumeGroup:
 
     ``owner`` is the system ID of the host that it belongs to, where that is another one. ``lock_type`` says how several
     hosts share it; empty: they do not. ``max_logical_volumes`` 0 is no limit. ``accepted`` names the states in which
-    its user wants it changed all the same.
+    its user wants it changed all the same; ``wipe`` says what happens to LVs that go, where a request does not say.
     """
 
     name: str
@@ -57,12 +58,13 @@ class VolumeGroup:
     max_logical_volumes: int = 0
     allocation_policy: str = "normal"
     accepted: frozenset[str] = frozenset()
+    wipe: Wipe = Wipe.NONE
 
     @cached_property
     def layout(self) -> Layout:
         """That of new snapshots, where their volume has none yet: as given, else Proxmox VE's if it wrote any here."""
         found = (layout_of(lv.name, owner) for lv in self.logical_volumes if (owner := _owner(lv)))
-        return self.given_layout or _shown(found) or Layout.SEED
+        return self.given_layout or _shown(found) or Layout.RFC
 
     @cached_property
     def _by_name(self) -> Mapping[str, LogicalVolume]:
@@ -114,18 +116,18 @@ class VolumeGroup:
             VolumeNotFound: no LV of that name or with its tag, but for some that wait for their removal.
         """
         for volume in self.volumes:
-            if volume.name == name and volume.kept:
+            if volume.name == name and volume.members:
                 return volume
         raise VolumeNotFound(self.name, name.text)
 
     def find(self, name: VolumeName) -> Volume | None:
         """The volume that is on its way to that name, or else the one that has it; None if there is neither."""
-        unfinished = (volume for volume in self.volumes if name in (volume.becoming, volume.converting))
+        unfinished = (volume for volume in self.volumes if name in (volume.rename_target, volume.convert_target))
         return next(unfinished, None) or next((volume for volume in self.volumes if volume.name == name), None)
 
     def owner_of(self, stray: Stray) -> VolumeName | None:
         """The volume that a stray was a part of, by its name; None if it was nothing of ours."""
-        name = doomed_origin(stray.lv_name) or stray.lv_name
+        name = pending_removal_origin(stray.lv_name) or stray.lv_name
         named = (volume.name for volume in self.volumes if snapshot_of(name, volume.name))
         return next(named, None) or owner_of_part(name)
 
@@ -142,12 +144,8 @@ class VolumeGroup:
     @cached_property
     def _renamed(self) -> Mapping[VolumeName, VolumeName]:
         """New name to old, for every rename that is not done."""
-        intents = (lv.intent for lv in self.logical_volumes)
-        pairs = (
-            (as_volume_name(intent.new), as_volume_name(intent.old))
-            for intent in intents
-            if isinstance(intent, Renaming)
-        )
+        intents = (intent for lv in self.logical_volumes if (intent := Renaming.among(lv.tags)))
+        pairs = ((as_volume_name(intent.new), as_volume_name(intent.old)) for intent in intents)
         return {new: old for new, old in pairs if new and old}
 
     def _owner(self, lv: LogicalVolume) -> VolumeName | None:
@@ -155,17 +153,17 @@ class VolumeGroup:
         return self._renamed.get(owner, owner) if owner else None
 
     def _assemble(self, name: VolumeName, own: Sequence[LogicalVolume]) -> Volume:
-        becoming = next((new for new, old in self._renamed.items() if old == name), None)
-        names = [name, becoming] if becoming else [name]
+        rename_target = next((new for new, old in self._renamed.items() if old == name), None)
+        names = [name, rename_target] if rename_target else [name]
         snapshots = {lv.name: snapshot for lv in own for each in names if (snapshot := snapshot_of(lv.name, each))}
         currents = {each.text for each in names}
         layers = tuple(
             self._layer(name, lv, snapshots.get(lv.name)) for lv in own if lv.name in currents or lv.name in snapshots
         )
         new = next((lv for lv in own if lv.name == new_lv_name(name)), None)
-        doomed = tuple(lv for lv in own if doomed_origin(lv.name))
+        pending = tuple(lv for lv in own if pending_removal_origin(lv.name))
         layout = _shown(layout_of(lv.name, each) for lv in own for each in names) or self.layout
-        return Volume(self.name, name, layers, new, doomed, layout, becoming)
+        return Volume(self.name, name, layers, new, pending, layout, rename_target)
 
     def _layer(self, name: VolumeName, lv: LogicalVolume, snapshot: str | None) -> Layer:
         if name.format is Format.RAW:
@@ -196,7 +194,7 @@ def _owner(lv: LogicalVolume) -> VolumeName | None:
     named = lv.named_volumes
     if named:
         return named[0] if named[0].format is Format.QCOW2 else None
-    return as_volume_name(doomed_origin(lv.name) or lv.name)
+    return as_volume_name(pending_removal_origin(lv.name) or lv.name)
 
 
 def _shown(layouts: Iterable[Layout | None]) -> Layout | None:

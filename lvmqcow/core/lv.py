@@ -12,11 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-from lvmqcow.core.intents import (
-    Intent,
-    Unknown,
-    parse_intent,
-)
+from lvmqcow.core.intents import Unknown, intent_tags
 from lvmqcow.core.names import (
     VolumeName,
     as_volume_name,
@@ -102,13 +98,9 @@ class LogicalVolume:
         return TEMPLATE in self.tags
 
     @property
-    def intent(self) -> Intent | None:
-        return self.intents[0] if self.intents else None
-
-    @property
-    def intents(self) -> tuple[Intent, ...]:
-        """All it carries; a cut leaves one at most."""
-        return tuple(intent for tag in sorted(self.tags) if (intent := parse_intent(tag)))
+    def intent_tags(self) -> tuple[str, ...]:
+        """The intents it carries, as they are written; a cut leaves one at most."""
+        return intent_tags(self.tags)
 
     @cached_property
     def named_volumes(self) -> tuple[VolumeName, ...]:
@@ -119,7 +111,7 @@ class LogicalVolume:
     @property
     def ours(self) -> bool:
         """Whether lvmqcow made it, or works on it."""
-        return self.intent is not None or self.wiping is not None or self.recorded_size_bytes is not None
+        return bool(self.intent_tags) or self.wiping is not None or self.recorded_size_bytes is not None
 
     @property
     def wiping(self) -> Wiping | Unknown | None:

@@ -39,8 +39,6 @@ __all__ = [
     "disk_name",
     "dm_name",
     "dm_uuid",
-    "doomed_lv_name",
-    "doomed_origin",
     "free_disk_number",
     "in_other_format",
     "layout_of",
@@ -48,6 +46,8 @@ __all__ = [
     "new_lv_name",
     "owner_of_part",
     "parse_volume_name",
+    "pending_removal_name",
+    "pending_removal_origin",
     "renamed_lv_name",
     "snapshot_lv_name",
     "snapshot_of",
@@ -85,7 +85,7 @@ class Format(StrEnum):
 class Layout(StrEnum):
     """What the logical volumes of snapshots are called."""
 
-    SEED = "seed"
+    RFC = "rfc"
     """``snap-<snapshot>-<volume>``, as the seed patch has it."""
     PVE9 = "pve9"
     """``snap_<volume without .qcow2>_<snapshot>.qcow2``, as Proxmox VE 9 has it."""
@@ -255,7 +255,7 @@ def new_lv_name(volume: VolumeName) -> str:
     return f"new-{volume.text}"
 
 
-def doomed_lv_name(lv_name: str, taken: Collection[str]) -> str:
+def pending_removal_name(lv_name: str, taken: Collection[str]) -> str:
     """The name under which a logical volume waits for removal; numbered when that is taken."""
     name, number = f"del-{lv_name}", 1
     while name in taken:
@@ -264,7 +264,7 @@ def doomed_lv_name(lv_name: str, taken: Collection[str]) -> str:
     return name
 
 
-def doomed_origin(lv_name: str) -> str | None:
+def pending_removal_origin(lv_name: str) -> str | None:
     """What a ``del-`` logical volume was called before, or None if it is not one."""
     match = _DOOMED.fullmatch(lv_name)
     return match[1] if match else None
@@ -310,7 +310,7 @@ def device_path(vg: str, lv_name: str) -> str:
 def _around(volume: VolumeName, layout: Layout) -> tuple[str, str]:
     """What stands before and after a snapshot's name in that of its logical volume."""
     match layout:
-        case Layout.SEED:
+        case Layout.RFC:
             return "snap-", f"-{volume.text}"
         case Layout.PVE9:
             return f"snap_{volume.text.removesuffix('.qcow2')}_", ".qcow2"

@@ -5,21 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import assert_never
 
-from lvmqcow.core.intents import (
-    Converting,
-    Creating,
-    Discarding,
-    Flattening,
-    Pulling,
-    Pushing,
-    Removing,
-    Renaming,
-    Resizing,
-    RollingBack,
-    Unknown,
-)
+from lvmqcow.core.intents import Converting
 from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import (
     Layout,
@@ -67,7 +54,7 @@ class Layer:
 class Volume:
     """One virtual disk: its layers, and what a cut operation left of it.
 
-    ``layout`` says what the LVs of its snapshots are called. ``becoming`` is what it will be called when the rename
+    ``layout`` says what the LVs of its snapshots are called. ``rename_target`` is its name once the rename
     that was begun on it is done. Until then its layers may have names and tags of either.
 
     A volume may be a linked clone: its lowest layer reads through ``bases``, layers of other volumes, the nearest
@@ -79,9 +66,9 @@ class Volume:
     name: VolumeName
     layers: tuple[Layer, ...]
     new: LogicalVolume | None
-    doomed: tuple[LogicalVolume, ...]
+    pending_removals: tuple[LogicalVolume, ...]
     layout: Layout
-    becoming: VolumeName | None = None
+    rename_target: VolumeName | None = None
     bases: tuple[Layer, ...] = ()
     clones: tuple[Layer, ...] = ()
 
@@ -97,58 +84,31 @@ class Volume:
     @property
     def logical_volumes(self) -> tuple[LogicalVolume, ...]:
         """All of its LVs, leftovers included."""
-        return (*self.kept, *self.doomed)
+        return (*self.members, *self.pending_removals)
 
     @property
-    def kept(self) -> tuple[LogicalVolume, ...]:
+    def members(self) -> tuple[LogicalVolume, ...]:
         """Those that are not out of the way already, under a ``del-`` name."""
         return (*(layer.lv for layer in self.layers), *((self.new,) if self.new else ()))
 
     @property
-    def leaving(self) -> tuple[LogicalVolume, ...]:
+    def own_pending_removals(self) -> tuple[LogicalVolume, ...]:
         """Those that are, and that are ours to remove; another tool is about to wipe the others.
 
         They may be of an earlier volume of the same name: nothing of this one depends on them.
         """
-        return tuple(lv for lv in self.doomed if lv.ours)
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether an operation on it was cut, or runs, that no guest may meet: but for what is out of the way already.
-
-        A merge can wait, for want of space, as long as each image names what it still reads through.
-        """
-        cut = self.new is not None or any(lv.intent and not self._can_wait(lv) for lv in self.kept)
-        return cut or bool(self.unsettled)
+        return tuple(lv for lv in self.pending_removals if lv.ours)
 
     @property
     def unsettled(self) -> tuple[LogicalVolume, ...]:
         """Those of its LVs, and of those it reads through, whose device has to be put right first."""
         return tuple(lv for lv in (*self.logical_volumes, *(base.lv for base in self.bases)) if lv.unsettled)
 
-    def _can_wait(self, lv: LogicalVolume) -> bool:
-        intent = lv.intent
-        match intent:
-            case Pulling(child=reader) | Pushing(child=reader):
-                read = lv.name
-            case Flattening(base=read):
-                reader = lv.name
-            case Creating() | RollingBack() | Discarding() | Removing() | Renaming() | Resizing() | Converting():
-                return False
-            case Unknown() | None:
-                return False
-            case _:
-                assert_never(intent)
-        if reader == read:  # pushed, and under its new name
-            return True
-        layer = self.layer(reader)
-        return layer is not None and layer.lv.header is not None and layer.lv.header.parent_lv(self.vg) == read
-
     @property
-    def converting(self) -> VolumeName | None:
+    def convert_target(self) -> VolumeName | None:
         """The volume that its content is on its way into, where it was begun to be converted."""
-        intents = (lv.intent for lv in self.logical_volumes)
-        return next((as_volume_name(intent.new) for intent in intents if isinstance(intent, Converting)), None)
+        intents = (intent for lv in self.logical_volumes if (intent := Converting.among(lv.tags)))
+        return next((as_volume_name(intent.new) for intent in intents), None)
 
     @property
     def current(self) -> Layer:

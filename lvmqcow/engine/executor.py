@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import TypeVar, assert_never
+from typing import TypeVar
 
 from lvmqcow.core.fitness import State
 from lvmqcow.core.group import VolumeGroup
@@ -26,7 +26,6 @@ from lvmqcow.core.volume import Volume
 from lvmqcow.core.wiping import Wipe
 from lvmqcow.engine.events import Events
 from lvmqcow.engine.host import Host
-from lvmqcow.engine.imports import require_whole
 from lvmqcow.engine.locks import Locks
 from lvmqcow.engine.run_plan import run_plan
 from lvmqcow.errors import (
@@ -40,33 +39,8 @@ from lvmqcow.errors import (
     UnfitMachine,
     VolumeGroupNotFound,
 )
-from lvmqcow.operations import Plan, plan
-from lvmqcow.operations.delete import only_child
+from lvmqcow.operations import Plan, Request, plan
 from lvmqcow.operations.recovery import plan_recovery
-from lvmqcow.operations.requests import (
-    Activate,
-    Clone,
-    Convert,
-    Copy,
-    Create,
-    Deactivate,
-    DeleteSnapshot,
-    Export,
-    ExportStream,
-    Flatten,
-    Grow,
-    Import,
-    ImportStream,
-    Merge,
-    Remove,
-    Rename,
-    Request,
-    Resize,
-    Rollback,
-    Snapshot,
-    Template,
-    WipingRequest,
-)
 from lvmqcow.steps import LvActivate, LvDeactivate, LvRemove
 
 __all__ = ["Executor", "active_images", "raise_together"]
@@ -98,19 +72,19 @@ class Executor:
 
     def plan(self, request: Request) -> Plan:
         """As `lvmqcow.Storage.plan`."""
-        recovery, picture = self._look(*_names(request))
+        recovery, picture = self._look(*request.names)
         if recovery.steps:
             self._events.recovered(recovery)
             return recovery
         if not _unread(request, picture):
             return self._plan(request, picture)
-        with self.locked(_names(request)):
-            _, picture = self._look(*_names(request))
+        with self.locked(request.names):
+            _, picture = self._look(*request.names)
             return self._plan(request, picture)
 
     def apply(self, request: Request) -> Plan:
         """As `lvmqcow.Storage.apply`."""
-        return self._holding(_names(request), lambda held: self.apply_held(request, held))
+        return self._holding(request.names, lambda held: self.apply_held(request, held))
 
     def apply_held(self, request: Request, held: frozenset[VolumeName]) -> Plan:
         """`apply`, with all of its names locked, and maybe more."""
@@ -122,14 +96,12 @@ class Executor:
         try:
             run_plan(self._host, planned, picture, self._events)
         except OperationCut:
-            if isinstance(request, Deactivate):  # LVM does not say who opened it since we asked
+            if all(isinstance(step, LvDeactivate) for step in planned.steps):  # LVM does not say who opened one since
                 with suppress(CommandFailed, UnfitMachine, VolumeGroupNotFound):  # then it was not that
                     self._require_unused(planned, self.observe())
-            if isinstance(request, Export | ExportStream):  # all that it changed is what is active
-                with suppress(CommandFailed, UnfitMachine):
-                    for step in planned.steps:
-                        if isinstance(step, LvDeactivate):
-                            self._host.run(step)
+            with suppress(CommandFailed, UnfitMachine):
+                for step in planned.if_it_fails:
+                    self._host.run(step)
             raise
         return planned
 
@@ -143,7 +115,7 @@ class Executor:
 
     def observe(self) -> VolumeGroup:
         """The volume group as it is now, without headers, in the layout that was given."""
-        return replace(self._host.observe(), given_layout=self._layout, accepted=self._accept)
+        return replace(self._host.observe(), given_layout=self._layout, accepted=self._accept, wipe=self._wipe)
 
     def seen(self, *names: VolumeName) -> VolumeGroup:
         """The same, with the headers of what is active: all of these volumes, others as far as they can be read.
@@ -194,7 +166,7 @@ class Executor:
 
         What cannot be finished for want of space keeps nobody from his disk: what a guest reads is right meanwhile.
         """
-        names = _names(request)
+        names = request.names
         try:
             recovery, picture = self._look(*names)
             if not recovery.steps:
@@ -204,7 +176,7 @@ class Executor:
             return self._recover_names(names, held)[1]
         except (NoSpace, OperationCut) as error:
             without = isinstance(error, NoSpace) or isinstance(error.cause, NoSpace)
-            if not (without and isinstance(request, Activate | Deactivate)):
+            if not (without and request.kind.while_postponed):
                 raise
             self._events.postponed(error)
             return self.observe()
@@ -244,16 +216,10 @@ class Executor:
 
     def _plan(self, request: Request, picture: VolumeGroup) -> Plan:
         """Under the volume's lock, if there is anything to activate."""
-        if isinstance(request, Import):
-            require_whole(request, self._host.check_file)
         unread = _unread(request, picture)
         if unread:
             picture = picture.with_headers(self._activated_headers(unread))
-        if isinstance(request, DeleteSnapshot) and request.merge is Merge.AUTO:
-            request = replace(request, merge=self._cheaper(request, picture))
-        if isinstance(request, WipingRequest) and request.wipe is None:
-            request = replace(request, wipe=self._wipe)
-        planned = plan(picture, request, self._host.measure)
+        planned = plan(picture, request, self._host)
         self._require_unused(planned, picture)
         return planned
 
@@ -270,15 +236,6 @@ class Executor:
         """The headers of inactive LVs, which are inactive again afterwards."""
         with self.activated(lv_names):
             return self._host.headers(lv_names)
-
-    def _cheaper(self, request: DeleteSnapshot, picture: VolumeGroup) -> Merge:
-        """Asked of the images where they are active; otherwise the seed's rule has to do."""
-        child = only_child(picture, request)
-        volume = picture.volume(request.volume)
-        if child is None or not all(layer.lv.active for layer in (*volume.line(child), *volume.bases)):
-            return Merge.SEED
-        cost = self._host.merge_cost(child.lv.name)
-        return Merge.PULL if cost.pull_bytes <= cost.push_bytes else Merge.PUSH
 
     def _recover(self, name: VolumeName) -> tuple[Plan, ...]:
         return self._holding([name], lambda held: self._recover_names([name], held)[0])
@@ -319,25 +276,10 @@ def raise_together(errors: Sequence[LvmqcowError]) -> None:
         raise errors[0]
 
 
-def _names(request: Request) -> tuple[VolumeName, ...]:
-    """Every volume name that a request is about."""
-    match request:
-        case Rename() | Copy() | Convert():
-            return (request.volume, request.new)
-        case Clone():
-            return (request.volume, request.source)
-        case Create() | Import() | ImportStream() | Export() | ExportStream() | Activate() | Deactivate():
-            return (request.volume,)
-        case Snapshot() | Rollback() | DeleteSnapshot() | Template() | Flatten() | Resize() | Grow() | Remove():
-            return (request.volume,)
-        case _:
-            assert_never(request)
-
-
 def _unread(request: Request, picture: VolumeGroup) -> tuple[str, ...]:
     """The LVs that only their header tells of, and that have to be activated for it to be read."""
-    volume = picture.find(request.source if isinstance(request, Clone) else request.volume)
-    if volume is None or isinstance(request, Create | Import | ImportStream | Remove | Activate | Deactivate):
+    volume = picture.find(request.headers_of) if request.headers_of is not None else None
+    if volume is None:
         return ()
     return tuple(layer.lv.name for layer in volume.layers if not layer.known and not layer.lv.active)
 
@@ -347,9 +289,9 @@ def _unseen(planned: Plan, request: Request, picture: VolumeGroup) -> tuple[str,
 
     And before it removes one and keeps others, for these may read through it whatever their tags say.
     """
-    volume = picture.find(planned.volume)
-    removes = any(isinstance(step, LvRemove) for step in planned.steps) and not isinstance(request, Remove)
-    if volume is None or not (removes or any(step.opens for step in planned.steps)):
+    volume = picture.find(planned.volume) if request.headers_of is not None else None
+    looks = any(step.opens or isinstance(step, LvRemove) for step in planned.steps)
+    if volume is None or not looks:
         return ()
     return tuple(layer.lv.name for layer in volume.layers if layer.lv.header is None and not layer.lv.active)
 

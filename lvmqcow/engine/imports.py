@@ -2,7 +2,7 @@
 
 A disk image can name other files, and qemu-img would read them, or write to them. So its header is read here, as bytes
 (`lvmqcow.formats`), and whatever reaches beyond the file itself is refused (`inspect`). Only then qemu-img looks at
-the tables, and may use little for it (`require_whole`): it would read zeros where a file was cut short.
+the tables, within limits (`lvmqcow.operations.import_image`): it would read zeros where a file was cut short.
 
 Nothing is guessed: a file that begins like an image, an archive or a compressed file is not taken for the bytes of a
 disk, nor for what it looks like, until somebody says what it is. Only a name in ``.qcow2`` says so too.
@@ -15,20 +15,18 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from lvmqcow.core.images import FileCheck
 from lvmqcow.core.names import VolumeName
 from lvmqcow.core.sizing import whole_sectors
-from lvmqcow.errors import CommandFailed, Corrupt, InvalidSize, SourceMismatch, SourceNotFound
+from lvmqcow.errors import Corrupt, InvalidSize, SourceMismatch, SourceNotFound
 from lvmqcow.formats import HEAD_BYTES, TAIL_BYTES, Kind, Read, SourceFormat, called, is_iso9660, kinds, read_inside
-from lvmqcow.operations.requests import Import
-from lvmqcow.units import format_apart
+from lvmqcow.operations.import_image import Import, copy_elsewhere
 
-__all__ = ["begun", "inspect", "is_cd", "read_size", "require_whole", "spooled"]
+__all__ = ["begun", "inspect", "is_cd", "read_size", "spooled"]
 
 _SIZE_BYTES: Final = 8  # of the announcement
 _STREAM, _THE_STREAM = "-", "the stream"
@@ -63,34 +61,8 @@ def inspect(source: Path, volume: VolumeName, declared: SourceFormat | None, sho
     size_bytes = _named_size(path, inside.virtual_size_bytes) if inside.virtual_size_bytes is not None else 0
     request = Import(volume, size_bytes, path, source_format)
     if inside.reasons:
-        raise Corrupt(path, inside.reasons, _advice(request))
+        raise Corrupt(path, inside.reasons, copy_elsewhere(request))
     return request
-
-
-def require_whole(request: Import, check: Callable[[str, SourceFormat], FileCheck]) -> None:
-    """Refuse an image whose tables are broken, or of which qemu-img would read another size than it says.
-
-    ``check`` looks at it, within limits.
-
-    Raises:
-        Corrupt: what it finds.
-        NotPossible: it needs more than the limits.
-    """
-    if request.source_format is SourceFormat.RAW:
-        return
-    try:
-        found = check(request.source, request.source_format)
-    except CommandFailed as unreadable:
-        reason = f"qemu-img cannot read it: {unreadable.stderr or f'status {unreadable.status}'}"
-        raise Corrupt(request.source, [reason], _advice(request)) from unreadable
-    if found.corruptions:
-        raise Corrupt(request.source, [f"qemu-img check finds {found.corruptions} corruptions"], _advice(request))
-    if found.cut_short:
-        raise Corrupt(request.source, ["data of its disk lies behind its end: is it cut short?"], _advice(request))
-    if found.virtual_size_bytes != request.size_bytes:
-        sizes = format_apart(request.size_bytes, found.virtual_size_bytes)
-        reason = f"its disk has {sizes[0]}, and qemu-img would read {sizes[1]} of it"
-        raise Corrupt(request.source, [reason], _advice(request))
 
 
 def begun(stream: int, volume: VolumeName) -> bytes:
@@ -198,15 +170,6 @@ def _to_import(source: str, volume: VolumeName, kind: Kind) -> str:
 
 def _as_raw(source: str, volume: VolumeName) -> str:
     return f"if it is a raw disk: `lvmqcow import {shlex.quote(source)} VG/{volume} --source-format {SourceFormat.RAW}`"
-
-
-def _advice(request: Import) -> str:
-    source = shlex.quote(request.source)
-    copy = f"qemu-img convert -f {request.source_format} -O qcow2 {source} COPY"
-    if request.source_format is SourceFormat.VPC:
-        options = f"driver=vpc,force_size_calc=current_size,file.filename={request.source.replace(',', ',,')}"
-        copy = f"qemu-img convert --image-opts -O qcow2 {shlex.quote(options)} COPY"
-    return f"Import a whole and plain copy of it, made by whoever has, and trusts, all that it needs: {copy}"
 
 
 def _reader(file: int, file_bytes: int) -> Read:

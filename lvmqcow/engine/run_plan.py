@@ -1,6 +1,7 @@
 """Runs a plan on a host: step after step, with more room where an image finds none.
 
-A step that fails ends the plan, and what is on disk then is what a cut leaves: `lvmqcow.operations.recovery` goes on from there.
+A step that fails ends the plan. What is on disk then is what a cut leaves, and `lvmqcow.operations.recovery` goes on
+from there.
 Where the first step fails, another look at the volume group tells whether anything is cut at all.
 """
 
@@ -22,7 +23,6 @@ from lvmqcow.errors import (
     UnfitMachine,
 )
 from lvmqcow.operations import Plan
-from lvmqcow.operations.shared.outcomes import recovers
 from lvmqcow.operations.shared.room import more_room
 from lvmqcow.steps import LvmStep, Step
 
@@ -80,7 +80,7 @@ def _changed_nothing(host: Host, planned: Plan, before: VolumeGroup) -> bool:
     Only LVM's own steps can be judged so: a picture does not show what is in an LV. A recovery is not judged at all:
     whatever its first step did, what was cut before is still there to be recovered.
     """
-    if recovers(planned.operation) or not isinstance(planned.steps[0], LvmStep):
+    if planned.recovers or not isinstance(planned.steps[0], LvmStep):
         return False
     try:
         return _facts(host.observe()) == _facts(before)

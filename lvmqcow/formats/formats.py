@@ -1,7 +1,7 @@
 """What a reader of a container's header is given, and what it returns. The readers are pure: bytes in, facts out.
 
 They read what QEMU's driver of the format would follow, and refuse what could lead it to another file or make it
-allocate without bound. What they let pass, qemu-img opens within limits (`lvmqcow.steps.all.limits`) and checks for itself.
+allocate without bound. What they let pass, qemu-img opens within limits (`lvmqcow.steps.limits`) and checks.
 """
 
 from __future__ import annotations

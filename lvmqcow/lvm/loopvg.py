@@ -1,7 +1,7 @@
 """A volume group on a sparse file: the embedded default, for a laptop, a test, a first try.
 
 The file is attached to a loop device, the loop device is the volume group's one physical volume. The group carries
-the tag ``lvmqcow.lvm.commands.loopvg``, and nothing without it is ever destroyed.
+the tag ``lvmqcow.loopvg``, and nothing without it is ever destroyed.
 
 Where LVM goes by a devices file (lvmdevices(8)), the loop device is added to it, as ``vgcreate`` of LVM itself does.
 Otherwise no command would see the volume group but those that name its device.
@@ -33,7 +33,7 @@ __all__ = ["DEFAULT_DIRECTORY", "LoopVolumeGroup", "contents", "create", "destro
 
 DEFAULT_DIRECTORY: Final = Path("/var/lib/lvmqcow")
 
-_TAG: Final = "lvmqcow.lvm.commands.loopvg"
+_TAG: Final = "lvmqcow.loopvg"
 _LOOP_MAJOR: Final = 7
 _LOOP_CTL_GET_FREE: Final = 0x4C82  # linux/loop.h
 _DETACH_SECONDS: Final = 30

@@ -1,101 +1,99 @@
-"""Planners: pure functions from a picture of the volume group and a request to a plan, or a named error.
+"""Operations: pure, from a picture of the volume group and a request to a plan, or a named error.
 
-Everything that can be refused is refused here, before anything is touched. One module an operation; the module's
-docstring is the flow, and what a cut leaves. `lvmqcow.operations.recovery` reads those states back.
+Everything that can be refused is refused here, before anything is touched. One module an operation: its request, its
+planner, its intent, and how recovery goes on after a cut; the module's docstring is the flow. This is the one list of
+them. `lvmqcow.operations.recovery` asks each in turn.
 """
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final
 
 from lvmqcow.core.fitness import require_changeable
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.operations.activation import plan_activate, plan_deactivate
-from lvmqcow.operations.clone import plan_clone
-from lvmqcow.operations.convert import plan_convert
-from lvmqcow.operations.copy import plan_copy
-from lvmqcow.operations.create import plan_create, plan_import, plan_import_stream
-from lvmqcow.operations.delete import plan_delete
-from lvmqcow.operations.export import plan_export, plan_export_stream
-from lvmqcow.operations.flatten import plan_flatten
-from lvmqcow.operations.remove import plan_remove
-from lvmqcow.operations.rename import plan_rename
-from lvmqcow.operations.requests import (
-    Activate,
-    Clone,
-    Convert,
-    Copy,
-    Create,
-    Deactivate,
-    DeleteSnapshot,
-    Export,
-    ExportStream,
-    Flatten,
-    Grow,
-    Import,
-    ImportStream,
-    Remove,
-    Rename,
-    Request,
-    Resize,
-    Rollback,
-    Snapshot,
-    Template,
-)
-from lvmqcow.operations.resize import plan_grow, plan_resize
-from lvmqcow.operations.rollback import plan_rollback
+from lvmqcow.core.lv import LogicalVolume
+from lvmqcow.operations.activation import ACTIVATION, Activate, Deactivate
+from lvmqcow.operations.clone import CLONE, Clone
+from lvmqcow.operations.convert import CONVERT, Convert
+from lvmqcow.operations.copy import COPY, Copy
+from lvmqcow.operations.create import CREATE, Create
+from lvmqcow.operations.delete import DELETE, DeleteSnapshot, Merge
+from lvmqcow.operations.export import EXPORT, Export, ExportStream, StreamFormat
+from lvmqcow.operations.flatten import FLATTEN, Flatten
+from lvmqcow.operations.import_image import IMPORT, Import, ImportStream
+from lvmqcow.operations.operation import OnLv, Operation, Questions, Request
+from lvmqcow.operations.remove import REMOVE, Remove
+from lvmqcow.operations.rename import RENAME, Rename
+from lvmqcow.operations.resize import RESIZE, Grow, Resize
+from lvmqcow.operations.rollback import ROLLBACK, Newer, Rollback
 from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.operations.snapshot import plan_snapshot
-from lvmqcow.operations.template import plan_template
+from lvmqcow.operations.snapshot import SNAPSHOT, Snapshot
+from lvmqcow.operations.template import MAKE_TEMPLATE, Template
 
-__all__ = ["Measure", "Plan", "plan"]
+__all__ = [
+    "OPERATIONS",
+    "Activate",
+    "Clone",
+    "Convert",
+    "Copy",
+    "Create",
+    "Deactivate",
+    "DeleteSnapshot",
+    "Export",
+    "ExportStream",
+    "Flatten",
+    "Grow",
+    "Import",
+    "ImportStream",
+    "Measure",
+    "Merge",
+    "Newer",
+    "Operation",
+    "Plan",
+    "Questions",
+    "Remove",
+    "Rename",
+    "Request",
+    "Resize",
+    "Rollback",
+    "Snapshot",
+    "StreamFormat",
+    "Template",
+    "intents_of",
+    "plan",
+]
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    REMOVE,
+    RENAME,
+    CONVERT,
+    SNAPSHOT,
+    CREATE,
+    IMPORT,
+    CLONE,
+    COPY,
+    EXPORT,
+    ROLLBACK,
+    DELETE,
+    RESIZE,
+    FLATTEN,
+    MAKE_TEMPLATE,
+    ACTIVATION,
+)
+"""Recovery asks them in this order: first those that say what the volume is called, or whether it stays."""
 
 
-def plan(vg: VolumeGroup, request: Request, measure: Measure) -> Plan:
+def plan(vg: VolumeGroup, request: Request, images: Questions) -> Plan:
     """The steps that carry out ``request`` on what ``vg`` shows.
 
     Raises:
         LvmqcowError: every refusal, by its own class; nothing was touched.
     """
     require_changeable(vg)
-    match request:
-        case Create():
-            return plan_create(vg, request, measure)
-        case Import():
-            return plan_import(vg, request, measure)
-        case ImportStream():
-            return plan_import_stream(vg, request, measure)
-        case Export():
-            return plan_export(vg, request)
-        case ExportStream():
-            return plan_export_stream(vg, request)
-        case Snapshot():
-            return plan_snapshot(vg, request, measure)
-        case Rollback():
-            return plan_rollback(vg, request, measure)
-        case DeleteSnapshot():
-            return plan_delete(vg, request, measure)
-        case Template():
-            return plan_template(vg, request)
-        case Clone():
-            return plan_clone(vg, request, measure)
-        case Flatten():
-            return plan_flatten(vg, request, measure)
-        case Resize():
-            return plan_resize(vg, request, measure)
-        case Grow():
-            return plan_grow(vg, request, measure)
-        case Remove():
-            return plan_remove(vg, request)
-        case Rename():
-            return plan_rename(vg, request)
-        case Copy():
-            return plan_copy(vg, request, measure)
-        case Convert():
-            return plan_convert(vg, request, measure)
-        case Activate():
-            return plan_activate(vg, request)
-        case Deactivate():
-            return plan_deactivate(vg, request)
-        case _:
-            assert_never(request)
+    return request.plan(vg, images)
+
+
+def intents_of(lv: LogicalVolume) -> tuple[tuple[str, OnLv | None], ...]:
+    """The intents that an LV carries: each tag, and what it says; None for one that no operation here writes."""
+    kinds = [kind for operation in OPERATIONS for kind in operation.intents]
+    return tuple((tag, next((found for kind in kinds if (found := kind.read(tag))), None)) for tag in lv.intent_tags)

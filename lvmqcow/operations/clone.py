@@ -5,65 +5,94 @@
 3. format it over B
 4. drop the intent: now the volume exists
 
-A cut before 4 leaves an LV that says it holds nothing yet: recovery removes it. From 2 on B does not change, for it is
-read through by another volume (`lvmqcow.operations.shared.common.require_unread`): so the names of both are locked for this, and
-an operation on the clone later needs only the clone's. B stays active: other clones may be about to use it.
+A cut before 4 leaves an LV that says that it holds nothing yet: recovery removes it. From 2 on B does not change, for
+another volume reads through it (`lvmqcow.operations.shared.preconditions.require_unread`). So the names of both are
+locked for this, and an operation on the clone later needs only the clone's. B stays active: other clones may be about
+to use it.
+
+Source: ``clone_image`` of Proxmox VE's storage plugins.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.intents import Creating
 from lvmqcow.core.lv import index_tags
-from lvmqcow.core.names import Format, check_fits
-from lvmqcow.core.sizing import whole_extents
+from lvmqcow.core.names import Format, VolumeName, check_fits
 from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.errors import AlreadyExists, FormatMismatch, NotPossible
-from lvmqcow.operations.requests import Clone
-from lvmqcow.operations.shared.common import (
-    activated,
-    indexed,
+from lvmqcow.operations.operation import NOTHING_CUT, Kind, Operation, Questions
+from lvmqcow.operations.shared.allocation import Allocation
+from lvmqcow.operations.shared.chain_steps import activate_steps, index_steps
+from lvmqcow.operations.shared.new_volume import Creating, commit_step, created
+from lvmqcow.operations.shared.plan import Plan
+from lvmqcow.operations.shared.preconditions import (
     require_free_name,
-    require_new_lv,
     require_qcow2,
     require_unclaimed,
-    sound_tree,
+    verified_tree,
 )
-from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.steps import LvCreate, LvTag, QcowCreate, Step
+from lvmqcow.steps import LvCreate, QcowCreate, Step
 
-__all__ = ["plan_clone"]
+__all__ = ["CLONE", "Clone"]
 
 
-def plan_clone(vg: VolumeGroup, request: Clone, measure: Measure) -> Plan:
-    """Raises VolumeNotFound, SnapshotNotFound, NotPossible (the source is raw, or changes), Corrupt, FormatMismatch,
-    InvalidName (too long), AlreadyExists or NoSpace.
-    """
-    name = request.volume
-    source = vg.volume(request.source)
-    require_qcow2(source, "clones")
-    if name.format is not Format.QCOW2:
-        raise FormatMismatch(name.text, name.format, Format.QCOW2)
-    check_fits(vg.name, name)
-    if vg.find(name) is not None:  # be it only its leftovers: they would become ours
-        raise AlreadyExists("volume", name.text)
-    require_free_name(vg, "volume", name.text, name.text)
-    require_unclaimed(vg, name)
-    tree = sound_tree(source)
-    base = _base(source, request.snapshot)
-    size_bytes = base.virtual_size_bytes
-    assert size_bytes is not None  # sound_tree
-    lv_size_bytes = whole_extents(measure(size_bytes), vg.extent_size_bytes)
-    require_new_lv(vg, lv_size_bytes)
-    intent = Creating().tag
-    steps: tuple[Step, ...] = (
-        *indexed(tree),
-        *activated(source.reads(base)),
-        LvCreate(name.text, lv_size_bytes, (*name.tags, *index_tags(size_bytes, base.lv.name), intent)),
-        QcowCreate(name.text, size_bytes, base.lv.name),
-        LvTag((name.text,), drop=(intent,)),
-    )
-    return Plan("clone", vg.name, name, steps)
+@dataclass(frozen=True)
+class Clone:
+    """A new volume that reads through a template, or through a snapshot of ``source``."""
+
+    kind: ClassVar = Kind("clone", created)
+
+    volume: VolumeName
+    source: VolumeName
+    snapshot: str | None = None
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume, self.source)
+
+    @property
+    def headers_of(self) -> VolumeName:
+        return self.source
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises VolumeNotFound, SnapshotNotFound, NotPossible (the source is raw, or changes), Corrupt,
+        FormatMismatch, InvalidName (too long), AlreadyExists or NoSpace.
+        """
+        name = self.volume
+        source = vg.volume(self.source)
+        require_qcow2(source, "clones")
+        if name.format is not Format.QCOW2:
+            raise FormatMismatch(name.text, name.format, Format.QCOW2)
+        check_fits(vg.name, name)
+        if vg.find(name) is not None:  # or only its leftovers: they would become ours
+            raise AlreadyExists("volume", name.text)
+        require_free_name(vg, "volume", name.text, name.text)
+        require_unclaimed(vg, name)
+        tree = verified_tree(source)
+        base = _base(source, self.snapshot)
+        size_bytes = base.virtual_size_bytes
+        assert size_bytes is not None  # verified_tree
+        lv_size_bytes = Allocation(vg, images.measure).new_lv_bytes(Format.QCOW2, size_bytes)
+        tags = (*name.tags, *index_tags(size_bytes, base.lv.name), Creating().tag)
+        steps: tuple[Step, ...] = (
+            *index_steps(tree),
+            *activate_steps(source.reads(base)),
+            LvCreate(name.text, lv_size_bytes, tags),
+            QcowCreate(name.text, size_bytes, base.lv.name),
+            commit_step(name),
+        )
+        return Plan("clone", vg.name, name, steps, created)
+
+
+CLONE: Final = Operation(
+    requests=(Clone,),
+    intents=(),
+    recover=NOTHING_CUT,
+    cuts=(("the intent `create` on the new LV", "undo: remove the LV"),),
+)
 
 
 def _base(source: Volume, snapshot: str | None) -> Layer:

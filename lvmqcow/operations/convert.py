@@ -1,63 +1,139 @@
 """Convert a volume O, raw or qcow2, to the other format; it is then called N.
 
 1. the intent ``convert/N`` on O
-2. make N, with the intent ``create`` and what a guest reads from O (`lvmqcow.operations.create`)
-3. deactivate O: that fails if somebody has opened it meanwhile
+2. make N, with the intent ``create`` and what a guest reads from O (`lvmqcow.operations.shared.new_volume`)
+3. deactivate O: that fails if something has opened it meanwhile
 4. rename O to ``del-O``: now N is the volume
 5. drop N's intent ``create``
-6. let ``del-O`` go (`lvmqcow.operations.shared.removal`)
+6. remove ``del-O`` (`lvmqcow.operations.shared.removal`)
 
-At no moment can both be used as what they are called. Until 4 the volume is O, which nobody has changed, and N says
+At no moment can both be used as what they are called. Until 4 the volume is O, which nothing has changed, and N says
 that it holds nothing yet: recovery removes N and drops O's intent. From 4 on there is no O for a guest to write to, and
-N is whole: recovery goes on with 5, and never removes ``del-O`` where there is no N. The intent names N, so whoever
-asks for either name finds the other, and recovers both before anything else.
+N is whole: recovery goes on with 5, and never removes ``del-O`` where there is no N. The intent names N, so a request
+for either name finds the other, and recovers both before anything else.
 
 A snapshot would have no place in a raw volume, so a volume with snapshots is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
 
+from lvmqcow.core import intents
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.intents import Converting
-from lvmqcow.core.names import VolumeName, doomed_lv_name, in_other_format
+from lvmqcow.core.lv import LogicalVolume
+from lvmqcow.core.names import (
+    VolumeName,
+    as_volume_name,
+    in_other_format,
+    pending_removal_name,
+    pending_removal_origin,
+)
+from lvmqcow.core.qcow2 import Measure
 from lvmqcow.core.volume import Volume
-from lvmqcow.core.wiping import wipe_tags
-from lvmqcow.errors import FormatMismatch, NotPossible
-from lvmqcow.operations.create import existing, filled
-from lvmqcow.operations.requests import Convert
-from lvmqcow.operations.shared.common import activated, deactivated, require_changing, sound_below
-from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.operations.shared.removal import gone, marked
+from lvmqcow.core.wiping import Wipe, wipe_tags
+from lvmqcow.errors import Corrupt, FormatMismatch, NotPossible
+from lvmqcow.operations.operation import Kind, OnLv, Operation, Questions, Recovery
+from lvmqcow.operations.shared.chain_steps import activate_steps, deactivate_steps
+from lvmqcow.operations.shared.interrupted import is_current, wipe_records
+from lvmqcow.operations.shared.new_volume import Creating, allocate_steps, commit_step, undo_steps
+from lvmqcow.operations.shared.plan import Commit, Plan, renaming
+from lvmqcow.operations.shared.preconditions import require_changing, verified_below
+from lvmqcow.operations.shared.removal import removal_steps, wipe_or_default, with_wipe_record
 from lvmqcow.steps import ImageCopy, LvDeactivate, LvRename, LvTag, Step
 
-__all__ = ["plan_convert"]
+__all__ = ["CONVERT", "Convert", "Converting"]
 
 
-def plan_convert(vg: VolumeGroup, request: Convert, measure: Measure) -> Plan:
-    """Raises VolumeNotFound, FormatMismatch, NotPossible (it has snapshots), AlreadyExists, NoSpace or Corrupt."""
-    old, new = request.volume, request.new
-    volume = vg.volume(old)
-    if new.format is old.format:
-        raise FormatMismatch(new.text, new.format, in_other_format(old).format)
-    require_changing(volume, "conversion")
-    _require_no_snapshots(volume, new)
-    current = volume.current
-    below = sound_below(volume, current)
-    assert current.virtual_size_bytes is not None  # sound_below
-    doomed = replace(marked(current.lv, request.wipe), name=doomed_lv_name(old.text, vg.lv_names), active=False)
-    fill = ImageCopy(old.text, old.format, new.text, new.format)
-    before: tuple[Step, ...] = (
-        LvTag((old.text,), add=(Converting(new.text).tag, *wipe_tags(request.wipe))),
-        *activated((*below, *volume.bases)),
-        *filled(vg, new, current.virtual_size_bytes, measure, (fill,)),
-        LvDeactivate((old.text,) if current.lv.active else (old.text, new.text)),
-        *deactivated(below[1:]),
-        LvRename(old.text, doomed.name),
-    )
-    steps = (*before, existing(new), *gone(vg, [doomed]))
-    return Plan("convert", vg.name, old, steps, beside=new, still=frozenset({old.text}))
+@dataclass(frozen=True)
+class Converting(intents.Converting, OnLv):
+    """As the picture reads it."""
+
+    abandoned: ClassVar = True
+
+    def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
+        old = is_current(volume, lv) or pending_removal_origin(lv.name) is not None
+        return old and as_volume_name(self.new) not in (None, volume.name)
+
+
+_COMMIT: Final = Commit(renaming)
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Give a volume the other format, and the name that says so."""
+
+    kind: ClassVar = Kind("convert", _COMMIT)
+
+    volume: VolumeName
+    new: VolumeName
+    wipe: Wipe | None = None
+    """Of what it was before. None: as the storage does by default."""
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume, self.new)
+
+    @property
+    def headers_of(self) -> VolumeName:
+        return self.volume
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises VolumeNotFound, FormatMismatch, NotPossible (it has snapshots), AlreadyExists, NoSpace or Corrupt."""
+        old, new = self.volume, self.new
+        volume = vg.volume(old)
+        if new.format is old.format:
+            raise FormatMismatch(new.text, new.format, in_other_format(old).format)
+        require_changing(volume, "conversion")
+        _require_no_snapshots(volume, new)
+        current, wipe = volume.current, wipe_or_default(vg, self.wipe)
+        below = verified_below(volume, current)
+        assert current.virtual_size_bytes is not None  # verified_below
+        leaving_name = pending_removal_name(old.text, vg.lv_names)
+        leaving = replace(with_wipe_record(current.lv, wipe), name=leaving_name, active=False)
+        fill = ImageCopy(old.text, old.format, new.text, new.format)
+        before: tuple[Step, ...] = (
+            LvTag((old.text,), add=(Converting(new.text).tag, *wipe_tags(wipe))),
+            *activate_steps((*below, *volume.bases)),
+            *allocate_steps(vg, new, current.virtual_size_bytes, images.measure, (fill,)),
+            LvDeactivate((old.text,) if current.lv.active else (old.text, new.text)),
+            *deactivate_steps(below[1:]),
+            LvRename(old.text, leaving_name),
+        )
+        steps = (*before, commit_step(new), *removal_steps(vg, [leaving]))
+        source = frozenset({old.text})
+        return Plan("convert", vg.name, old, steps, _COMMIT, other_name=new, must_not_change=source)
+
+
+def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | None:
+    new = volume.convert_target
+    if new is None:
+        return None
+    intent = Converting(new.text)
+    made = next((each for each in vg.volumes if each.name == new), None)
+    layer = made.layer(new.text) if made else None
+    half = layer if layer and Creating.among(layer.lv.tags) else None
+    current = volume.layer(volume.name.text)
+    if current is not None and intent.tag in current.lv.tags:
+        undone = undo_steps(made, half) if made and half else ()
+        drop = (intent.tag, *wipe_records([current.lv]))
+        return Recovery("undo convert", (*undone, LvTag((volume.name.text,), drop=drop)))
+    if layer is None:
+        old = ", ".join(lv.name for lv in volume.pending_removals if intent.tag in lv.tags)
+        raise Corrupt(volume.target, [f"it was converted to {new}, which is not there: all that is left is {old}"])
+    return Recovery("finish convert", (commit_step(new),) if half else ())
+
+
+CONVERT: Final = Operation(
+    requests=(Convert,),
+    intents=(Converting,),
+    recover=_recover,
+    cuts=(
+        ("`convert/N` on O", "undo: remove N, which has `create`; drop the intent"),
+        ("`convert/N` on `del-O`", "finish: drop N's `create`, remove `del-O`"),
+    ),
+)
 
 
 def _require_no_snapshots(volume: Volume, new: VolumeName) -> None:

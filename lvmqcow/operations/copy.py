@@ -1,38 +1,70 @@
 """Copy a volume, as it is now or as it was at a snapshot, into a new volume N of either format.
 
 1. activate what is read
-2. create N (`lvmqcow.operations.create`), with what a guest reads there, holes left out
+2. make N (`lvmqcow.operations.shared.new_volume`), with what a guest reads there; holes are left out
 3. drop N's intent: now N exists
 4. deactivate what 1 activated; and N, if what was copied was not active
 
-A cut before 3 is that of a create: recovery of N removes it. The source is only read. Whoever has its current layer
-open could write to it meanwhile, so that is refused; a snapshot never changes, and can be copied below a running guest.
+A cut before 3 is that of a create: recovery of N removes it. The source is only read. A program that has its current
+layer open could write to it meanwhile, so that is refused. A snapshot never changes, and can be copied below a running
+guest.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.operations.create import existing, filled
-from lvmqcow.operations.requests import Copy
-from lvmqcow.operations.shared.common import activated, deactivated, sound_below
-from lvmqcow.operations.shared.plan import Measure, Plan
+from lvmqcow.core.names import VolumeName
+from lvmqcow.operations.operation import NOTHING_CUT, Kind, Operation, Questions
+from lvmqcow.operations.shared.chain_steps import activate_steps, deactivate_steps
+from lvmqcow.operations.shared.new_volume import allocate_steps, commit_step, created
+from lvmqcow.operations.shared.plan import Plan
+from lvmqcow.operations.shared.preconditions import verified_below
 from lvmqcow.steps import ImageCopy, LvDeactivate, Step
 
-__all__ = ["plan_copy"]
+__all__ = ["COPY", "Copy"]
 
 
-def plan_copy(vg: VolumeGroup, request: Copy, measure: Measure) -> Plan:
-    """Raises VolumeNotFound, SnapshotNotFound, AlreadyExists, NoSpace, InvalidName (too long) or Corrupt."""
-    volume, new = vg.volume(request.volume), request.new
-    layer = volume.snapshot(request.snapshot) if request.snapshot else volume.current
-    below = sound_below(volume, layer)
-    assert layer.virtual_size_bytes is not None  # sound_below
-    fill = ImageCopy(layer.lv.name, volume.name.format, new.text, new.format)
-    done: tuple[Step, ...] = (
-        *activated((*below, *volume.bases)),
-        *filled(vg, new, layer.virtual_size_bytes, measure, (fill,)),
-        existing(new),
-    )
-    steps = (*done, *deactivated(below), *(() if layer.lv.active else (LvDeactivate((new.text,)),)))
-    still = frozenset({layer.lv.name} if layer.snapshot is None else ())
-    return Plan("copy", vg.name, new, steps, still=still)
+@dataclass(frozen=True)
+class Copy:
+    """A new volume with the content of another, or of its ``snapshot``; of the format that its name says."""
+
+    kind: ClassVar = Kind("copy", created)
+
+    volume: VolumeName
+    snapshot: str | None
+    new: VolumeName
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume, self.new)
+
+    @property
+    def headers_of(self) -> VolumeName:
+        return self.volume
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises VolumeNotFound, SnapshotNotFound, AlreadyExists, NoSpace, InvalidName (too long) or Corrupt."""
+        volume, new = vg.volume(self.volume), self.new
+        layer = volume.snapshot(self.snapshot) if self.snapshot else volume.current
+        below = verified_below(volume, layer)
+        assert layer.virtual_size_bytes is not None  # verified_below
+        fill = ImageCopy(layer.lv.name, volume.name.format, new.text, new.format)
+        done: tuple[Step, ...] = (
+            *activate_steps((*below, *volume.bases)),
+            *allocate_steps(vg, new, layer.virtual_size_bytes, images.measure, (fill,)),
+            commit_step(new),
+        )
+        steps = (*done, *deactivate_steps(below), *(() if layer.lv.active else (LvDeactivate((new.text,)),)))
+        source = frozenset({layer.lv.name} if layer.snapshot is None else ())
+        return Plan("copy", vg.name, new, steps, created, must_not_change=source)
+
+
+COPY: Final = Operation(
+    requests=(Copy,),
+    intents=(),
+    recover=NOTHING_CUT,
+    cuts=(("the intent `create` on the new LV", "undo: remove the LV"),),
+)

@@ -4,47 +4,107 @@
 2. copy it out: what a guest reads, never the bytes of the LV
 3. deactivate what 1 activated
 
-Nothing of the volume changes, so there is nothing that a cut could leave but active LVs. As with a copy, nobody may
-have the current layer open; a snapshot never changes.
+Nothing of the volume changes, so a cut can leave nothing but active LVs. As with a copy, nothing may have the current
+layer open; a snapshot never changes.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Final
+
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.names import VolumeName
+from lvmqcow.core.names import Format, VolumeName
 from lvmqcow.core.volume import Layer
-from lvmqcow.operations.requests import Export, ExportStream, StreamFormat
-from lvmqcow.operations.shared.common import activated, deactivated, sound_below
-from lvmqcow.operations.shared.plan import Plan
+from lvmqcow.operations.operation import NOTHING_CUT, Kind, Operation, Questions
+from lvmqcow.operations.shared.chain_steps import activate_steps, deactivate_steps
+from lvmqcow.operations.shared.plan import NEVER, Plan
+from lvmqcow.operations.shared.preconditions import verified_below
 from lvmqcow.steps import ImageExport, ImageSend, Step
 
-__all__ = ["plan_export", "plan_export_stream"]
+__all__ = ["EXPORT", "Export", "ExportStream", "StreamFormat"]
 
 
-def plan_export(vg: VolumeGroup, request: Export) -> Plan:
-    """Raises VolumeNotFound, SnapshotNotFound or Corrupt."""
-    layer, below = _read(vg, request.volume, request.snapshot)
-    step = ImageExport(layer.lv.name, request.volume.format, request.path, request.format)
-    return _plan(vg, request.volume, layer, below, step)
+class StreamFormat(StrEnum):
+    """What the bytes of a stream are: what a guest reads, from the first to the last."""
+
+    RAW = "raw"
+    RAW_SIZE = "raw+size"
+    """After their number, in 8 bytes, the lowest first: the stream of Proxmox VE's storage plugins."""
 
 
-def plan_export_stream(vg: VolumeGroup, request: ExportStream) -> Plan:
-    """Raises VolumeNotFound, SnapshotNotFound or Corrupt."""
-    layer, below = _read(vg, request.volume, request.snapshot)
-    size_bytes = layer.virtual_size_bytes
-    assert size_bytes is not None  # sound_below
-    head = size_bytes.to_bytes(8, "little") if request.format is StreamFormat.RAW_SIZE else b""
-    step = ImageSend(layer.lv.name, request.volume.format, request.stream, head, size_bytes)
-    return _plan(vg, request.volume, layer, below, step)
+@dataclass(frozen=True)
+class Export:
+    """What a volume holds, or held at a snapshot, as a new file."""
+
+    kind: ClassVar = Kind("export", NEVER)
+
+    volume: VolumeName
+    snapshot: str | None
+    path: str
+    format: Format
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume,)
+
+    @property
+    def headers_of(self) -> VolumeName:
+        return self.volume
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises VolumeNotFound, SnapshotNotFound or Corrupt."""
+        layer, below = _read(vg, self.volume, self.snapshot)
+        step = ImageExport(layer.lv.name, self.volume.format, self.path, self.format)
+        return _plan(vg, self.volume, layer, below, step)
+
+
+@dataclass(frozen=True)
+class ExportStream:
+    """What a volume holds, or held at a snapshot, down a stream; ``stream`` is a file descriptor."""
+
+    kind: ClassVar = Kind("export", NEVER)
+
+    volume: VolumeName
+    snapshot: str | None
+    stream: int
+    format: StreamFormat
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume,)
+
+    @property
+    def headers_of(self) -> VolumeName:
+        return self.volume
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises VolumeNotFound, SnapshotNotFound or Corrupt."""
+        layer, below = _read(vg, self.volume, self.snapshot)
+        size_bytes = layer.virtual_size_bytes
+        assert size_bytes is not None  # verified_below
+        head = size_bytes.to_bytes(8, "little") if self.format is StreamFormat.RAW_SIZE else b""
+        step = ImageSend(layer.lv.name, self.volume.format, self.stream, head, size_bytes)
+        return _plan(vg, self.volume, layer, below, step)
+
+
+EXPORT: Final = Operation(
+    requests=(Export, ExportStream),
+    intents=(),
+    recover=NOTHING_CUT,
+    cuts=(),
+)
 
 
 def _read(vg: VolumeGroup, name: VolumeName, snapshot: str | None) -> tuple[Layer, tuple[Layer, ...]]:
     volume = vg.volume(name)
     layer = volume.snapshot(snapshot) if snapshot else volume.current
-    return layer, sound_below(volume, layer)
+    return layer, verified_below(volume, layer)
 
 
 def _plan(vg: VolumeGroup, name: VolumeName, layer: Layer, below: tuple[Layer, ...], step: Step) -> Plan:
-    steps = (*activated((*below, *vg.volume(name).bases)), step, *deactivated(below))
-    still = frozenset({layer.lv.name} if layer.snapshot is None else ())
-    return Plan("export", vg.name, name, steps, still=still)
+    after = deactivate_steps(below)
+    steps = (*activate_steps((*below, *vg.volume(name).bases)), step, *after)
+    source = frozenset({layer.lv.name} if layer.snapshot is None else ())
+    return Plan("export", vg.name, name, steps, NEVER, must_not_change=source, if_it_fails=after)

@@ -1,61 +1,125 @@
-"""Flatten a clone: L, its lowest layer, takes what it reads through P, a layer of another volume, and needs it no more.
+"""Flatten a clone: L, its lowest layer, takes what it reads through P, a layer of another volume, and then needs P no
+more.
 
 1. the intent ``flatten/P`` on L
 2. extend L where it is too small
 3. rebase L onto nothing
 4. index L as a child of nothing, and drop the intent
 
-A cut after 1 and before 4 leaves an L whose header may name nothing while the data is not there; P is whole, because
-what a clone reads through does not change. Recovery links L back to P, which makes it whole, and goes on from 2. Of a
+A cut after 1 and before 4 leaves an L whose header may name nothing while the data is not there. P is whole, because
+what a clone reads through does not change. Recovery links L back to P, which makes L whole, and goes on from 2. For a
 volume that is no clone the plan is empty.
+
+Source: ``qemu-img rebase``, as Proxmox VE's full clone of a linked one.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.intents import Flattening
-from lvmqcow.core.lv import parent_tags
-from lvmqcow.core.volume import Layer
-from lvmqcow.operations.requests import Flatten
-from lvmqcow.operations.shared.common import (
-    activated,
-    deactivated,
-    grown,
-    indexed,
-    require_changing,
-    require_unread,
-    sound_tree,
-)
-from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.steps import LvTag, QcowRebase, Step
+from lvmqcow.core.lv import LogicalVolume, parent_tags
+from lvmqcow.core.names import Format, VolumeName, pending_removal_origin
+from lvmqcow.core.qcow2 import Measure
+from lvmqcow.core.volume import Layer, Volume
+from lvmqcow.errors import Corrupt
+from lvmqcow.operations.operation import Kind, OnLv, Operation, Questions, Recovery, carrier
+from lvmqcow.operations.shared.allocation import Allocation
+from lvmqcow.operations.shared.chain_steps import activate_steps, deactivate_steps, index_steps, refresh_steps
+from lvmqcow.operations.shared.interrupted import is_changing, reads_through
+from lvmqcow.operations.shared.plan import Commit, Plan, writing
+from lvmqcow.operations.shared.preconditions import require_changing, require_unread, verified_tree
+from lvmqcow.steps import LvTag, QcowRebase, QcowRelink, QcowRepairLeaks, Step
 
-__all__ = ["cut_loose", "plan_flatten"]
+__all__ = ["FLATTEN", "Flatten", "Flattening"]
 
 
-def plan_flatten(vg: VolumeGroup, request: Flatten, measure: Measure) -> Plan:
-    """Raises VolumeNotFound, NotPossible (a template), SnapshotHasChildren (clones of it), NoSpace or Corrupt."""
-    volume = vg.volume(request.volume)
-    tree = sound_tree(volume)
-    if not volume.bases:
-        return Plan("flatten", vg.name, request.volume, ())
-    require_changing(volume, "flattening")
-    lowest = volume.chain[-1]
-    require_unread(volume, lowest)
-    intent = Flattening(volume.bases[0].lv.name)
-    before: tuple[Step, ...] = (
-        *indexed(tree),
-        *activated(volume.reads(lowest)),
-        LvTag((lowest.lv.name,), add=(intent.tag,)),
+@dataclass(frozen=True)
+class Flattening(OnLv):
+    """On the lowest layer of a clone: it takes what it reads through ``base``, a layer of another volume."""
+
+    verb: ClassVar = "flatten"
+
+    base: str
+
+    def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
+        return is_changing(volume, lv) or pending_removal_origin(lv.name) is not None
+
+    def safe_to_open(self, volume: Volume, lv: LogicalVolume) -> bool:
+        return reads_through(volume, lv.name, self.base)
+
+
+_COMMIT: Final = Commit(writing(Flattening))
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """Give a clone all that it reads through other volumes, so that it needs them no more."""
+
+    kind: ClassVar = Kind("flatten", _COMMIT)
+
+    volume: VolumeName
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume,)
+
+    @property
+    def headers_of(self) -> VolumeName:
+        return self.volume
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises VolumeNotFound, NotPossible (a template), SnapshotHasChildren (clones of it), NoSpace or Corrupt."""
+        volume = vg.volume(self.volume)
+        tree = verified_tree(volume)
+        if not volume.bases:
+            return Plan("flatten", vg.name, self.volume, (), _COMMIT)
+        require_changing(volume, "flattening")
+        lowest = volume.chain[-1]
+        require_unread(volume, lowest)
+        intent = Flattening(volume.bases[0].lv.name)
+        before: tuple[Step, ...] = (
+            *index_steps(tree),
+            *activate_steps(volume.reads(lowest)),
+            LvTag((lowest.lv.name,), add=(intent.tag,)),
+        )
+        steps = (*before, *_flatten_steps(vg, lowest, intent, images.measure), *deactivate_steps([lowest]))
+        return Plan("flatten", vg.name, self.volume, steps, _COMMIT)
+
+
+def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | None:
+    lowest = carrier(volume, Flattening)
+    intent = Flattening.among(lowest.lv.tags) if lowest else None
+    if lowest is None or intent is None:
+        return None
+    if lowest.parent != intent.base or not volume.is_base(intent.base) or lowest.virtual_size_bytes is None:
+        raise Corrupt(volume.target, [f"{lowest.lv.name} was being cut loose from {intent.base}, which is not there"])
+    again: tuple[Step, ...] = (
+        *refresh_steps([lowest]),
+        QcowRelink(lowest.lv.name, intent.base),
+        QcowRepairLeaks(lowest.lv.name),
+        *_flatten_steps(vg, lowest, intent, measure),
     )
-    steps = (*before, *cut_loose(vg, lowest, intent, measure), *deactivated([lowest]))
-    return Plan("flatten", vg.name, request.volume, steps)
+    steps = (*activate_steps(volume.reads(lowest)), *again, *deactivate_steps([lowest]))
+    return Recovery("finish flatten", steps)
 
 
-def cut_loose(vg: VolumeGroup, lowest: Layer, intent: Flattening, measure: Measure) -> tuple[Step, ...]:
-    """From the intent on; recovery runs the same."""
-    assert lowest.virtual_size_bytes is not None  # sound_tree, or recovery's own check
+FLATTEN: Final = Operation(
+    requests=(Flatten,),
+    intents=(Flattening,),
+    recover=_recover,
+    cuts=(("`flatten/P` on L", "finish: link L back to P, which makes L whole; rebase again"),),
+)
+
+
+def _flatten_steps(vg: VolumeGroup, lowest: Layer, intent: Flattening, measure: Measure) -> tuple[Step, ...]:
+    """From 2 on; recovery runs the same."""
+    assert lowest.virtual_size_bytes is not None  # verified_tree, or recovery's own check
+    allocation = Allocation(vg, measure)
+    needed = allocation.lv_bytes(Format.QCOW2, lowest.virtual_size_bytes, lowest.options)
     return (
-        *grown(vg, lowest, measure(lowest.virtual_size_bytes, lowest.options)),
+        *allocation.extend_steps(lowest, needed),
         QcowRebase(lowest.lv.name, None, intent.base),
         LvTag((lowest.lv.name,), drop=(intent.tag, *parent_tags(intent.base))),
     )

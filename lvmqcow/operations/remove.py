@@ -1,34 +1,101 @@
 """Remove a volume with all its snapshots.
 
 1. the intent ``remove`` on every LV of it, in one command, and there too the record that it is to be wiped
-2. let them go (`lvmqcow.operations.shared.removal`): without a wipe they are removed in one command
+2. remove the LVs (`lvmqcow.operations.shared.removal`): without a wipe they are removed in one command
 
 lvm2 works through the LVs of one command one by one, in an order of its own. A cut inside 1 leaves some LVs without
 the intent, so nothing was renamed or removed yet: recovery takes it back. Once all have it, recovery goes on with 2.
 What waits under a ``del-`` name for another tool to wipe it is not ours and stays.
+
+Source: ``free_image`` of the patch series.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.intents import Removing
-from lvmqcow.core.wiping import wipe_tags
-from lvmqcow.operations.requests import Remove
-from lvmqcow.operations.shared.common import require_no_clones
-from lvmqcow.operations.shared.plan import Plan
-from lvmqcow.operations.shared.removal import SEGMENT_BYTES, gone, marked
+from lvmqcow.core.lv import LogicalVolume
+from lvmqcow.core.names import VolumeName, pending_removal_origin
+from lvmqcow.core.qcow2 import Measure
+from lvmqcow.core.volume import Volume
+from lvmqcow.core.wiping import Wipe, wipe_tags
+from lvmqcow.operations.operation import Kind, OnLv, Operation, Questions, Recovery
+from lvmqcow.operations.shared.interrupted import wipe_records
+from lvmqcow.operations.shared.plan import Commit, Plan, writing
+from lvmqcow.operations.shared.preconditions import require_no_clones
+from lvmqcow.operations.shared.removal import SEGMENT_BYTES, removal_steps, wipe_or_default, with_wipe_record
 from lvmqcow.steps import LvTag, Step
 
-__all__ = ["plan_remove"]
+__all__ = ["REMOVE", "Remove", "Removing", "plan_remove"]
+
+
+@dataclass(frozen=True)
+class Removing(OnLv):
+    """On every LV of a volume that is given up."""
+
+    verb: ClassVar = "remove"
+    abandoned: ClassVar = True
+
+    def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
+        return volume.layer(lv.name) is not None or pending_removal_origin(lv.name) is not None
+
+
+_COMMIT: Final = Commit(writing(Removing))
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Remove a volume with all its snapshots."""
+
+    kind: ClassVar = Kind("remove", _COMMIT)
+
+    volume: VolumeName
+    wipe: Wipe | None = None
+    """None: as the storage does by default."""
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume,)
+
+    @property
+    def headers_of(self) -> None:
+        return None
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises VolumeNotFound, or NotPossible while there are clones of it. A damaged volume can be removed."""
+        return plan_remove(vg, self)
 
 
 def plan_remove(vg: VolumeGroup, request: Remove, segment_bytes: int = SEGMENT_BYTES) -> Plan:
-    """Raises VolumeNotFound, or NotPossible while there are clones of it. A damaged volume can be removed."""
+    """`Remove.plan`; ``segment_bytes`` is how much is wiped between two records."""
     volume = vg.volume(request.volume)
     require_no_clones(vg, volume)
-    lvs = volume.kept
+    lvs, wipe = volume.members, wipe_or_default(vg, request.wipe)
     steps: tuple[Step, ...] = (
-        LvTag(tuple(lv.name for lv in lvs), add=(Removing().tag, *wipe_tags(request.wipe))),
-        *gone(vg, [marked(lv, request.wipe) for lv in lvs], segment_bytes),
+        LvTag(tuple(lv.name for lv in lvs), add=(Removing().tag, *wipe_tags(wipe))),
+        *removal_steps(vg, [with_wipe_record(lv, wipe) for lv in lvs], segment_bytes),
     )
-    return Plan("remove", vg.name, request.volume, steps)
+    return Plan("remove", vg.name, request.volume, steps, _COMMIT)
+
+
+def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | None:
+    given_up = tuple(lv for lv in volume.members if Removing.among(lv.tags))
+    if not given_up:
+        return None
+    if len(given_up) == len(volume.members):
+        return Recovery("finish remove", (), removed=given_up, whole_volume=True)
+    drop = (Removing().tag, *wipe_records(given_up))
+    return Recovery("undo remove", (LvTag(tuple(lv.name for lv in given_up), drop=drop),))
+
+
+REMOVE: Final = Operation(
+    requests=(Remove,),
+    intents=(Removing,),
+    recover=_recover,
+    cuts=(
+        ("`remove` on some of the LVs that are not `del-…`", "undo: nothing was removed yet; drop the intents"),
+        ("`remove` on all of them", "finish: wipe what is to be wiped, and remove them"),
+    ),
+)

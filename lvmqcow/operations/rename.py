@@ -6,84 +6,150 @@
 4. for each LV, in one metadata commit: N's tags instead of O's, the parent's new name, and no intent any more
 
 lvm2 works through the LVs of one command one by one, in an order of its own. A cut inside 1 leaves layers with O's tags
-and no intent, which nothing after 1 does: nothing was renamed yet, and recovery takes the intent back. Once all have
+and no intent, which nothing after 1 does. So nothing was renamed yet, and recovery takes the intent back. Once all have
 it, recovery goes on: with 2 for an LV whose name is still of O, with 3 and 4 for one that has the intent. To do 3
 again changes nothing, and an LV without the intent has all of it behind it, because 3 is over before 4 begins.
 
 What clones read through keeps its name.
 
 Until the last LV has lost the intent, all of them, under either name and with either's tags, are the volume O, and
-there is no volume N: the intent names both. N's name was free before, so whatever has it is O's.
+there is no volume N: the intent names both. N's name was free before, so an LV that has it is O's.
+
+Source: ``rename_volume`` of the patch series.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
+from lvmqcow.core import intents
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.intents import Renaming
-from lvmqcow.core.lv import parent_tags
-from lvmqcow.core.names import Format, VolumeName, check_fits, check_snapshot_fits, check_snapshot_name, renamed_lv_name
+from lvmqcow.core.lv import LogicalVolume, parent_tags
+from lvmqcow.core.names import (
+    Format,
+    VolumeName,
+    check_fits,
+    check_snapshot_fits,
+    check_snapshot_name,
+    renamed_lv_name,
+)
+from lvmqcow.core.qcow2 import Measure
 from lvmqcow.core.volume import Layer, Volume
-from lvmqcow.errors import AlreadyExists, FormatMismatch
-from lvmqcow.operations.requests import Rename
-from lvmqcow.operations.shared.common import (
-    activated,
-    indexed,
+from lvmqcow.errors import AlreadyExists, Corrupt, FormatMismatch
+from lvmqcow.operations.operation import Kind, OnLv, Operation, Questions, Recovery
+from lvmqcow.operations.shared.chain_steps import activate_steps, index_steps
+from lvmqcow.operations.shared.plan import Commit, Plan, writing
+from lvmqcow.operations.shared.preconditions import (
     require_free_name,
     require_no_clones,
     require_one_reading,
     require_unclaimed,
-    sound_tree,
+    verified_tree,
 )
-from lvmqcow.operations.shared.plan import Plan
 from lvmqcow.steps import LvDeactivate, LvPermission, LvRename, LvTag, Permission, QcowRelink, Step
 
-__all__ = ["go_on", "plan_rename"]
+__all__ = ["RENAME", "Rename", "Renaming"]
 
 
-def plan_rename(vg: VolumeGroup, request: Rename) -> Plan:
-    """Raises VolumeNotFound, FormatMismatch, InvalidName (too long, ambiguous), AlreadyExists or Corrupt.
+@dataclass(frozen=True)
+class Renaming(intents.Renaming, OnLv):
+    """As the picture reads it."""
 
-    While there are clones of it, NotPossible.
-    """
-    old, new = request.volume, request.new
-    volume = vg.volume(old)
-    require_no_clones(vg, volume)
-    if new.format is not old.format:
-        raise FormatMismatch(new.text, new.format, old.format)
-    there = vg.find(new)
-    if there is not None and (there.kept or there.converting):  # be it only its snapshots: they would become ours
-        raise AlreadyExists("volume", new.text)
-    check_fits(vg.name, new)
-    for layer in volume.layers:
-        if layer.snapshot:
-            check_snapshot_name(layer.snapshot)
-            check_snapshot_fits(vg.name, new, layer.snapshot, volume.layout)
-        lv_name = renamed_lv_name(layer.lv.name, old, new)
-        require_free_name(vg, "logical volume", lv_name, lv_name)
-        require_one_reading(vg, "volume", new.text, new, lv_name)
-    require_unclaimed(vg, new)
-    sound_tree(volume)
-    lvs = tuple(layer.lv.name for layer in volume.layers)
-    before: tuple[Step, ...] = (
-        *indexed(volume.layers if old.format is Format.QCOW2 else ()),
-        *activated(layer for layer in volume.layers if layer.parent),
-        LvTag(lvs, add=(Renaming(old.text, new.text).tag,)),
-    )
-    steps = (*before, *_go_on(volume.layers, volume.layers, old, new))
-    return Plan("rename", vg.name, old, steps, beside=new)
+    def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
+        new = volume.rename_target
+        expected = new is not None and self == Renaming(volume.name.text, new.text)
+        return volume.layer(lv.name) is not None and expected
 
 
-def go_on(volume: Volume, new: VolumeName) -> tuple[Step, ...]:
-    """From the intent on, for a volume of which some LVs may be renamed and tagged: what recovery runs."""
-    rest = [layer for layer in volume.layers if isinstance(layer.lv.intent, Renaming)]
-    overlays = [layer for layer in rest if layer.parent]
-    return (*activated(overlays), *_go_on(volume.layers, rest, volume.name, new))
+_COMMIT: Final = Commit(writing(Renaming))
 
 
-def _go_on(layers: Iterable[Layer], rest: Sequence[Layer], old: VolumeName, new: VolumeName) -> tuple[Step, ...]:
-    """``rest`` are those of ``layers`` that have the intent."""
+@dataclass(frozen=True)
+class Rename:
+    """Give a volume, with all its snapshots, another name; it may be that of another machine's volume."""
+
+    kind: ClassVar = Kind("rename", _COMMIT)
+
+    volume: VolumeName
+    new: VolumeName
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume, self.new)
+
+    @property
+    def headers_of(self) -> VolumeName:
+        return self.volume
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises VolumeNotFound, FormatMismatch, InvalidName (too long, ambiguous), AlreadyExists or Corrupt.
+
+        While there are clones of it, NotPossible.
+        """
+        old, new = self.volume, self.new
+        volume = vg.volume(old)
+        require_no_clones(vg, volume)
+        if new.format is not old.format:
+            raise FormatMismatch(new.text, new.format, old.format)
+        there = vg.find(new)
+        if there is not None and (there.members or there.convert_target):  # its snapshots would become ours
+            raise AlreadyExists("volume", new.text)
+        check_fits(vg.name, new)
+        for layer in volume.layers:
+            if layer.snapshot:
+                check_snapshot_name(layer.snapshot)
+                check_snapshot_fits(vg.name, new, layer.snapshot, volume.layout)
+            lv_name = renamed_lv_name(layer.lv.name, old, new)
+            require_free_name(vg, "logical volume", lv_name, lv_name)
+            require_one_reading(vg, "volume", new.text, new, lv_name)
+        require_unclaimed(vg, new)
+        verified_tree(volume)
+        lvs = tuple(layer.lv.name for layer in volume.layers)
+        before: tuple[Step, ...] = (
+            *index_steps(volume.layers if old.format is Format.QCOW2 else ()),
+            *activate_steps(layer for layer in volume.layers if layer.parent),
+            LvTag(lvs, add=(Renaming(old.text, new.text).tag,)),
+        )
+        steps = (*before, *_rename_steps(volume.layers, volume.layers, old, new))
+        return Plan("rename", vg.name, old, steps, _COMMIT, other_name=new)
+
+
+def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | None:
+    new = volume.rename_target
+    if new is None:
+        return None
+    rest = [layer for layer in volume.layers if Renaming.among(layer.lv.tags)]
+    without = [layer.lv for layer in volume.layers if layer not in rest]
+    if not rest:
+        raise Corrupt(volume.target, [f"an LV of another volume says that it is being renamed to {new}"])
+    if not any(volume.name.volume_tag in lv.tags for lv in without):
+        overlays = [layer for layer in rest if layer.parent]
+        steps = (*activate_steps(overlays), *_rename_steps(volume.layers, rest, volume.name, new))
+        return Recovery("finish rename", steps)
+    renamed = [
+        layer.lv.name for layer in volume.layers if renamed_lv_name(layer.lv.name, new, volume.name) != layer.lv.name
+    ]
+    if renamed:
+        raise Corrupt(volume.target, [f"a rename to {new} was begun on {name}, and not on all" for name in renamed])
+    drop = (Renaming(volume.name.text, new.text).tag,)
+    return Recovery("undo rename", (LvTag(tuple(layer.lv.name for layer in rest), drop=drop),))
+
+
+RENAME: Final = Operation(
+    requests=(Rename,),
+    intents=(Renaming,),
+    recover=_recover,
+    cuts=(
+        ("`rename/O/N` on some layers with O's tags", "undo: nothing was renamed yet; drop the intents"),
+        ("`rename/O/N` on every layer with O's tags", "finish: rename, rewrite and tag what has the intent"),
+    ),
+)
+
+
+def _rename_steps(layers: Iterable[Layer], rest: Sequence[Layer], old: VolumeName, new: VolumeName) -> tuple[Step, ...]:
+    """From 2 on; recovery runs the same. ``rest`` are those of ``layers`` that have the intent."""
 
     def to(lv_name: str) -> str:
         return renamed_lv_name(lv_name, old, new)
@@ -95,12 +161,12 @@ def _go_on(layers: Iterable[Layer], rest: Sequence[Layer], old: VolumeName, new:
         *(LvPermission(to(layer.lv.name), Permission.WRITE) for layer in templates if not layer.lv.writable),
         *(QcowRelink(to(layer.lv.name), to(layer.parent)) for layer in rest if layer.parent),
         *(LvPermission(to(layer.lv.name), Permission.READ) for layer in templates),
-        *(_tagged(layer, old, new) for layer in rest),
+        *(_tag_step(layer, old, new) for layer in rest),
         *((LvDeactivate(idle),) if idle else ()),
     )
 
 
-def _tagged(layer: Layer, old: VolumeName, new: VolumeName) -> LvTag:
+def _tag_step(layer: Layer, old: VolumeName, new: VolumeName) -> LvTag:
     parent = renamed_lv_name(layer.parent, old, new) if layer.parent else None
     stale = (*old.tags, *parent_tags(layer.parent))
     fresh = (*new.tags, *parent_tags(parent))

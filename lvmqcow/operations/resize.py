@@ -5,62 +5,136 @@
 3. qcow2: write NEW to the image's header; raw: zero what is new, for the extents hold what they held before
 4. drop the intent; the index says NEW
 
-Only 2 needs space, and recovery none: a cut before it is undone (nothing has happened but a tag), a cut after it is
-finished, by 3 and 4 again. The LV says which: it is large enough for NEW, or it is not. After a rollback
-the LV of a qcow2 volume is larger than its image needs; the next resize uses that up first.
+Only 2 needs space, and recovery needs none. A cut before 2 is undone (nothing has happened but a tag), a cut after it
+is finished, by 3 and 4 again. The LV says which: it is large enough for NEW, or it is not. After a rollback the LV of a
+qcow2 volume is larger than its image needs; the next resize uses that up first.
 
-To the size it has, the plan is empty: who does not know whether it was done asks again. Unless V is too small for the
-image it has (the seed's sums, a merge by other tools): then 3 has nothing to do and is left out, so that this can be
-done below a running guest, which is who needs it.
+Resizing to the current size does nothing, so a retry is safe. One thing is done all the same: where V is too small for
+the image it has (the size formula of the patch series, a merge by another tool), V is extended. Then 3 has nothing to
+do and is left out, so that this can be done below a running guest, which needs it most.
+
+Source: ``volume_resize`` of the patch series.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.intents import Resizing
-from lvmqcow.core.lv import index_tags
-from lvmqcow.core.names import Format
+from lvmqcow.core.lv import LogicalVolume, index_tags
+from lvmqcow.core.names import Format, VolumeName, pending_removal_origin
+from lvmqcow.core.qcow2 import Measure
 from lvmqcow.core.sizing import whole_extents, whole_sectors
 from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.errors import NotPossible
-from lvmqcow.operations.requests import Grow, Resize
-from lvmqcow.operations.shared.common import activated, deactivated, grown, indexed, require_changing, sound_chain
-from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.steps import LvTag, LvZeroRange, QcowResize, Step
+from lvmqcow.operations.operation import Kind, OnLv, Operation, Questions, Recovery, carrier
+from lvmqcow.operations.shared.allocation import Allocation
+from lvmqcow.operations.shared.chain_steps import activate_steps, deactivate_steps, index_steps, refresh_steps
+from lvmqcow.operations.shared.interrupted import is_current, is_unread
+from lvmqcow.operations.shared.plan import Commit, Plan, writing
+from lvmqcow.operations.shared.preconditions import require_changing, verified_chain
+from lvmqcow.steps import LvTag, LvZeroRange, QcowRepairLeaks, QcowResize, Step
 from lvmqcow.units import format_apart
 
-__all__ = ["finish_resize", "lv_bytes", "plan_grow", "plan_resize"]
+__all__ = ["RESIZE", "Grow", "Resize", "Resizing"]
 
 
-def plan_resize(vg: VolumeGroup, request: Resize, measure: Measure) -> Plan:
-    """Raises VolumeNotFound, InvalidSize, NotPossible (smaller), NoSpace or Corrupt."""
-    volume = vg.volume(request.volume)
-    require_changing(volume, "resize")
-    return _plan(vg, volume, sound_chain(volume), request.size_bytes, measure)
+@dataclass(frozen=True)
+class Resizing(OnLv):
+    """On the current LV: it grows. The sizes are a guest's, in bytes: what lies between them may not be zero yet."""
+
+    verb: ClassVar = "resize"
+
+    old_bytes: int
+    new_bytes: int
+
+    def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
+        return (is_current(volume, lv) and is_unread(volume, lv)) or pending_removal_origin(lv.name) is not None
 
 
-def plan_grow(vg: VolumeGroup, request: Grow, measure: Measure) -> Plan:
-    """As `plan_resize`, to so much more than it has."""
-    volume = vg.volume(request.volume)
-    require_changing(volume, "resize")
-    chain = sound_chain(volume)
-    return _plan(vg, volume, chain, _size_bytes(chain[0]) + request.more_bytes, measure)
+_COMMIT: Final = Commit(writing(Resizing), extended=True)
 
 
-def lv_bytes(volume: Volume, current: Layer, intent: Resizing, measure: Measure) -> int:
-    """What the current LV has to hold before anything else happens."""
-    return measure(intent.new_bytes, current.options) if volume.name.format is Format.QCOW2 else intent.new_bytes
+@dataclass(frozen=True)
+class Resize:
+    """Grow the volume, as its guest sees it, to ``size_bytes``."""
+
+    kind: ClassVar = Kind("resize", _COMMIT)
+
+    volume: VolumeName
+    size_bytes: int
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume,)
+
+    @property
+    def headers_of(self) -> VolumeName:
+        return self.volume
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises VolumeNotFound, InvalidSize, NotPossible (smaller), NoSpace or Corrupt."""
+        volume = vg.volume(self.volume)
+        require_changing(volume, "resize")
+        return _plan(vg, volume, verified_chain(volume), self.size_bytes, images.measure)
 
 
-def finish_resize(volume: Volume, current: Layer, intent: Resizing) -> tuple[Step, ...]:
-    """Once the LV is large enough: also what recovery runs."""
-    name, added = current.lv.name, intent.new_bytes - intent.old_bytes
-    if not added:
-        return (LvTag((name,), drop=(intent.tag,)),)
-    if volume.name.format is Format.RAW:
-        return (LvZeroRange(name, intent.old_bytes, added), LvTag((name,), drop=(intent.tag,)))
-    (old,), (new,) = index_tags(intent.old_bytes, None), index_tags(intent.new_bytes, None)
-    return (QcowResize(name, intent.new_bytes), LvTag((name,), add=(new,), drop=(intent.tag, old)))
+@dataclass(frozen=True)
+class Grow:
+    """Make the volume, as its guest sees it, larger by ``more_bytes``: asked again, it grows again."""
+
+    kind: ClassVar = Kind("resize", _COMMIT)
+
+    volume: VolumeName
+    more_bytes: int
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume,)
+
+    @property
+    def headers_of(self) -> VolumeName:
+        return self.volume
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises as `Resize.plan`."""
+        volume = vg.volume(self.volume)
+        require_changing(volume, "resize")
+        chain = verified_chain(volume)
+        return _plan(vg, volume, chain, _size_bytes(chain[0]) + self.more_bytes, images.measure)
+
+
+def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | None:
+    current = carrier(volume, Resizing)
+    intent = Resizing.among(current.lv.tags) if current else None
+    if current is None or intent is None:
+        return None
+    if current.lv.size_bytes < _lv_bytes(vg, volume, current, intent, measure):
+        return Recovery("undo resize", (LvTag((current.lv.name,), drop=(intent.tag,)),))
+    if intent.new_bytes == intent.old_bytes:
+        return Recovery("finish resize", (*refresh_steps([current]), *_finish_steps(volume, current, intent)))
+    # a resize that was killed may have allocated a table for more clusters, and not linked it
+    repair = (QcowRepairLeaks(current.lv.name),) if volume.name.format is Format.QCOW2 else ()
+    again = (*repair, *_finish_steps(volume, current, intent))
+    return Recovery(
+        "finish resize",
+        (
+            *(*activate_steps(volume.reads(current)), *refresh_steps([current]), *again),
+            *deactivate_steps(volume.below(current)),
+        ),
+    )
+
+
+RESIZE: Final = Operation(
+    requests=(Resize, Grow),
+    intents=(Resizing,),
+    recover=_recover,
+    cuts=(
+        ("`resize/OLD/NEW` on V, and V is too small for NEW", "undo: nothing has happened; drop the intent"),
+        ("`resize/OLD/NEW` on V, and V is large enough", "finish: grow the image (raw: zero what is new) again"),
+    ),
+)
 
 
 def _plan(vg: VolumeGroup, volume: Volume, chain: tuple[Layer, ...], size_bytes: int, measure: Measure) -> Plan:
@@ -73,20 +147,36 @@ def _plan(vg: VolumeGroup, volume: Volume, chain: tuple[Layer, ...], size_bytes:
         reason = f"it has {has}, and making it smaller would cut off what lies beyond {beyond}"
         raise NotPossible(volume.target, reason, "create a smaller volume and let the guest copy what it needs")
     intent = Resizing(old_bytes, new_bytes)
-    more = grown(vg, current, lv_bytes(volume, current, intent, measure))
+    more = Allocation(vg, measure).extend_steps(current, _lv_bytes(vg, volume, current, intent, measure))
     if new_bytes == old_bytes and not more:
-        return Plan("resize", vg.name, name, ())
+        return Plan("resize", vg.name, name, (), _COMMIT)
     opened = chain if new_bytes > old_bytes else ()
     committed: tuple[Step, ...] = (
-        *indexed(chain if name.format is Format.QCOW2 else ()),
-        *activated((*opened, *volume.bases) if opened else ()),
+        *index_steps(chain if name.format is Format.QCOW2 else ()),
+        *activate_steps((*opened, *volume.bases) if opened else ()),
         LvTag((current.lv.name,), add=(intent.tag,)),
         *more,
     )
-    steps = (*committed, *finish_resize(volume, current, intent), *deactivated(opened))
-    return Plan("resize", vg.name, name, steps)
+    steps = (*committed, *_finish_steps(volume, current, intent), *deactivate_steps(opened))
+    return Plan("resize", vg.name, name, steps, _COMMIT)
+
+
+def _lv_bytes(vg: VolumeGroup, volume: Volume, current: Layer, intent: Resizing, measure: Measure) -> int:
+    """What the current LV has to hold before anything else happens."""
+    return Allocation(vg, measure).lv_bytes(volume.name.format, intent.new_bytes, current.options)
+
+
+def _finish_steps(volume: Volume, current: Layer, intent: Resizing) -> tuple[Step, ...]:
+    """From 3 on, once the LV is large enough; recovery runs the same."""
+    name, added = current.lv.name, intent.new_bytes - intent.old_bytes
+    if not added:
+        return (LvTag((name,), drop=(intent.tag,)),)
+    if volume.name.format is Format.RAW:
+        return (LvZeroRange(name, intent.old_bytes, added), LvTag((name,), drop=(intent.tag,)))
+    (old,), (new,) = index_tags(intent.old_bytes, None), index_tags(intent.new_bytes, None)
+    return (QcowResize(name, intent.new_bytes), LvTag((name,), add=(new,), drop=(intent.tag, old)))
 
 
 def _size_bytes(current: Layer) -> int:
-    assert current.virtual_size_bytes is not None  # sound_chain
+    assert current.virtual_size_bytes is not None  # verified_chain
     return current.virtual_size_bytes

@@ -1,95 +1,232 @@
-"""Roll back to a snapshot T: the current LV is formatted anew, in place, as an empty overlay of it.
+"""Roll back to a snapshot T: the current LV V is formatted anew, in place, as an empty overlay of T.
 
 1. the intent ``rollback`` on V: from here on, what V held is given up
 2. extend V, where T is larger than V is now
 3. format V
 4. drop the intent; V has the snapshot's virtual size, and the options that our images have
 
-A cut after 1 leaves V half formatted, which no header shows for certain: the intent does. Recovery formats again, once
-V is large enough; before that nothing has happened, and the intent is dropped. So only 2 needs space, and recovery
-none. In place, because a volume group need not have room for a second current LV.
+A cut after 1 leaves V half formatted, which no header shows for certain: the intent does. Recovery formats V again,
+once V is large enough. Before V is extended nothing has happened, and recovery drops the intent. So only 2 needs space,
+and recovery needs none. V is formatted in place, because a volume group need not have room for a second current LV.
 
-The snapshots that V read through above T are in the way, unless the request says what becomes of them. Kept, they are a
-branch: nothing more is to be done. Discarded, the intent on V is ``discard``, and after 3 it is written to all of them,
-in one command; after 4 they go (`lvmqcow.operations.shared.removal`; until then it is V that carries the record of their wipe).
-Until 4 is done V is indexed as what it was, a child of the newest, so recovery finds them by going down from there;
-then the intent on them alone says that they go.
+The snapshots that V read through above T are in the way, unless the request says what becomes of them. Those that are
+kept are a branch: nothing more is to be done. Where they are discarded, the intent on V is ``discard``, and after 3 it
+is written to all of them, in one command. After 4 they are removed (`lvmqcow.operations.shared.removal`); until then V
+carries the record of their wipe. Until 4 is done V is indexed as what it was, a child of the newest snapshot, so
+recovery finds them by going down from there. Then the intent on them alone says that they go.
+
+Source: ``volume_snapshot_rollback`` of the patch series.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import assert_never
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import ClassVar, Final, assert_never
 
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.intents import Discarding, RollingBack
-from lvmqcow.core.lv import index_tags
+from lvmqcow.core.lv import LogicalVolume, index_tags
+from lvmqcow.core.names import Format, VolumeName, pending_removal_origin
+from lvmqcow.core.qcow2 import Measure
 from lvmqcow.core.volume import Layer, Volume
-from lvmqcow.core.wiping import wipe_tags
-from lvmqcow.errors import NewerSnapshots, NotPossible, SnapshotHasChildren
-from lvmqcow.operations.requests import Newer, Rollback
-from lvmqcow.operations.shared.common import (
-    activated,
-    deactivated,
-    grown,
-    indexed,
-    require_changing,
-    require_qcow2,
-    require_unread,
-    sound_tree,
+from lvmqcow.core.wiping import Wipe, wipe_tags
+from lvmqcow.errors import Corrupt, NewerSnapshots, NotPossible, SnapshotHasChildren
+from lvmqcow.operations.operation import Kind, OnLv, Operation, Questions, Recovery, carrier
+from lvmqcow.operations.shared.allocation import Allocation
+from lvmqcow.operations.shared.chain_steps import activate_steps, deactivate_steps, index_steps, refresh_steps
+from lvmqcow.operations.shared.interrupted import (
+    is_current,
+    is_snapshot,
+    is_unread,
+    parent_in_header,
+    require_read_by_none_but,
+    wipe_records,
 )
-from lvmqcow.operations.shared.plan import Measure, Plan
-from lvmqcow.operations.shared.removal import gone, marked
+from lvmqcow.operations.shared.plan import Commit, Plan, writing
+from lvmqcow.operations.shared.preconditions import require_changing, require_qcow2, require_unread, verified_tree
+from lvmqcow.operations.shared.removal import removal_steps, wipe_or_default, with_wipe_record
 from lvmqcow.steps import LvTag, QcowCreate, Step
 
-__all__ = ["blockers", "format_again", "lv_bytes", "plan_rollback"]
+__all__ = ["ROLLBACK", "Discarding", "Newer", "Rollback", "RollingBack", "newer_snapshots"]
 
 
-def plan_rollback(vg: VolumeGroup, request: Rollback, measure: Measure) -> Plan:
-    """Raises VolumeNotFound, NotPossible (raw), SnapshotNotFound, NewerSnapshots (with them), NoSpace or Corrupt.
+class Newer(StrEnum):
+    """What becomes of the snapshots that a rollback leaves behind: the volume read through them, and will not."""
 
-    To discard what is newer also SnapshotHasChildren (it has branches or clones), and NotPossible (the snapshot is on
-    another branch).
+    REFUSE = "refuse"
+    """No rollback while there are any."""
+    DISCARD = "discard"
+    """They go, once the volume no longer needs them."""
+    KEEP = "keep"
+    """They stay, as a branch."""
+
+
+@dataclass(frozen=True)
+class RollingBack(OnLv):
+    """On the current LV: it is being formatted anew over ``backing``; what it held is given up."""
+
+    verb: ClassVar = "rollback"
+
+    backing: str
+
+    def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
+        return (is_current(volume, lv) and is_unread(volume, lv)) or pending_removal_origin(lv.name) is not None
+
+
+@dataclass(frozen=True)
+class Discarding(OnLv):
+    """On snapshots that go, the data with them; ``backing`` is what the lowest of them reads through.
+
+    If it is on the current LV, this comes first: as `RollingBack`, and all between the current LV and ``backing`` go.
     """
-    volume = vg.volume(request.volume)
-    require_qcow2(volume, "snapshots")
-    require_changing(volume, "rollback")
-    target = volume.snapshot(request.snapshot)
-    tree = sound_tree(volume)
-    current = tree[0]
-    discarded = _discarded(volume, target, request.newer)
-    intent = Discarding(target.lv.name) if discarded else RollingBack(target.lv.name)
-    wipe = request.wipe if discarded else None
-    begin: tuple[Step, ...] = (
-        *indexed(tree),
-        *activated([current]),
-        LvTag((current.lv.name,), add=(intent.tag, *wipe_tags(wipe))),
-        *grown(vg, current, lv_bytes(current, target, measure)),
+
+    verb: ClassVar = "discard"
+    abandoned: ClassVar = True
+
+    backing: str
+
+    def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
+        current = is_current(volume, lv) and is_unread(volume, lv)
+        return current or is_snapshot(volume, lv) or pending_removal_origin(lv.name) is not None
+
+    @property
+    def leaves(self) -> bool:
+        return True
+
+
+_COMMIT: Final = Commit(writing(RollingBack, Discarding), extended=True)
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Return the volume to what it was at a snapshot: the newest, or with ``newer`` any."""
+
+    kind: ClassVar = Kind("rollback", _COMMIT)
+
+    volume: VolumeName
+    snapshot: str
+    newer: Newer = Newer.REFUSE
+    wipe: Wipe | None = None
+    """Of snapshots that are discarded. None: as the storage does by default."""
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume,)
+
+    @property
+    def headers_of(self) -> VolumeName:
+        return self.volume
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises VolumeNotFound, NotPossible (raw), SnapshotNotFound, NewerSnapshots (with them), NoSpace or Corrupt.
+
+        To discard what is newer also SnapshotHasChildren (it has branches or clones), and NotPossible (the snapshot is
+        on another branch).
+        """
+        volume = vg.volume(self.volume)
+        require_qcow2(volume, "snapshots")
+        require_changing(volume, "rollback")
+        target = volume.snapshot(self.snapshot)
+        tree = verified_tree(volume)
+        current = tree[0]
+        discarded = _discarded(volume, target, self.newer)
+        intent = Discarding(target.lv.name) if discarded else RollingBack(target.lv.name)
+        wipe = wipe_or_default(vg, self.wipe) if discarded else None
+        allocation = Allocation(vg, images.measure)
+        begin: tuple[Step, ...] = (
+            *index_steps(tree),
+            *activate_steps([current]),
+            LvTag((current.lv.name,), add=(intent.tag, *wipe_tags(wipe))),
+            *allocation.extend_steps(current, _lv_bytes(allocation, current, target)),
+        )
+        marked = replace(current, lv=with_wipe_record(current.lv, wipe))
+        rest = (*_format_steps(vg, marked, target, intent, discarded), *deactivate_steps([current]))
+        return Plan("rollback", vg.name, self.volume, (*begin, *rest), _COMMIT)
+
+
+def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | None:
+    layer = carrier(volume, RollingBack) or carrier(volume, Discarding)
+    if layer is None:
+        return None
+    intent = RollingBack.among(layer.lv.tags) or Discarding.among(layer.lv.tags)
+    assert intent is not None  # carrier
+    current = volume.layer(volume.name.text)
+    if isinstance(intent, Discarding) and not (current and intent.tag in current.lv.tags):
+        return _finish_discard(vg, volume, intent)
+    return _finish(vg, volume, layer if isinstance(intent, RollingBack) else current or layer, intent, measure)
+
+
+ROLLBACK: Final = Operation(
+    requests=(Rollback,),
+    intents=(RollingBack, Discarding),
+    recover=_recover,
+    cuts=(
+        ("`rollback/S` or `discard/S` on V, and V is too small for S", "undo: nothing has happened; drop the intent"),
+        ("`rollback/S` on V, and V is large enough", "finish: format V again"),
+        ("`discard/S` on V", "finish: format V again, then remove what V read above S"),
+        ("`discard/S` on snapshots only", "finish: remove them"),
+    ),
+)
+
+
+def _finish(
+    vg: VolumeGroup, volume: Volume, current: Layer, intent: RollingBack | Discarding, measure: Measure
+) -> Recovery:
+    target = volume.layer(intent.backing)
+    if target is None or target.snapshot is None or target.virtual_size_bytes is None:
+        raise Corrupt(volume.target, [f"a rollback to {intent.backing} was cut, and there is no such snapshot"])
+    wanted_bytes = _lv_bytes(Allocation(vg, measure), current, target)
+    if current.lv.size_bytes < wanted_bytes:
+        return Recovery("undo rollback", (LvTag((current.lv.name,), drop=(intent.tag, *wipe_records([current.lv]))),))
+    left = newer_snapshots(volume, target) if isinstance(intent, Discarding) else ()
+    if left and target not in volume.below(current):
+        reason = f"{current.lv.name} carries {intent.tag}, and does not read through {target.lv.name}"
+        raise Corrupt(volume.target, [reason])
+    for layer in left:
+        require_read_by_none_but(volume, layer, (current, *left))
+    again: tuple[Step, ...] = (
+        *activate_steps([current]),
+        *(refresh_steps([current]) if wanted_bytes else ()),
+        *_format_steps(vg, current, target, intent, left),
     )
-    given_up = replace(current, lv=marked(current.lv, wipe))
-    rest = (*format_again(vg, given_up, target, intent, discarded), *deactivated([current]))
-    return Plan("rollback", vg.name, request.volume, (*begin, *rest))
+    return Recovery("finish rollback", (*again, *deactivate_steps([current])))
 
 
-def blockers(volume: Volume, target: Layer) -> tuple[Layer, ...]:
+def _finish_discard(vg: VolumeGroup, volume: Volume, intent: Discarding) -> Recovery:
+    """Remove the snapshots that carry the intent; the current LV does not, so nothing needs them."""
+    discarded = [layer for layer in volume.layers if intent.tag in layer.lv.tags]
+    left = [layer for layer in volume.layers if layer not in discarded]
+    needed = {name for layer in left for name in (layer.parent, parent_in_header(volume, layer))}
+    going = {layer.lv.name for layer in discarded}
+    for layer in discarded:
+        if layer.lv.name in needed or volume.clones_of(layer):
+            raise Corrupt(volume.target, [f"{layer.lv.name} may not be removed: others read through it"])
+        parent = layer.parent or ""
+        if parent not in (intent.backing, *going) and volume.layer(parent) is not None:
+            raise Corrupt(volume.target, [f"{layer.lv.name} carries {intent.tag}, and reads through {parent}"])
+    return Recovery("finish removal", removal_steps(vg, [layer.lv for layer in discarded]))
+
+
+def newer_snapshots(volume: Volume, target: Layer) -> tuple[Layer, ...]:
     """The snapshots that the current layer reads through and ``target`` does not, newest first, as far as they are."""
     kept = volume.below(target)
     return tuple(layer for layer in volume.below(volume.current)[1:] if layer not in kept)
 
 
-def lv_bytes(current: Layer, target: Layer, measure: Measure) -> int:
+def _lv_bytes(allocation: Allocation, current: Layer, target: Layer) -> int:
     """What the current LV has to hold before it is formatted; 0 where it held as large an image up to now."""
-    return measure(_size(target)) if _size(target) > _size(current) else 0
+    larger = _size(target) > _size(current)
+    return allocation.lv_bytes(Format.QCOW2, _size(target)) if larger else 0
 
 
-def format_again(
+def _format_steps(
     vg: VolumeGroup,
     current: Layer,
     target: Layer,
     intent: RollingBack | Discarding,
     discarded: tuple[Layer, ...] = (),
 ) -> tuple[Step, ...]:
-    """From the intent on, for a current LV that is large enough: also what recovery runs."""
+    """From 3 on, for a current LV that is large enough: recovery runs the same."""
     seen = index_tags(_size(current), current.parent, current.options)
     old = current.lv.index_tags if current.indexed else seen
     new = index_tags(_size(target), target.lv.name)
@@ -101,13 +238,13 @@ def format_again(
         QcowCreate(current.lv.name, _size(target), target.lv.name),
         *((LvTag(tuple(lv.name for lv in going), add=(intent.tag, *record)),) if going else ()),
         LvTag((current.lv.name,), add=fresh, drop=(intent.tag, *record, *stale)),
-        *gone(vg, going),
+        *removal_steps(vg, going),
     )
 
 
 def _discarded(volume: Volume, target: Layer, newer: Newer) -> tuple[Layer, ...]:
     """The snapshots that go."""
-    left = blockers(volume, target)
+    left = newer_snapshots(volume, target)
     if not left:
         return ()
     match newer:
@@ -135,5 +272,5 @@ def _discardable(volume: Volume, target: Layer, left: tuple[Layer, ...]) -> tupl
 
 
 def _size(layer: Layer) -> int:
-    assert layer.virtual_size_bytes is not None  # sound_tree, or recovery's own check
+    assert layer.virtual_size_bytes is not None  # verified_tree, or recovery's own check
     return layer.virtual_size_bytes

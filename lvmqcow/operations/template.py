@@ -3,39 +3,86 @@
 1. the tag ``lvmqcow.template`` on V: from here on it is one
 2. make V read-only
 
-A cut after 1 leaves a template that can still be written to: recovery goes on with 2. Of a template the plan is empty:
-who does not know whether it was done asks again.
+A cut after 1 leaves a template that can still be written to: recovery goes on with 2. For a template the plan is empty,
+so that a caller who does not know whether it was done may ask again.
+
+Source: ``create_base`` of Proxmox VE's storage plugins.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.lv import TEMPLATE
-from lvmqcow.core.names import Format
-from lvmqcow.core.volume import Layer
+from lvmqcow.core.names import Format, VolumeName
+from lvmqcow.core.qcow2 import Measure
+from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.errors import NotPossible
-from lvmqcow.operations.requests import Template
-from lvmqcow.operations.shared.common import indexed, sound_tree
-from lvmqcow.operations.shared.plan import Plan
+from lvmqcow.operations.operation import Kind, Operation, Questions, Recovery
+from lvmqcow.operations.shared.chain_steps import index_steps
+from lvmqcow.operations.shared.plan import Commit, Plan
+from lvmqcow.operations.shared.preconditions import verified_tree
 from lvmqcow.steps import LvPermission, LvTag, Permission, Step
 
-__all__ = ["frozen", "plan_template"]
+__all__ = ["MAKE_TEMPLATE", "Template"]
 
 
-def plan_template(vg: VolumeGroup, request: Template) -> Plan:
-    """Raises VolumeNotFound, NotPossible (raw) or Corrupt."""
-    volume = vg.volume(request.volume)
-    if volume.name.format is not Format.QCOW2:
-        reason = "it is raw, and a clone can only read through qcow2"
-        raise NotPossible(volume.target, reason, "copy it to a volume named *.qcow2 and make that a template")
-    tree = sound_tree(volume)
-    current = tree[0]
-    if current.lv.template:
-        return Plan("template", vg.name, request.volume, ())
-    before: tuple[Step, ...] = (*indexed(tree), LvTag((current.lv.name,), add=(TEMPLATE,)))
-    return Plan("template", vg.name, request.volume, (*before, *frozen([current])))
+def _marks(step: Step) -> bool:
+    return isinstance(step, LvTag) and TEMPLATE in step.add
 
 
-def frozen(layers: list[Layer]) -> tuple[LvPermission, ...]:
-    """The steps that make read-only those of ``layers`` that are not: also what recovery runs."""
+_COMMIT: Final = Commit(_marks)
+
+
+@dataclass(frozen=True)
+class Template:
+    """Freeze a volume for good, so that it can be cloned."""
+
+    kind: ClassVar = Kind("template", _COMMIT)
+
+    volume: VolumeName
+
+    @property
+    def names(self) -> tuple[VolumeName, ...]:
+        return (self.volume,)
+
+    @property
+    def headers_of(self) -> VolumeName:
+        return self.volume
+
+    def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
+        """Raises VolumeNotFound, NotPossible (raw) or Corrupt."""
+        volume = vg.volume(self.volume)
+        if volume.name.format is not Format.QCOW2:
+            reason = "it is raw, and a clone can only read through qcow2"
+            raise NotPossible(volume.target, reason, "copy it to a volume named *.qcow2 and make that a template")
+        tree = verified_tree(volume)
+        current = tree[0]
+        if current.lv.template:
+            return Plan("template", vg.name, self.volume, (), _COMMIT)
+        steps: tuple[Step, ...] = (
+            *index_steps(tree),
+            LvTag((current.lv.name,), add=(TEMPLATE,)),
+            *_read_only_steps([current]),
+        )
+        return Plan("template", vg.name, self.volume, steps, _COMMIT)
+
+
+def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | None:
+    steps = _read_only_steps(layer for layer in volume.layers if layer.lv.template)
+    return Recovery("finish template", steps) if steps else None
+
+
+MAKE_TEMPLATE: Final = Operation(
+    requests=(Template,),
+    intents=(),
+    recover=_recover,
+    cuts=(("V is a template, and can be written to", "finish: make V read-only"),),
+)
+
+
+def _read_only_steps(layers: Iterable[Layer]) -> tuple[LvPermission, ...]:
     return tuple(LvPermission(layer.lv.name, Permission.READ) for layer in layers if layer.lv.writable)

@@ -1,4 +1,6 @@
-"""Become a command that ends when its parent does, even if that is killed: ``die_with_parent.py PARENT COMMAND ARGUMENT…``.
+"""Become a command that ends when its parent does, even if that is killed.
+
+It is run as ``die_with_parent.py PARENT COMMAND ARGUMENT…``.
 
 A server that nobody has talked to yet would otherwise wait for ever, and keep its image open. Run as a file: it needs
 nothing of this package.

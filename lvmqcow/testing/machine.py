@@ -33,7 +33,7 @@ from lvmqcow.errors import (
     VolumeNotFound,
 )
 from lvmqcow.formats import SourceFormat
-from lvmqcow.operations.requests import Export, Import, Merge, Newer
+from lvmqcow.operations import Export, Import, Merge, Newer
 from lvmqcow.testing.content import BLOCK_BYTES, Content
 from lvmqcow.testing.strategies import growths, snapshot_names, volume_names, volume_sizes, writes
 from lvmqcow.testing.worlds import World
@@ -446,7 +446,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert lv.writable == (not disk.template or lv.name != name), lv.name
             # an operation on a clone leaves what it reads through active
             assert lv.active == disk.active or (lv.active and (disk.loose or self._clones(name))), lv.name
-        assert [lv.intent or lv.wiping for lv in picture.logical_volumes if lv.intent or lv.wiping] == []
+        assert [lv.name for lv in picture.logical_volumes if lv.intent_tags or lv.wiping] == []
 
     @invariant()
     def a_guest_can_write_all_of_its_disk(self) -> None:

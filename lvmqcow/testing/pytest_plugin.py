@@ -112,7 +112,7 @@ def real_world(loop_vg: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     host = RealHost(loop_vg, LvmShell(), QemuImg())
     directory = tmp_path_factory.mktemp("golden")
 
-    def make(layout: Layout = Layout.SEED) -> RealWorld:
+    def make(layout: Layout = Layout.RFC) -> RealWorld:
         return RealWorld(host, directory, layout)
 
     yield make

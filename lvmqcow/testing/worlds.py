@@ -65,7 +65,7 @@ class World(Protocol):
 class SimWorld:
     """A volume group in memory."""
 
-    def __init__(self, host: SimHost | None = None, layout: Layout = Layout.SEED) -> None:
+    def __init__(self, host: SimHost | None = None, layout: Layout = Layout.RFC) -> None:
         self._host = host if host is not None else SimHost()
         self._layout = layout
         self._storage = Storage(self._host, NoLocks(), layout=layout)
@@ -105,7 +105,7 @@ class SimWorld:
 class RealWorld:
     """A real volume group, emptied at the start; ``directory`` takes golden files and exports."""
 
-    def __init__(self, host: Host, directory: Path, layout: Layout = Layout.SEED) -> None:
+    def __init__(self, host: Host, directory: Path, layout: Layout = Layout.RFC) -> None:
         self._host = host
         self._layout = layout
         self._golden = directory / f"{host.vg}.golden"

@@ -13,7 +13,7 @@ import pytest
 from lvmqcow.core.names import Format
 from lvmqcow.errors import InUse
 from lvmqcow.lvm import loopvg
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     Activate,
     Deactivate,
     DeleteSnapshot,

@@ -14,7 +14,7 @@ from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import Format, VolumeName, parse_volume_name
 from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     Activate,
     Clone,
     Convert,
@@ -49,7 +49,7 @@ requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(Create, names, volume_sizes),
     st.builds(Snapshot, names, snapshot_names),
     st.builds(Rollback, names, snapshot_names, st.sampled_from(Newer), wipes),
-    st.builds(DeleteSnapshot, names, snapshot_names, st.sampled_from([Merge.PULL, Merge.PUSH, Merge.SEED]), wipes),
+    st.builds(DeleteSnapshot, names, snapshot_names, st.sampled_from([Merge.PULL, Merge.PUSH, Merge.RFC]), wipes),
     st.builds(Resize, names, volume_sizes),
     st.builds(Grow, names, volume_sizes),
     st.builds(Remove, names, wipes),

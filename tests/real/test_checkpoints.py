@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lvmqcow.operations.requests import DeleteSnapshot, Merge, Remove
+from lvmqcow.operations import DeleteSnapshot, Merge, Remove
 from lvmqcow.steps import LvDeactivate
 from lvmqcow.testing.content import Write
 from tests.support.real_scenarios import Starts, starts

@@ -11,7 +11,7 @@ import pytest
 from lvmqcow.core.names import Format, Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import InUse, NotPossible, SnapshotHasChildren
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     DeleteSnapshot,
     Flatten,
     Merge,
@@ -30,7 +30,7 @@ from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 pytestmark = pytest.mark.real
 
 THIRD = parse_volume_name("vm-300-disk-0.qcow2")
-BASE = snapshot_lv_name(NEIGHBOUR, "s1", Layout.SEED)
+BASE = snapshot_lv_name(NEIGHBOUR, "s1", Layout.RFC)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_clone_lives_its_own_life_until_it_is_flattened(world: RealWorld) -> N
     first = wrote(world, DISK.text, frozen, [Write(1, 2, 7), Write(100, 1, 8)])
     clone.snapshot("own")
     second = wrote(world, DISK.text, first, [Write(1, 1, 9), Write(3, 1, 0)])
-    own = snapshot_lv_name(DISK, "own", Layout.SEED)
+    own = snapshot_lv_name(DISK, "own", Layout.RFC)
     holds = {BASE: frozen, NEIGHBOUR.text: current, own: first, DISK.text: second}
     require(world, holds)
     for asked in (Remove(NEIGHBOUR), Rename(NEIGHBOUR, THIRD), DeleteSnapshot(NEIGHBOUR, "s1")):
@@ -185,7 +185,7 @@ def test_a_template_with_snapshots_is_renamed_and_stays_read_only(world: RealWor
     renamed = base.rename(THIRD.text)
     with pytest.raises(PermissionError):
         scribble(renamed)
-    require(world, {THIRD.text: current, snapshot_lv_name(THIRD, "s1", Layout.SEED): frozen})
+    require(world, {THIRD.text: current, snapshot_lv_name(THIRD, "s1", Layout.RFC): frozen})
 
 
 def test_a_layer_with_several_children_is_never_merged(world: RealWorld) -> None:

@@ -14,7 +14,7 @@ import pytest
 from lvmqcow.cli import main
 from lvmqcow.core.names import Format, VolumeName, device_path, in_other_format
 from lvmqcow.errors import CommandFailed, InUse
-from lvmqcow.operations.requests import Convert
+from lvmqcow.operations import Convert
 from lvmqcow.steps import ImageCopy
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
@@ -45,7 +45,7 @@ def require_only(world: RealWorld, name: VolumeName) -> None:
     """It is there with all it should hold, and nothing else is."""
     picture = world.host.observe()
     assert picture.lv_names == {name.text}
-    assert [lv.intent for lv in picture.logical_volumes] == [None]
+    assert [lv.intent_tags for lv in picture.logical_volumes] == [()]
     with world.readable():
         assert world.difference(name.text, name.format, HOLDS) is None
         assert world.storage.check() == ()

@@ -12,7 +12,7 @@ import pytest
 
 from lvmqcow.core.names import Format, device_path, parse_volume_name
 from lvmqcow.errors import CommandFailed, InUse
-from lvmqcow.operations.requests import Copy
+from lvmqcow.operations import Copy
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.scenarios import DISK, MIB, RAW

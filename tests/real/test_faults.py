@@ -21,7 +21,7 @@ from lvmqcow.cli import main
 from lvmqcow.core.names import device_path
 from lvmqcow.errors import OperationCut, VolumeGroupNotFound
 from lvmqcow.lvm.commands import LvmShell
-from lvmqcow.operations.requests import Deactivate, DeleteSnapshot, Request
+from lvmqcow.operations import Deactivate, DeleteSnapshot, Request
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import (

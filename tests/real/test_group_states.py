@@ -25,7 +25,7 @@ from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import NoSpace, NotPossible, Unchangeable, VolumeGroupNotFound
 from lvmqcow.lvm.commands import LvmProcesses, LvmShell
 from lvmqcow.lvm.look import read_volume_group
-from lvmqcow.operations.requests import Activate, Create, Grow, Remove, Request, Snapshot
+from lvmqcow.operations import Activate, Create, Grow, Remove, Request, Snapshot
 from lvmqcow.storage import Storage
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.checks.structure import Severity
-from lvmqcow.core.intents import Intent, Pulling, Pushing, Renaming, Resizing
+from lvmqcow.core.intents import Intent
 from lvmqcow.core.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible, OperationCut
 from lvmqcow.formats import SourceFormat
 from lvmqcow.lvm.commands import LvmShell
-from lvmqcow.operations.requests import Merge
+from lvmqcow.operations import Merge
+from lvmqcow.operations.delete import Pulling, Pushing
+from lvmqcow.operations.rename import Renaming
+from lvmqcow.operations.resize import Resizing
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import LvActivate, LvDeactivate, LvTag, QcowRebase
@@ -32,7 +35,7 @@ pytestmark = pytest.mark.real
 
 MIB = 1024**2
 DISK, RAW = parse_volume_name("vm-100-disk-0.qcow2"), parse_volume_name("vm-7-disk-0")
-S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
+S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 LAYERS = (DISK.text, S2, S1)
 
 

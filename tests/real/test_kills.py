@@ -16,8 +16,7 @@ from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import CommandFailed, LvmqcowError
 from lvmqcow.formats import SourceFormat
 from lvmqcow.lvm.commands import LvmShell
-from lvmqcow.operations import Plan
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     Convert,
     Copy,
     Create,
@@ -27,6 +26,7 @@ from lvmqcow.operations.requests import (
     ImportStream,
     Merge,
     Newer,
+    Plan,
     Remove,
     Request,
     Resize,

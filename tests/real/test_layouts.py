@@ -16,7 +16,7 @@ import pytest
 
 from lvmqcow.core.names import Format, Layout, VolumeName, parse_volume_name, snapshot_lv_name
 from lvmqcow.lvm import loopvg
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     Activate,
     Deactivate,
     DeleteSnapshot,
@@ -81,7 +81,7 @@ class Tool:
 TOOLS = {
     "Proxmox VE 9": Tool(FIXTURES / "pve9" / "volume", Layout.PVE9),
     "Proxmox VE 9 with absolute paths": Tool(FIXTURES / "pve9" / "volume", Layout.PVE9, ("absolute",)),
-    "the seed patch": Tool(FIXTURES / "seed" / "volume", Layout.SEED),
+    "the seed patch": Tool(FIXTURES / "seed" / "volume", Layout.RFC),
 }
 
 Contents = Mapping[str | None, Content]

@@ -62,10 +62,10 @@ def test_a_failed_create_leaves_no_file_and_no_device(tmp_path: Path) -> None:
 def test_a_volume_group_that_is_not_ours_is_not_destroyed(tmp_path: Path) -> None:
     loopvg.create("lvtest", SIZE_BYTES, tmp_path / "pv.img")
     lvm = LvmProcesses()
-    lvm.change(("vgchange", "--deltag", "lvmqcow.lvm.commands.loopvg", "lvtest"))
+    lvm.change(("vgchange", "--deltag", "lvmqcow.loopvg", "lvtest"))
     with pytest.raises(VolumeGroupNotFound):
         loopvg.destroy("lvtest")
-    lvm.change(("vgchange", "--addtag", "lvmqcow.lvm.commands.loopvg", "lvtest"))
+    lvm.change(("vgchange", "--addtag", "lvmqcow.loopvg", "lvtest"))
     loopvg.destroy("lvtest")
 
 

@@ -224,7 +224,7 @@ def _difference(world: RealWorld, disks: dict[str, Disk]) -> str | None:
     for name, disk in disks.items():
         volume = parse_volume_name(name)
         for snapshot, content in (*disk.snapshots, ("", disk.content)):
-            lv = snapshot_lv_name(volume, snapshot, Layout.SEED) if snapshot else name
+            lv = snapshot_lv_name(volume, snapshot, Layout.RFC) if snapshot else name
             difference = world.difference(lv, volume.format, content)
             if difference:
                 return difference
@@ -263,7 +263,7 @@ def test_processes_that_are_killed_are_cleaned_up_after_by_the_others(
 STOPPED_AT_LVCREATE = """
 import os, signal, sys
 from pathlib import Path
-from lvmqcow.locks import FlockLocks
+from lvmqcow.system.flock import FlockLocks
 from lvmqcow.storage import Storage
 
 def stop(argv):

@@ -11,7 +11,7 @@ import pytest
 
 from lvmqcow.core.names import Format, parse_volume_name
 from lvmqcow.lvm import loopvg
-from lvmqcow.operations.requests import Rename
+from lvmqcow.operations import Rename
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld

@@ -11,9 +11,8 @@ import pytest
 from lvmqcow.core.names import Format, Layout, VolumeName, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import NotPossible
 from lvmqcow.lvm.commands import LvmProcesses
-from lvmqcow.operations import Plan
+from lvmqcow.operations import Merge, Plan, Resize
 from lvmqcow.operations.recovery import plan_recovery
-from lvmqcow.operations.requests import Merge, Resize
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.stale_extents import fill_free_space
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.real
 MIB = 1024**2
 QCOW2, RAW = parse_volume_name("vm-100-disk-0.qcow2"), parse_volume_name("vm-100-disk-1")
 NAMES = pytest.mark.parametrize("volume", [QCOW2, RAW], ids=["qcow2", "raw"])
-S1 = snapshot_lv_name(QCOW2, "s1", Layout.SEED)
+S1 = snapshot_lv_name(QCOW2, "s1", Layout.RFC)
 
 
 @pytest.fixture
@@ -123,9 +122,9 @@ def test_a_snapshot_between_two_sizes_keeps_its_own(world: RealWorld) -> None:
     assert [layer.virtual_size_bytes for layer in handle.layers()] == [64 * MIB, 32 * MIB, 8 * MIB]
     small = Content(8 * MIB).written(full(8 * MIB, 0x11))
     require_holds(world, S1, Format.QCOW2, small)
-    require_holds(world, snapshot_lv_name(QCOW2, "s2", Layout.SEED), Format.QCOW2, Content(32 * MIB, small.blocks))
+    require_holds(world, snapshot_lv_name(QCOW2, "s2", Layout.RFC), Format.QCOW2, Content(32 * MIB, small.blocks))
     handle.delete_snapshot("s1", Merge.PUSH)
-    require_holds(world, snapshot_lv_name(QCOW2, "s2", Layout.SEED), Format.QCOW2, Content(32 * MIB, small.blocks))
+    require_holds(world, snapshot_lv_name(QCOW2, "s2", Layout.RFC), Format.QCOW2, Content(32 * MIB, small.blocks))
 
 
 @NAMES

@@ -18,7 +18,7 @@ from lvmqcow.engine.events import Events
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import NoSpace, OperationCut
 from lvmqcow.lvm.commands import LvmProcesses
-from lvmqcow.operations.requests import DeleteSnapshot, Merge
+from lvmqcow.operations import DeleteSnapshot, Merge
 from lvmqcow.steps import LvExtend, Step
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
@@ -82,7 +82,7 @@ def full_of_holes(world: RealWorld, merge: Merge) -> dict[str, Content]:
         write(scattered(range(HALF), 2))
         content = content.written(discard(world, range(HALF // 2)))
         write(in_one(range(HALF // 2), 3))
-    return {DISK.text: content, snapshot_lv_name(DISK, "s1", Layout.SEED): frozen}
+    return {DISK.text: content, snapshot_lv_name(DISK, "s1", Layout.RFC): frozen}
 
 
 def require_holds(world: RealWorld, content: Content) -> None:

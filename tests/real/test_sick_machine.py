@@ -26,7 +26,7 @@ from lvmqcow.checks.structure import Severity
 from lvmqcow.cli import main
 from lvmqcow.core.names import Format, parse_volume_name
 from lvmqcow.errors import NotFound, UnfitMachine
-from lvmqcow.operations.requests import Snapshot
+from lvmqcow.operations import Snapshot
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 

@@ -12,12 +12,11 @@ from typing import Literal, cast, get_args
 import pytest
 
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.intents import RollingBack
 from lvmqcow.core.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.formats import SourceFormat
 from lvmqcow.lvm import loopvg
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     Activate,
     Clone,
     Convert,
@@ -41,6 +40,7 @@ from lvmqcow.operations.requests import (
     StreamFormat,
     Template,
 )
+from lvmqcow.operations.rollback import RollingBack
 from lvmqcow.steps import LvTag
 from lvmqcow.storage import Storage
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
@@ -159,7 +159,7 @@ def test_every_verb_on_one_leaves_the_other_as_it_was_and_its_disk_unopened(
 
 def test_recovery_of_one_leaves_the_same_cut_in_the_other(pair: tuple[Storage, Storage]) -> None:
     one, other = pair
-    intent = RollingBack(snapshot_lv_name(DISK, "s2", Layout.SEED)).tag
+    intent = RollingBack(snapshot_lv_name(DISK, "s2", Layout.RFC)).tag
     for storage in pair:
         storage._host.run(LvTag((DISK.text,), add=(intent,)))
     before = seen(other)

@@ -19,7 +19,7 @@ from lvmqcow.core.qcow2 import IMAGE_OPTIONS
 from lvmqcow.core.sizing import LARGEST_DISK_BYTES, whole_extents
 from lvmqcow.errors import InvalidSize
 from lvmqcow.lvm import loopvg
-from lvmqcow.operations.requests import Merge
+from lvmqcow.operations import Merge
 from lvmqcow.storage import Storage
 from tests.support.scenarios import DISK, PVE_BASE
 
@@ -29,7 +29,7 @@ GIB = 1024**3
 EXTENT = 4 * 1024**2
 CLUSTER = 128 * 1024
 SIZES = [25 * GIB, 26 * GIB, 100 * GIB, 1024 * GIB]
-LAYERS = {"base": (), "overlay": ("-b", snapshot_lv_name(DISK, "s1", Layout.SEED), "-F", "qcow2")}
+LAYERS = {"base": (), "overlay": ("-b", snapshot_lv_name(DISK, "s1", Layout.RFC), "-F", "qcow2")}
 EVERY_SIZE = pytest.mark.parametrize("size_bytes", SIZES, ids=lambda size_bytes: f"{size_bytes // GIB}G")
 
 
@@ -160,7 +160,7 @@ def test_the_largest_disk_is_written_snapshotted_and_grown(largest: Storage) -> 
 
     at_s1 = dict.fromkeys(old, 0x11)
     at_end = {**at_s1, **dict.fromkeys(new, 0x22), LARGEST_DISK_BYTES - 2 * CLUSTER: 0}
-    read(snapshot_lv_name(DISK, "s1", Layout.SEED), at_s1)
+    read(snapshot_lv_name(DISK, "s1", Layout.RFC), at_s1)
     read(DISK.text, at_end)
     with pytest.raises(InvalidSize, match="more than 64 TiB"):
         volume.resize(LARGEST_DISK_BYTES + 512)

@@ -12,7 +12,7 @@ from lvmqcow.checks.structure import Severity
 from lvmqcow.core.names import Format, Layout, device_path, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import RecoveryNeeded
 from lvmqcow.lvm.commands import LvmProcesses
-from lvmqcow.operations.requests import Snapshot
+from lvmqcow.operations import Snapshot
 from lvmqcow.steps import LvDeactivate, LvRename
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
@@ -20,7 +20,7 @@ from lvmqcow.testing.worlds import RealWorld
 pytestmark = pytest.mark.real
 
 DISK = parse_volume_name("vm-100-disk-0.qcow2")
-S1 = snapshot_lv_name(DISK, "s1", Layout.SEED)
+S1 = snapshot_lv_name(DISK, "s1", Layout.RFC)
 SIZE_BYTES = 4 * 1024**2
 CONTENT = Content(SIZE_BYTES, {0: 7, SIZE_BYTES // BLOCK_BYTES - 1: 9})
 

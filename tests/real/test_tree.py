@@ -8,7 +8,7 @@ import pytest
 
 from lvmqcow.core.names import Format
 from lvmqcow.errors import NewerSnapshots, SnapshotHasChildren
-from lvmqcow.operations.requests import Merge, Newer, Rollback
+from lvmqcow.operations import Merge, Newer, Rollback
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.scenarios import DISK, MIB

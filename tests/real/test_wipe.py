@@ -23,8 +23,8 @@ from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import CommandFailed, InUse
 from lvmqcow.lvm import loopvg
 from lvmqcow.lvm.commands import LvmProcesses
+from lvmqcow.operations import Merge
 from lvmqcow.operations.recovery import plan_recovery
-from lvmqcow.operations.requests import Merge
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost, can_discard
 from lvmqcow.steps import LvActivate, LvDeactivate, LvDiscardRange, LvZeroRange
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.real
 _LOOP_CTL_REMOVE = 0x4C81  # loop(4)
 MIB = 1024**2
 QCOW2, RAW = parse_volume_name("vm-100-disk-0.qcow2"), parse_volume_name("vm-100-disk-1")
-S1 = snapshot_lv_name(QCOW2, "s1", Layout.SEED)
+S1 = snapshot_lv_name(QCOW2, "s1", Layout.RFC)
 BYTE = 0x5A
 FULL = [Write(first, 256, BYTE) for first in range(0, 8 * MIB // BLOCK_BYTES, 256)]
 """Every block of a disk of 8 MiB."""
@@ -237,12 +237,13 @@ def test_what_somebody_has_open_is_not_wiped(wiper: Wiper) -> None:
 
 SLOWLY = """
 import sys
-from lvmqcow.host import RealHost
+from lvmqcow.real_host import RealHost
 from lvmqcow.lvm import LvmProcesses
-from lvmqcow.names import parse_volume_name
-from lvmqcow.plans.remove import plan_remove
-from lvmqcow.qemu_img import QemuImg
-from lvmqcow.requests import Remove, Wipe
+from lvmqcow.core.names import parse_volume_name
+from lvmqcow.operations.remove import plan_remove
+from lvmqcow.qemu.img import QemuImg
+from lvmqcow.core.wiping import Wipe
+from lvmqcow.operations import Remove
 host = RealHost(sys.argv[1], LvmProcesses(), QemuImg(), wipe_bytes_per_second=4 * 1024**2)
 request = Remove(parse_volume_name(sys.argv[2]), Wipe(sys.argv[3]))
 for step in plan_remove(host.observe(), request, segment_bytes=4 * 1024**2).steps:

@@ -9,7 +9,7 @@ import pytest
 from lvmqcow.checks.structure import Severity
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import VolumeName
-from lvmqcow.operations.requests import Convert, Request
+from lvmqcow.operations import Convert, Request
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.crash_states import cuts
 from tests.support.operation_table import (
@@ -36,7 +36,7 @@ from tests.support.scenarios import (
     storage,
 )
 
-FLAWS = {Severity.FLAWED, Severity.UNSEEN}
+FLAWS = {Severity.WARNING, Severity.UNCHECKED}
 """What a healthy volume may have been met with: a tight LV, an inactive one."""
 
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)

@@ -11,8 +11,7 @@ from lvmqcow.core.names import VolumeName, parse_volume_name
 from lvmqcow.engine.events import Events
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.operations import Plan
-from lvmqcow.operations.requests import DeleteSnapshot, Grow, Merge, Rename, Request, Resize, Rollback, Snapshot
+from lvmqcow.operations import DeleteSnapshot, Grow, Merge, Plan, Rename, Request, Resize, Rollback, Snapshot
 from lvmqcow.steps import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
 from lvmqcow.testing.simulated.host import SimHost
@@ -62,7 +61,7 @@ def test_met_inactive_it_is_named_or_it_is_said_that_nothing_was_looked_at(kind:
     damage = DAMAGES[kind]
     host = inactive(damage.on(start()))
     before = state(host)
-    unseen = {finding.lv for finding in storage(host).check() if finding.severity is Severity.UNSEEN}
+    unseen = {finding.lv for finding in storage(host).check() if finding.severity is Severity.UNCHECKED}
     assert named(damage, host) or damage.volume.text in unseen
     assert named(damage, host, "check_activating"), storage(host).check_activating()
     assert state(host) == before

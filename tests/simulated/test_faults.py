@@ -11,8 +11,7 @@ import pytest
 from lvmqcow.engine.events import Events
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import NoSpace, NothingChanged, OperationCut
-from lvmqcow.operations import Plan
-from lvmqcow.operations.requests import Activate, Deactivate, Request
+from lvmqcow.operations import Activate, Deactivate, Plan, Request
 from lvmqcow.steps import LvCreate, LvExtend, LvmStep, LvRemove, Step
 from lvmqcow.storage import Storage
 from lvmqcow.testing.simulated.host import SimHost

@@ -10,7 +10,7 @@ from lvmqcow.core.fitness import ACCEPTABLE, State
 from lvmqcow.engine.events import Events
 from lvmqcow.engine.run_plan import run_plan
 from lvmqcow.errors import NothingChanged, Unchangeable
-from lvmqcow.operations.requests import Snapshot
+from lvmqcow.operations import Snapshot
 from tests.support.groups import in_state
 from tests.support.operation_table import OPERATIONS, changed, with_every_trait
 from tests.support.scenarios import DISK, chain, planned, state, storage

@@ -9,15 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lvmqcow.checks.structure import Severity
-from lvmqcow.core.intents import INTENT_PREFIX, Creating, Pulling, Pushing, Renaming, RollingBack
+from lvmqcow.core.intents import INTENT_PREFIX
 from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import Layout, VolumeName, snapshot_lv_name
+from lvmqcow.operations.delete import Pulling, Pushing
+from lvmqcow.operations.rename import Renaming
+from lvmqcow.operations.rollback import RollingBack
+from lvmqcow.operations.shared.new_volume import Creating
 from lvmqcow.steps import LvCreate, LvRemove, LvRename, LvTag, LvZero, QcowCreate, QcowRelink, Step
 from lvmqcow.testing.content import Write
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 
-S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
+S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 PVE9_S1 = snapshot_lv_name(DISK, "s1", Layout.PVE9)
 SIZE = f"lvmqcow.size={4 * MIB}"
 NEW = f"new-{DISK}"
@@ -79,7 +83,7 @@ def _parent(name: str) -> str:
     return f"lvmqcow.parent={name}"
 
 
-D, U, F, L = Severity.DAMAGED, Severity.UNFINISHED, Severity.FLAWED, Severity.LEAKED
+D, U, F, L = Severity.DAMAGED, Severity.UNFINISHED, Severity.WARNING, Severity.LEAKED
 COPY = "keep a copy"
 
 DAMAGES: dict[str, Damage] = {
@@ -199,5 +203,5 @@ DAMAGES: dict[str, Damage] = {
         *("vm-300-x.qcow2", D, f"the tag of {DISK} and the name", "--addtag pve-vm-300"),
         VolumeName("vm-300-x.qcow2", 300),
     ),
-    "somebody else's LV": Damage([_made("root")], "root", Severity.FOREIGN, "no volume of lvmqcow", "left alone"),
+    "somebody else's LV": Damage([_made("root")], "root", Severity.UNMANAGED, "no volume of lvmqcow", "left alone"),
 }

@@ -17,8 +17,7 @@ from lvmqcow.engine.events import Events
 from lvmqcow.engine.host import Host
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import OperationCut
-from lvmqcow.operations import Plan
-from lvmqcow.operations.requests import Export, ExportStream, Request, StreamFormat
+from lvmqcow.operations import Export, ExportStream, Plan, Request, StreamFormat
 from lvmqcow.steps import DeviceStep, ImageCopy, LvDiscardRange, LvmStep, LvZero, LvZeroRange, QcowCreate, Step
 from lvmqcow.storage import Storage
 from lvmqcow.testing.crash.checkpoints import CHUNK_BYTES

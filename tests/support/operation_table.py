@@ -12,7 +12,7 @@ from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import Format, Layout, VolumeName, in_other_format, parse_volume_name, snapshot_lv_name
 from lvmqcow.core.wiping import Wipe
 from lvmqcow.formats import SourceFormat
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     Activate,
     Clone,
     Convert,
@@ -36,7 +36,6 @@ from lvmqcow.operations.requests import (
     Snapshot,
     StreamFormat,
     Template,
-    WipingRequest,
 )
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.simulated.host import SimHost, stream_path
@@ -388,6 +387,8 @@ def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> C
             return before
         case Remove():
             return {}
+        case _:
+            raise AssertionError(f"nothing says what {request} should make of a volume")
 
 
 def _is_newer(snapshot: str, request: Rollback) -> bool:
@@ -402,7 +403,7 @@ def changed(request: Request) -> VolumeName:
 
 def wipes(request: Request) -> bool:
     """Whether an operation must not let the extents of anything it removes be free with what they held."""
-    return isinstance(request, WipingRequest) and request.wipe in WIPES
+    return getattr(request, "wipe", None) in WIPES
 
 
 def called(request: Request) -> VolumeName:

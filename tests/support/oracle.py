@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 
 from lvmqcow.checks.structure import Severity, structure
 from lvmqcow.core.volume import Volume
-from lvmqcow.operations.requests import Request
+from lvmqcow.operations import Request
 from lvmqcow.testing.crash.crash_points import Place
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.operation_table import Contents, called, changed, expected
@@ -48,7 +48,7 @@ class Judge:
                 for volume in picture.volumes
                 for finding in structure(picture, volume, world.host.measure)
             }
-            assert found <= ({Severity.FLAWED} if undone else set()), where
+            assert found <= ({Severity.WARNING} if undone else set()), where
             for volume, holds in {name: wanted, **self._beside}.items():
                 if holds:
                     self._require(picture.volume(volume), holds, digests, where)
@@ -66,5 +66,5 @@ class Judge:
             assert difference is None, f"{where}: {difference}"
         if new:
             found = self._real.world.storage.check(volume.name.text)
-            assert [finding for finding in found if finding.severity is not Severity.FLAWED] == [], where
+            assert [finding for finding in found if finding.severity is not Severity.WARNING] == [], where
         self._compared |= {(wanted[layer.snapshot], seen[layer]) for layer in new}

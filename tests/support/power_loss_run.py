@@ -18,8 +18,8 @@ from lvmqcow.core.names import Format, VolumeName, snapshot_lv_name
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.lvm.commands import Lvm, LvmProcesses, LvmShell
+from lvmqcow.operations import Request
 from lvmqcow.operations.recovery import plan_recovery
-from lvmqcow.operations.requests import Request
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import LvActivate, LvDeactivate

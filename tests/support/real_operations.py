@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lvmqcow.core.names import VolumeName, in_other_format
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     Convert,
     Copy,
     Create,

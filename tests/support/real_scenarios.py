@@ -13,7 +13,7 @@ from lvmqcow.core.names import Format
 from lvmqcow.lvm import loopvg
 from lvmqcow.lvm.commands import LvmProcesses, LvmShell
 from lvmqcow.lvm.loopvg import LoopVolumeGroup
-from lvmqcow.operations.requests import Export, ExportStream, Import, ImportStream, Request
+from lvmqcow.operations import Export, ExportStream, Import, ImportStream, Request
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import LvCreate, Step

@@ -19,8 +19,7 @@ from lvmqcow.core.qcow2 import ImageOptions
 from lvmqcow.core.sizing import whole_extents
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import CommandFailed, LvmqcowError
-from lvmqcow.operations import Plan
-from lvmqcow.operations.requests import Newer, Request
+from lvmqcow.operations import Newer, Plan, Request
 from lvmqcow.steps import (
     LvActivate,
     LvAutoactivation,
@@ -152,7 +151,7 @@ def uneven() -> SimHost:
 def grown(depth: int) -> SimHost:
     """A chain whose current layer was resized to 64 MiB after the newest snapshot; what is new is written to."""
     host = chain(depth)
-    newest = snapshot_lv_name(DISK, f"s{depth}", Layout.SEED)
+    newest = snapshot_lv_name(DISK, f"s{depth}", Layout.RFC)
     size_bytes = whole_extents(host.measure(64 * MIB), host.observe().extent_size_bytes)
     host.run(LvRemove((DISK.text,)))
     host.run(LvCreate(DISK.text, size_bytes, (*DISK.tags, *index_tags(64 * MIB, newest))))
@@ -163,7 +162,7 @@ def grown(depth: int) -> SimHost:
 
 def tight() -> SimHost:
     """A chain of one snapshot in LVs of the disk's own size, without room for metadata: what the seed's sums give."""
-    s1 = snapshot_lv_name(DISK, "s1", Layout.SEED)
+    s1 = snapshot_lv_name(DISK, "s1", Layout.RFC)
     host = SimHost()
     for number, (lv, parent) in enumerate([(s1, None), (DISK.text, s1)]):
         host.run(LvCreate(lv, 4 * MIB, (*DISK.tags, *index_tags(4 * MIB, parent))))
@@ -174,7 +173,7 @@ def tight() -> SimHost:
 
 def beside(host: SimHost, snapshot: str, parent: str) -> SimHost:
     """The same, with one more snapshot of the volume, made by hand, that reads through ``parent``."""
-    lv, tags = snapshot_lv_name(DISK, snapshot, Layout.SEED), (*DISK.tags, *index_tags(4 * MIB, parent))
+    lv, tags = snapshot_lv_name(DISK, snapshot, Layout.RFC), (*DISK.tags, *index_tags(4 * MIB, parent))
     return run(host, LvCreate(lv, 8 * MIB, tags), QcowCreate(lv, 4 * MIB, parent))
 
 

@@ -19,7 +19,7 @@ from typing import Final
 
 from lvmqcow.core.names import device_path
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.operations.requests import Merge
+from lvmqcow.operations import Merge
 from lvmqcow.storage import Storage
 from lvmqcow.system.flock import FlockLocks
 

@@ -31,7 +31,7 @@ from tests.support.scenarios import (
     storage,
 )
 
-S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
+S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 
 
 def sizes(host: SimHost) -> list[tuple[str, int | None, int]]:
@@ -73,7 +73,7 @@ def test_a_raw_volume_is_as_large_as_its_lv() -> None:
 def test_a_snapshot_that_the_current_layer_does_not_read_through_is_told_of_too() -> None:
     assert [name for name, _, _ in sizes(beside(chain(2), "branch", S1))] == [
         *(DISK.text, S2, S1),
-        snapshot_lv_name(DISK, "branch", Layout.SEED),
+        snapshot_lv_name(DISK, "branch", Layout.RFC),
     ]
 
 

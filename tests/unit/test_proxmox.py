@@ -9,7 +9,7 @@ import pytest
 from lvmqcow import proxmox as plugin
 from lvmqcow.core.names import Format
 from lvmqcow.errors import FormatMismatch, InvalidName, NewerSnapshots, NotPossible, SnapshotNotFound
-from lvmqcow.operations.requests import Newer
+from lvmqcow.operations import Newer
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.simulated.host import SimHost, stream_path
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW, chain, contents, inactive, pve9, raw_volume, storage

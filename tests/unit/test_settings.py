@@ -14,7 +14,7 @@ from lvmqcow.core.names import Format, Layout
 from lvmqcow.core.wiping import Wipe
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import LvmqcowError
-from lvmqcow.operations.requests import DeleteSnapshot, Merge, Newer, Request, Rollback, Snapshot
+from lvmqcow.operations import DeleteSnapshot, Merge, Newer, Request, Rollback, Snapshot
 from lvmqcow.storage import Storage
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.operation_table import expected

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.core.holder import Holder, HolderKind
-from lvmqcow.core.intents import Resizing, RollingBack
 from lvmqcow.core.names import Format, VolumeName
 from lvmqcow.core.qcow2 import Header
 from lvmqcow.core.wiping import Wipe
@@ -30,8 +29,7 @@ from lvmqcow.errors import (
     SnapshotNotFound,
     VolumeNotFound,
 )
-from lvmqcow.operations import Plan
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     Activate,
     Convert,
     Copy,
@@ -40,6 +38,7 @@ from lvmqcow.operations.requests import (
     Export,
     ExportStream,
     Merge,
+    Plan,
     Remove,
     Rename,
     Request,
@@ -47,6 +46,8 @@ from lvmqcow.operations.requests import (
     Rollback,
     Snapshot,
 )
+from lvmqcow.operations.resize import Resizing
+from lvmqcow.operations.rollback import RollingBack
 from lvmqcow.steps import LvCreate, LvmStep, LvRemove, LvTag, Step
 from lvmqcow.storage import Storage
 from lvmqcow.system.callbacks import Progress
@@ -399,7 +400,7 @@ def test_auto_moves_the_fewer_bytes() -> None:
 def test_auto_on_an_inactive_volume_follows_the_seeds_rule() -> None:
     host = inactive(chain(2))
     for snapshot in ("s1", "s2"):
-        auto, seed = (storage(host).plan(DeleteSnapshot(DISK, snapshot, merge)) for merge in (Merge.AUTO, Merge.SEED))
+        auto, seed = (storage(host).plan(DeleteSnapshot(DISK, snapshot, merge)) for merge in (Merge.AUTO, Merge.RFC))
         assert auto == seed
 
 

@@ -1,7 +1,7 @@
 """The end of logical volumes: how what is no longer part of a volume leaves the volume group.
 
-Those that carry the record of a wipe (`lvmqcow.core.wiping`), put on them or on their snapshot together with the operation's
-intent, go in four steps:
+Those that carry the record of a wipe (`lvmqcow.core.wiping`), put on them or on their snapshot together with the
+operation's intent, go in four steps:
 
 1. rename each to ``del-…``: its old name is free, and what is done to the volume no longer reaches it
 2. activate them, in one command, and refresh those that were active: only then are the devices there, in full size;
@@ -22,7 +22,7 @@ from typing import Final, assert_never
 
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.lv import LogicalVolume
-from lvmqcow.core.names import doomed_lv_name, doomed_origin
+from lvmqcow.core.names import pending_removal_name, pending_removal_origin
 from lvmqcow.core.wiping import Wipe, Wiping, wipe_tags
 from lvmqcow.steps import (
     LvActivate,
@@ -37,18 +37,25 @@ from lvmqcow.steps import (
     Step,
 )
 
-__all__ = ["SEGMENT_BYTES", "gone", "marked"]
+__all__ = ["SEGMENT_BYTES", "removal_steps", "wipe_or_default", "with_wipe_record"]
 
 SEGMENT_BYTES: Final = 16 * 1024**3
 """How much is wiped between two records: a minute's work or so."""
 
 
-def marked(lv: LogicalVolume, wipe: Wipe | None) -> LogicalVolume:
+def wipe_or_default(vg: VolumeGroup, wipe: Wipe | None) -> Wipe:
+    """What happens to the content of LVs that go: as a request says, or as the storage does by default."""
+    return vg.wipe if wipe is None else wipe
+
+
+def with_wipe_record(lv: LogicalVolume, wipe: Wipe | None) -> LogicalVolume:
     """The LV as it is once it carries the record."""
     return replace(lv, tags=lv.tags | set(wipe_tags(wipe)))
 
 
-def gone(vg: VolumeGroup, lvs: Iterable[LogicalVolume], segment_bytes: int = SEGMENT_BYTES) -> tuple[Step, ...]:
+def removal_steps(
+    vg: VolumeGroup, lvs: Iterable[LogicalVolume], segment_bytes: int = SEGMENT_BYTES
+) -> tuple[Step, ...]:
     """Wipe what is to be wiped of ``lvs``, each as its own record says, and remove them all; no step if there is none.
 
     They are as they will be when this begins: marked, active or not. Those called ``del-…`` already keep that name.
@@ -56,8 +63,8 @@ def gone(vg: VolumeGroup, lvs: Iterable[LogicalVolume], segment_bytes: int = SEG
     steps: list[Step] = []
     going: list[LogicalVolume] = []
     for lv in lvs:
-        if isinstance(lv.wiping, Wiping) and doomed_origin(lv.name) is None:
-            name = doomed_lv_name(lv.name, vg.lv_names.union(other.name for other in going))
+        if isinstance(lv.wiping, Wiping) and pending_removal_origin(lv.name) is None:
+            name = pending_removal_name(lv.name, vg.lv_names.union(other.name for other in going))
             steps.append(LvRename(lv.name, name))
             lv = replace(lv, name=name)
         going.append(lv)

@@ -19,7 +19,7 @@ from __future__ import annotations
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.errors import CommandFailed
-from lvmqcow.operations.shared.common import require_space
+from lvmqcow.operations.shared.allocation import require_space
 from lvmqcow.steps import LvCreate, LvExtend, Step
 
 __all__ = ["more_room"]

@@ -1,7 +1,8 @@
 """A real volume group that can be put back as it was: every byte of its physical volume, and what was active.
 
 To build a chain of snapshots takes seconds, to put it back a tenth of one. So a test can stand at one point of an
-operation a hundred times, and go on from there in a hundred ways. For volume groups on a sparse file: `lvmqcow.lvm.commands.loopvg`.
+operation a hundred times, and go on from there in a hundred ways. It is for volume groups on a sparse file
+(`lvmqcow.lvm.loopvg`).
 """
 
 from __future__ import annotations

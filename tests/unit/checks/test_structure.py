@@ -7,10 +7,12 @@ import pytest
 
 from lvmqcow.checks.structure import Severity
 from lvmqcow.core.images import ImageCheck
-from lvmqcow.core.intents import INTENT_PREFIX, Pulling, Pushing, Removing
+from lvmqcow.core.intents import INTENT_PREFIX
 from lvmqcow.core.names import Layout, snapshot_lv_name
 from lvmqcow.core.qcow2 import Header
 from lvmqcow.errors import CommandFailed
+from lvmqcow.operations.delete import Pulling, Pushing
+from lvmqcow.operations.remove import Removing
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, LvZero, QcowRelink, Step
 from lvmqcow.storage import Storage
 from lvmqcow.system.flock import FlockLocks
@@ -33,7 +35,7 @@ from tests.support.scenarios import (
     tight,
 )
 
-S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
+S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -53,7 +55,7 @@ def test_nothing_is_wrong_with_a_raw_volume() -> None:
 def test_an_inactive_volume_that_proxmox_ve_wrote_is_not_called_damaged() -> None:
     """Nothing of it was read, so nothing can be said of it."""
     found = storage(inactive(foreign(chain(2)))).check()
-    assert {finding.severity for finding in found} == {Severity.UNSEEN}, found
+    assert {finding.severity for finding in found} == {Severity.UNCHECKED}, found
 
 
 @pytest.mark.parametrize(
@@ -82,11 +84,11 @@ def test_damage_is_found_and_placed(damage: Step, lv: str, text: str) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_branch_is_healthy(variant: str) -> None:
     found = storage(VARIANTS[variant](branched((3, 2)))).check()
-    assert {finding.severity for finding in found} <= {Severity.UNSEEN}
+    assert {finding.severity for finding in found} <= {Severity.UNCHECKED}
 
 
 def test_a_branch_is_damaged_where_what_it_reads_through_is_missing() -> None:
-    b1, b2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("b1", "b2"))
+    b1, b2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("b1", "b2"))
     found = storage(run(branched((2, 1)), LvRemove((b1,)))).check()
     assert {(finding.lv, finding.severity) for finding in found} == {(b1, Severity.DAMAGED)}
     found = storage(run(branched((2, 1)), LvTag((b1,), add=(f"lvmqcow.parent={b2}",), drop=()))).check()
@@ -96,7 +98,7 @@ def test_a_branch_is_damaged_where_what_it_reads_through_is_missing() -> None:
 def test_a_layer_that_lost_its_parent_is_found_though_nothing_is_active() -> None:
     """Otherwise what it read through would look like the tip of a branch, which may be removed."""
     found = storage(inactive(run(chain(2), LvTag((S2,), drop=(f"lvmqcow.parent={S1}",))))).check()
-    (damage,) = (finding for finding in found if finding.severity is not Severity.UNSEEN)
+    (damage,) = (finding for finding in found if finding.severity is not Severity.UNCHECKED)
     assert (damage.lv, damage.severity) == (S1, Severity.DAMAGED)
     assert "no layer in common" in damage.text
 
@@ -146,7 +148,7 @@ def test_one_volume_can_be_checked_alone() -> None:
 def test_a_resize_to_the_size_it_has_is_the_advice_for_an_lv_that_is_too_small_and_mends_it() -> None:
     host = tight()
     (found,) = storage(host).check()
-    assert (found.lv, found.severity) == (DISK.text, Severity.FLAWED)
+    assert (found.lv, found.severity) == (DISK.text, Severity.WARNING)
     assert found.advice == f"lvmqcow resize sim/{DISK} --size {4 * MIB}"
     storage(host).volume(DISK.text).resize(4 * MIB)
     assert storage(host).check() == (), "the snapshot is frozen: it needs no more than it takes"
@@ -154,9 +156,9 @@ def test_a_resize_to_the_size_it_has_is_the_advice_for_an_lv_that_is_too_small_a
 
 def test_what_was_not_looked_at_is_said_for_each_volume() -> None:
     host = inactive(chain(2, raw_volume()))
-    assert [(finding.lv, finding.severity) for finding in storage(host).check()] == [(DISK.text, Severity.UNSEEN)]
+    assert [(finding.lv, finding.severity) for finding in storage(host).check()] == [(DISK.text, Severity.UNCHECKED)]
     (found,) = storage(half_active(chain(2))).check()
-    assert found.severity is Severity.UNSEEN
+    assert found.severity is Severity.UNCHECKED
     assert S1 not in found.text
 
 
@@ -165,7 +167,7 @@ def test_a_volume_that_somebody_else_works_on_is_not_activated_for_the_check(tmp
     locks = FlockLocks(tmp_path)
     with locks.hold("sim", DISK.text):
         found = Storage(host, locks).check_activating()
-    assert [(finding.lv, finding.severity) for finding in found] == [(DISK.text, Severity.UNSEEN)]
+    assert [(finding.lv, finding.severity) for finding in found] == [(DISK.text, Severity.UNCHECKED)]
     assert "locked" in found[0].text
 
 
@@ -193,7 +195,7 @@ def test_an_image_that_cannot_be_read_does_not_keep_the_others_from_being_looked
     storage(host).create(NEIGHBOUR.text, 4 * MIB)
     host.run(LvCreate("root", MIB, ()))
     found = {finding.lv: finding.severity for finding in storage(host).check()}
-    assert found == {S1: Severity.DAMAGED, NEIGHBOUR.text: Severity.DAMAGED, "root": Severity.FOREIGN}
+    assert found == {S1: Severity.DAMAGED, NEIGHBOUR.text: Severity.DAMAGED, "root": Severity.UNMANAGED}
 
 
 def test_an_operation_that_recovery_cannot_finish_for_want_of_room_is_not_called_mended_by_it() -> None:

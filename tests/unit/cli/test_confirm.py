@@ -11,7 +11,7 @@ import pytest
 from lvmqcow.cli.confirm import destroy_question, discard_question, remove_question
 from lvmqcow.errors import SnapshotNotFound, VolumeNotFound
 from lvmqcow.lvm.loopvg import LoopVolumeGroup
-from lvmqcow.operations.requests import Newer
+from lvmqcow.operations import Newer
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import DISK, NEIGHBOUR, RAW, branched, chain, foreign, grown, inactive, raw_volume, storage
 from tests.support.terminal import CTRL_C, CTRL_D, PROMPT, answer

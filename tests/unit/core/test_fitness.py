@@ -13,9 +13,8 @@ from lvmqcow.core.fitness import ACCEPTABLE, State, conditions, require_changeab
 from lvmqcow.core.physical import PhysicalVolume, Segment
 from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import NoSpace, NotPossible, Unchangeable
-from lvmqcow.operations import plan
+from lvmqcow.operations import Create, Resize, Snapshot, plan
 from lvmqcow.operations.recovery import plan_recovery
-from lvmqcow.operations.requests import Create, Resize, Snapshot
 from lvmqcow.storage import Storage
 from tests.support.groups import ROOMY, in_state
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR, chain, inactive, state, storage
@@ -81,7 +80,7 @@ def test_check_says_it_and_list_too(kind: State) -> None:
 def test_the_planners_refuse_whoever_calls_them(kind: State) -> None:
     host = in_state(chain(1), kind)
     with pytest.raises(Unchangeable):
-        plan(host.observe(), Snapshot(DISK, "new"), host.measure)
+        plan(host.observe(), Snapshot(DISK, "new"), host)
     with pytest.raises(Unchangeable):
         plan_recovery(host.observe(), DISK, host.measure)
 
@@ -125,7 +124,7 @@ def test_a_check_that_may_activate_activates_nothing_that_may_be_on_the_wrong_de
         assert len(host.history) > ran, "nothing is wrong with the volume, and it can be looked at"
     else:
         assert len(host.history) == ran
-        assert Severity.UNSEEN in {finding.severity for finding in found}
+        assert Severity.UNCHECKED in {finding.severity for finding in found}
 
 
 def test_what_makes_no_lv_goes_on_at_the_limit_of_lvs() -> None:

@@ -7,7 +7,7 @@ import pytest
 from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, SnapshotNotFound
-from lvmqcow.operations.requests import Create, DeleteSnapshot, Rename, Request, Rollback, Snapshot
+from lvmqcow.operations import Create, DeleteSnapshot, Rename, Request, Rollback, Snapshot
 from lvmqcow.steps import LvCreate, LvRename, QcowCreate
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW, chain, contents, pve9, raw_volume, refused, run, storage
@@ -22,7 +22,7 @@ def snapshots(host: SimHost) -> set[str]:
 
 @pytest.mark.parametrize(
     ("given", "lv_name"),
-    [(None, f"snap-s1-{DISK}"), (Layout.SEED, f"snap-s1-{DISK}"), (Layout.PVE9, "snap_vm-100-disk-0_s1.qcow2")],
+    [(None, f"snap-s1-{DISK}"), (Layout.RFC, f"snap-s1-{DISK}"), (Layout.PVE9, "snap_vm-100-disk-0_s1.qcow2")],
 )
 def test_where_nothing_shows_a_layout_the_given_one_holds(given: Layout | None, lv_name: str) -> None:
     host = chain(0)
@@ -39,10 +39,10 @@ def test_a_volume_without_snapshots_takes_the_layout_that_proxmox_ve_left_in_the
 @pytest.mark.parametrize("given", [None, *Layout])
 def test_a_volume_keeps_the_layout_of_its_snapshots_whatever_is_given_and_beside_it(given: Layout | None) -> None:
     host = chain(0, pve9(chain(1, name=NEIGHBOUR)))
-    storage(host, Layout.SEED).volume(DISK.text).snapshot("s1")
+    storage(host, Layout.RFC).volume(DISK.text).snapshot("s1")
     for name in (DISK, NEIGHBOUR):
         storage(host, given).volume(name.text).snapshot("s2")
-    own = {snapshot_lv_name(DISK, each, Layout.SEED) for each in ("s1", "s2")}
+    own = {snapshot_lv_name(DISK, each, Layout.RFC) for each in ("s1", "s2")}
     assert snapshots(host) == own | {snapshot_lv_name(NEIGHBOUR, each, Layout.PVE9) for each in ("s1", "s2")}
     assert storage(host).volume(NEIGHBOUR.text).info().snapshots == ("s1", "s2")
 
@@ -52,7 +52,7 @@ def test_a_volume_with_snapshots_in_both_layouts_goes_on_in_that_of_proxmox_ve_w
     host = run(host, LvRename(DISK.text, f"snap-s2-{DISK}"))
     made = (*DISK.tags, *index_tags(4 * MIB, f"snap-s2-{DISK}"))
     host = run(host, LvCreate(DISK.text, 8 * MIB, made), QcowCreate(DISK.text, 4 * MIB, f"snap-s2-{DISK}"))
-    volume = storage(host, Layout.SEED).volume(DISK.text)
+    volume = storage(host, Layout.RFC).volume(DISK.text)
     volume.snapshot("s3")
     assert volume.info().snapshots == ("s1", "s2", "s3")
     assert snapshots(host) == {snapshot_lv_name(DISK, each, Layout.PVE9) for each in ("s1", "s3")} | {f"snap-s2-{DISK}"}
@@ -65,7 +65,7 @@ def test_a_name_of_proxmox_ves_without_the_volumes_tag_shows_no_layout() -> None
     host = run(chain(0), LvCreate("snap_vm-100-disk-0_s1.qcow2", MIB, ()), LvCreate(SHARED, MIB, A.tags))
     assert storage(host).picture().volume(DISK).layout is Layout.PVE9  # A's own snapshot shows it
     host = run(chain(0), LvCreate("snap_vm-100-disk-0_s1.qcow2", MIB, ()))
-    assert storage(host).picture().volume(DISK).layout is Layout.SEED
+    assert storage(host).picture().volume(DISK).layout is Layout.RFC
     assert storage(host).volume(DISK.text).info().snapshots == ()
 
 

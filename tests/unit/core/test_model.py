@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.intents import Removing
 from lvmqcow.core.lv import LogicalVolume, index_tags
 from lvmqcow.core.names import Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.core.qcow2 import parse_header
 from lvmqcow.core.volume import Volume
 from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
+from lvmqcow.operations.remove import Removing
 from lvmqcow.steps import LvCreate, LvRemove, LvTag
 from lvmqcow.testing.hostile import header_bytes
 from lvmqcow.testing.simulated.host import SimHost
@@ -29,7 +29,7 @@ from tests.support.scenarios import (
     tree,
 )
 
-S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
+S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 
 
 def volume(host: SimHost) -> Volume:
@@ -86,9 +86,9 @@ def test_an_lv_belongs_to_the_volume_of_its_tag() -> None:
     other = parse_volume_name("vm-1000-disk-0.qcow2")
     picture = group(
         lv(DISK.text, *DISK.tags),
-        lv(snapshot_lv_name(DISK, "s1", Layout.SEED), *DISK.tags),
-        lv(snapshot_lv_name(other, "s1", Layout.SEED), *other.tags),
-        lv(snapshot_lv_name(other, "s2", Layout.SEED), *DISK.tags),  # name and tag disagree: a layer of neither
+        lv(snapshot_lv_name(DISK, "s1", Layout.RFC), *DISK.tags),
+        lv(snapshot_lv_name(other, "s1", Layout.RFC), *other.tags),
+        lv(snapshot_lv_name(other, "s2", Layout.RFC), *DISK.tags),  # name and tag disagree: a layer of neither
         lv(other.text, *other.tags),
         lv(RAW.text, *RAW.tags),
         lv("root"),
@@ -97,7 +97,7 @@ def test_an_lv_belongs_to_the_volume_of_its_tag() -> None:
     assert {found.name: [layer.lv.name for layer in found.layers] for found in picture.volumes} == {
         DISK: [DISK.text, S1],
         RAW: [RAW.text],
-        other: [snapshot_lv_name(other, "s1", Layout.SEED), other.text],
+        other: [snapshot_lv_name(other, "s1", Layout.RFC), other.text],
     }
 
 
@@ -123,7 +123,7 @@ def test_leftovers_are_part_of_a_volume_and_are_no_layers() -> None:
     found = volume(host)
     assert len(found.layers) == 2
     assert found.new is not None
-    assert {doomed.name for doomed in found.doomed} == {f"del-{DISK}", f"del-2-{S1}"}
+    assert {doomed.name for doomed in found.pending_removals} == {f"del-{DISK}", f"del-2-{S1}"}
     assert {own.name for own in found.logical_volumes} == host.observe().lv_names
 
 
@@ -134,8 +134,8 @@ def test_what_waits_for_its_removal_is_ours_by_any_tag_of_ours_and_else_another_
         lv(f"del-3-{DISK}", *DISK.tags, Removing().tag),
     ]
     found = group(lv(DISK.text, *DISK.tags), *ours, lv(f"del-{S1}", *DISK.tags)).volume(DISK)
-    assert found.leaving == tuple(ours)
-    assert [kept.name for kept in found.kept] == [DISK.text]
+    assert found.own_pending_removals == tuple(ours)
+    assert [kept.name for kept in found.members] == [DISK.text]
 
 
 def test_a_volume_of_which_all_waits_for_its_removal_is_there_no_more_and_can_still_be_found() -> None:
@@ -177,7 +177,7 @@ def test_a_broken_chain_is_damage_and_its_snapshots_are_still_listed(broken: Sim
     found = volume(broken)
     with pytest.raises(Corrupt, match=finding):
         _ = found.chain
-    there = [name for name in ("s1", "s2") if snapshot_lv_name(DISK, name, Layout.SEED) in broken.observe().lv_names]
+    there = [name for name in ("s1", "s2") if snapshot_lv_name(DISK, name, Layout.RFC) in broken.observe().lv_names]
     assert sorted(found.snapshots) == there
 
 
@@ -190,8 +190,8 @@ def test_what_is_not_there_is_named_with_what_is() -> None:
 
 
 def test_an_intent_is_found_among_the_tags() -> None:
-    assert lv(DISK.text, *DISK.tags, Removing().tag).intent == Removing()
-    assert lv(DISK.text, *DISK.tags).intent is None
+    assert lv(DISK.text, *DISK.tags, Removing().tag).intent_tags == (Removing().tag,)
+    assert lv(DISK.text, *DISK.tags).intent_tags == ()
 
 
 def test_headers_fill_the_picture_and_change_nothing_else() -> None:

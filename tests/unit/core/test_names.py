@@ -18,13 +18,13 @@ from lvmqcow.core.names import (
     check_vg_name,
     device_path,
     dm_name,
-    doomed_lv_name,
-    doomed_origin,
     layout_of,
     lv_of_dm_name,
     new_lv_name,
     owner_of_part,
     parse_volume_name,
+    pending_removal_name,
+    pending_removal_origin,
     renamed_lv_name,
     snapshot_lv_name,
     snapshot_of,
@@ -106,20 +106,20 @@ def test_a_volume_name_is_refused_or_lvm_can_carry_it(text: str) -> None:
 
 
 @given(volume=volume_names, snapshot=snapshot_names, layout=layouts)
-@example(VolumeName("vm-100-disk-0.qcow2", 100), "shot", Layout.SEED)
+@example(VolumeName("vm-100-disk-0.qcow2", 100), "shot", Layout.RFC)
 @example(VolumeName("vm-100-disk-0.qcow2", 100), "tmeta", Layout.PVE9)
 def test_every_name_of_a_volumes_life_is_one_that_lvm_can_carry(
     volume: VolumeName, snapshot: str, layout: Layout
 ) -> None:
     assume(accepted(lambda text: check_snapshot_fits("vg", volume, text, layout), snapshot))
     layers = (volume.text, new_lv_name(volume), snapshot_lv_name(volume, snapshot, layout))
-    for name in (*layers, *(doomed_lv_name(layer, ()) for layer in layers)):
+    for name in (*layers, *(pending_removal_name(layer, ()) for layer in layers)):
         assert lvm_accepts(name), name
 
 
 @given(volume=volume_names, snapshot=snapshot_names)
 def test_a_snapshots_lv_name_can_be_read_one_way_only(volume: VolumeName, snapshot: str) -> None:
-    assert list(readings(snapshot_lv_name(volume, snapshot, Layout.SEED))) == [(snapshot, volume.text)]
+    assert list(readings(snapshot_lv_name(volume, snapshot, Layout.RFC))) == [(snapshot, volume.text)]
 
 
 @given(volume=qcow2_names, snapshot=snapshot_names, layout=layouts)
@@ -166,7 +166,7 @@ def test_no_two_snapshots_of_any_volumes_have_the_same_lv_name(pieces: list[str]
 @given(volume=qcow2_names, other=qcow2_names, snapshot=snapshot_names)
 @example(VolumeName("vm-100-a.qcow2", 100), VolumeName("vm-100-b.qcow2", 100), "s1")
 def test_a_snapshot_belongs_to_no_other_volume(volume: VolumeName, other: VolumeName, snapshot: str) -> None:
-    found = snapshot_of(snapshot_lv_name(volume, snapshot, Layout.SEED), other)
+    found = snapshot_of(snapshot_lv_name(volume, snapshot, Layout.RFC), other)
     assert (found == snapshot) == (volume == other)
 
 
@@ -290,9 +290,9 @@ def test_names_that_fit_stay_within_both_limits_to_the_end(
         ("vg0", "vm-100-" + "d" * 104 + "-", "", None, 1),
         ("v-0", "vm-100-" + "d" * 105, "", None, 1),
         # "del--99--snap--S--vm--100--disk--0.qcow2": 39 without S
-        ("vg0", "vm-100-disk-0.qcow2", "s" * 84, Layout.SEED, 0),
-        ("vg0", "vm-100-disk-0.qcow2", "s" * 88, Layout.SEED, 4),
-        ("vg0", "vm-100-disk-0.qcow2", "s" * 83 + "-", Layout.SEED, 1),
+        ("vg0", "vm-100-disk-0.qcow2", "s" * 84, Layout.RFC, 0),
+        ("vg0", "vm-100-disk-0.qcow2", "s" * 88, Layout.RFC, 4),
+        ("vg0", "vm-100-disk-0.qcow2", "s" * 83 + "-", Layout.RFC, 1),
         # "del--99--snap_vm--100--disk--0_S.qcow2": 37 without S
         ("vg0", "vm-100-disk-0.qcow2", "s" * 86, Layout.PVE9, 0),
         ("vg0", "vm-100-disk-0.qcow2", "s" * 87, Layout.PVE9, 1),
@@ -328,10 +328,10 @@ def test_doomed_names_are_numbered_and_say_what_they_were(volume: VolumeName, sn
     for lv_name in (volume.text, *snapshots, new_lv_name(volume)):
         taken: list[str] = []
         for _ in range(count):
-            taken.append(doomed_lv_name(lv_name, taken))
+            taken.append(pending_removal_name(lv_name, taken))
         assert taken == [f"del-{lv_name}", *(f"del-{number}-{lv_name}" for number in range(2, count + 1))]
-        assert {doomed_origin(name) for name in taken} == {lv_name}
-        assert doomed_origin(lv_name) is None
+        assert {pending_removal_origin(name) for name in taken} == {lv_name}
+        assert pending_removal_origin(lv_name) is None
 
 
 def test_qemu_is_given_paths_where_relative_backing_names_resolve() -> None:
@@ -347,7 +347,7 @@ def test_qemu_is_given_paths_where_relative_backing_names_resolve() -> None:
 def test_the_lv_of_a_device_mapper_name_is_the_one_that_has_it(
     vg: str, volume: VolumeName, snapshot: str, layout: Layout
 ) -> None:
-    names = [volume.text, new_lv_name(volume), doomed_lv_name(volume.text, ())]
+    names = [volume.text, new_lv_name(volume), pending_removal_name(volume.text, ())]
     if volume.format is Format.QCOW2:
         names.append(snapshot_lv_name(volume, snapshot, layout))
     for name in names:
@@ -369,7 +369,7 @@ def test_what_lvm_has_of_its_own_is_no_lv_of_ours(name: str) -> None:
 def test_the_owner_of_a_part_is_told_by_its_name(volume: VolumeName, snapshot: str) -> None:
     assert owner_of_part(volume.text) == volume
     assert owner_of_part(new_lv_name(volume)) == volume
-    assert owner_of_part(snapshot_lv_name(volume, snapshot, Layout.SEED)) == volume
+    assert owner_of_part(snapshot_lv_name(volume, snapshot, Layout.RFC)) == volume
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvmqcow.core.intents import Unknown, parse_intent
+from lvmqcow.core.intents import Unknown, intent_tags
 from lvmqcow.core.wiping import WIPE_PREFIX, Wipe, Wiping, parse_wiping, wipe_tags
 
 records = st.builds(Wiping, st.sampled_from([Wipe.ZERO, Wipe.DISCARD]), st.integers(0, 1 << 60))
@@ -15,7 +15,7 @@ records = st.builds(Wiping, st.sampled_from([Wipe.ZERO, Wipe.DISCARD]), st.integ
 @given(record=records)
 def test_a_record_is_read_back_from_among_other_tags_and_is_no_intent(record: Wiping) -> None:
     assert parse_wiping({record.tag, "pve-vm-100", "lvmqcow.size=1", "lvmqcow.intent=remove"}) == record
-    assert parse_intent(record.tag) is None
+    assert intent_tags([record.tag]) == ()
 
 
 @given(record=records)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lvmqcow.core.names import Format, Layout, disk_name, free_disk_number, snapshot_lv_name
 from lvmqcow.errors import InvalidName, InvalidSize, Locked, NoSpace
-from lvmqcow.operations.requests import Snapshot
+from lvmqcow.operations import Snapshot
 from lvmqcow.steps import LvCreate, LvRemove, LvTag
 from lvmqcow.storage import Storage
 from lvmqcow.testing.simulated.host import SimHost
@@ -166,4 +166,4 @@ def test_a_snapshot_of_the_new_volume_has_the_usual_name() -> None:
     host = SimHost()
     made = storage(host).create_disk(100, MIB)
     made.snapshot("s1")
-    assert host.observe().lv(snapshot_lv_name(disk_name(100, 0, Format.QCOW2), "s1", Layout.SEED)) is not None
+    assert host.observe().lv(snapshot_lv_name(disk_name(100, 0, Format.QCOW2), "s1", Layout.RFC)) is not None

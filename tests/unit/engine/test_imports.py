@@ -12,7 +12,7 @@ from lvmqcow.core.qcow2 import parse_header
 from lvmqcow.engine.imports import inspect, read_size, spooled
 from lvmqcow.errors import Corrupt, InvalidSize, SourceMismatch, SourceNotFound
 from lvmqcow.formats import SourceFormat
-from lvmqcow.operations.requests import Import
+from lvmqcow.operations import Import
 from lvmqcow.testing.hostile import header_bytes
 from tests.support.scenarios import DISK, MIB, RAW
 

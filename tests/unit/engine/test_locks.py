@@ -14,7 +14,7 @@ from lvmqcow.system.flock import FlockLocks, child_environment
 HOLD = """
 import subprocess, sys
 from pathlib import Path
-from lvmqcow.locks import FlockLocks, child_environment
+from lvmqcow.system.flock import FlockLocks, child_environment
 
 with FlockLocks(Path(sys.argv[1])).hold("vg", "v"):
     {do}
@@ -132,7 +132,7 @@ def test_whoever_waits_gets_the_lock_when_it_is_let_go(directory: Path, start: S
 WAIT = """
 import sys
 from pathlib import Path
-from lvmqcow.locks import FlockLocks
+from lvmqcow.system.flock import FlockLocks
 
 with FlockLocks(Path(sys.argv[1]), wait_seconds=600).hold("vg", "v"):
     print("got it")

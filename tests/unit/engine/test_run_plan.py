@@ -20,7 +20,7 @@ from lvmqcow.errors import (
     UnfitMachine,
     VolumeGroupNotFound,
 )
-from lvmqcow.operations.requests import Create, Deactivate, Remove, Request, Snapshot
+from lvmqcow.operations import Create, Deactivate, Remove, Request, Snapshot
 from lvmqcow.steps import LvTag, Step
 from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.simulated.host import SimHost
@@ -176,4 +176,4 @@ def test_an_inactive_volume_is_not_activated_for_a_look_on_such_a_machine() -> N
     host.__dict__.update(start.__dict__)
     with pytest.raises(UnfitMachine):
         storage(host).check_activating()
-    assert {finding.severity.value for finding in storage(host).check()} == {"unseen"}
+    assert {finding.severity.value for finding in storage(host).check()} == {"unchecked"}

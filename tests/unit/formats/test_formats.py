@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from lvmqcow.core.names import Format
 from lvmqcow.core.qcow2 import IMAGE_OPTIONS
-from lvmqcow.engine.imports import begun, inspect, is_cd, require_whole
+from lvmqcow.engine.imports import begun, inspect, is_cd
 from lvmqcow.errors import Corrupt, LvmqcowError, SourceMismatch
 from lvmqcow.formats import HEAD_BYTES, TAIL_BYTES, SourceFormat, is_iso9660, kinds, read_inside
-from lvmqcow.operations.requests import Import
+from lvmqcow.operations import Import
+from lvmqcow.operations.import_image import require_whole
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.steps import ImageWrite
 from lvmqcow.units import format_apart

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lvmqcow.errors import VolumeNotFound
-from lvmqcow.operations.requests import Activate, Deactivate, Request
+from lvmqcow.operations import Activate, Deactivate, Request
 from lvmqcow.steps import LvCreate, LvDeactivate
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (

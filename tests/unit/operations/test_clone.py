@@ -20,7 +20,7 @@ from lvmqcow.errors import (
     SnapshotNotFound,
     VolumeNotFound,
 )
-from lvmqcow.operations.requests import (
+from lvmqcow.operations import (
     Clone,
     DeleteSnapshot,
     Flatten,
@@ -59,8 +59,8 @@ from tests.support.scenarios import (
     with_a_clone,
 )
 
-S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
-BASE = snapshot_lv_name(NEIGHBOUR, "s1", Layout.SEED)
+S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
+BASE = snapshot_lv_name(NEIGHBOUR, "s1", Layout.RFC)
 THIRD = parse_volume_name("vm-300-disk-0.qcow2")
 
 

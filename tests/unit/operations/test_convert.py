@@ -17,7 +17,7 @@ from lvmqcow.errors import (
     OperationCut,
     VolumeNotFound,
 )
-from lvmqcow.operations.requests import Convert, Copy, Create, Remove, Rename, Request, Resize, Snapshot
+from lvmqcow.operations import Convert, Copy, Create, Remove, Rename, Request, Resize, Snapshot
 from lvmqcow.steps import ImageCopy, LvCreate, LvRemove, LvRename, LvTag, Step
 from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import Write
@@ -58,7 +58,7 @@ def test_the_new_volume_is_whole_before_the_old_one_gives_up_its_name() -> None:
         f"lvchange --deltag lvmqcow.intent=create sim/{PLAIN}",
         f"lvremove --yes sim/del-{DISK}",
     ]
-    assert (plan.operation, plan.volume, plan.beside, plan.commit_point) == ("convert", DISK, PLAIN, 6)
+    assert (plan.operation, plan.volume, plan.other_name, plan.commit_point) == ("convert", DISK, PLAIN, 6)
 
 
 def test_an_inactive_volume_is_active_while_it_is_read_and_becomes_an_inactive_one() -> None:

@@ -14,7 +14,7 @@ from lvmqcow.errors import (
     SnapshotNotFound,
     VolumeNotFound,
 )
-from lvmqcow.operations.requests import Copy
+from lvmqcow.operations import Copy
 from lvmqcow.steps import LvRemove
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.simulated.host import SimHost

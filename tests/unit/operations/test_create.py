@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvmqcow.core.intents import Creating
 from lvmqcow.core.names import VolumeName, parse_volume_name
 from lvmqcow.errors import AlreadyExists, InvalidName, NoSpace
 from lvmqcow.formats import SourceFormat
-from lvmqcow.operations.requests import Create, Import, Request
+from lvmqcow.operations import Create, Import, Request
+from lvmqcow.operations.shared.new_volume import Creating
 from lvmqcow.steps import LvCreate, LvRemove
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (

@@ -12,7 +12,7 @@ from lvmqcow.errors import (
     SnapshotNotFound,
     VolumeNotFound,
 )
-from lvmqcow.operations.requests import DeleteSnapshot, Merge, Newer, Rollback
+from lvmqcow.operations import DeleteSnapshot, Merge, Newer, Rollback
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowRelink
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
@@ -124,7 +124,7 @@ def test_a_child_without_room_for_what_it_takes_is_extended_first() -> None:
 @pytest.mark.parametrize(("snapshot", "same_as"), [("s1", Merge.PUSH), ("s2", Merge.PULL), ("s3", Merge.PULL)])
 def test_the_seeds_rule_pushes_into_the_oldest_and_pulls_from_the_others(snapshot: str, same_as: Merge) -> None:
     host = chain(3)
-    seed, named = (planned(host, DeleteSnapshot(DISK, snapshot, merge)) for merge in (Merge.SEED, same_as))
+    seed, named = (planned(host, DeleteSnapshot(DISK, snapshot, merge)) for merge in (Merge.RFC, same_as))
     assert seed == named
 
 

@@ -5,7 +5,7 @@ import pytest
 from lvmqcow.core.holder import Holder, HolderKind
 from lvmqcow.core.names import Format
 from lvmqcow.errors import CommandFailed, Corrupt, InUse, LvmqcowError, OperationCut, SnapshotNotFound, VolumeNotFound
-from lvmqcow.operations.requests import Export, ExportStream, StreamFormat
+from lvmqcow.operations import Export, ExportStream, StreamFormat
 from lvmqcow.steps import ImageExport, ImageSend, LvRemove, Step
 from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import Content

@@ -7,9 +7,8 @@ import shlex
 import pytest
 
 from lvmqcow.core.intents import INTENT_PREFIX
-from lvmqcow.operations import plan
-from lvmqcow.operations.requests import Clone, Convert, DeleteSnapshot, Merge
-from lvmqcow.operations.shared.outcomes import never_commits
+from lvmqcow.operations import Clone, Convert, DeleteSnapshot, Merge, plan
+from lvmqcow.operations.shared.plan import NEVER
 from lvmqcow.steps import LvActivate, LvTag, Step
 from tests.support.operation_table import OPERATIONS
 from tests.support.scenarios import DISK, NEIGHBOUR, chain, inactive, planned, state, storage
@@ -63,11 +62,11 @@ def test_a_cut_is_undone_before_the_commit_point_and_finished_from_it_on(operati
     start, request = OPERATIONS[operation]
     made = planned(start(), request)
     assert 0 < made.commit_point <= len(made.steps)
-    before, after = ("", "") if never_commits(made.operation) else ("undoes", "finishes")
+    before, after = ("", "") if made.commit is NEVER else ("undoes", "finishes")
     assert (made.outcome(made.commit_point - 1), made.outcome(made.commit_point)) == (before, after)
 
 
 @pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
 def test_a_plan_made_without_headers_is_the_same_when_the_tags_tell_all(merge: Merge) -> None:
     host, request = inactive(chain(3)), DeleteSnapshot(DISK, "s2", merge)
-    assert plan(host.observe(), request, host.measure) == plan(storage(host).picture(), request, host.measure)
+    assert plan(host.observe(), request, host) == plan(storage(host).picture(), request, host)

@@ -11,12 +11,10 @@ from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.names import Layout, snapshot_lv_name
 from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import InUse
-from lvmqcow.operations import Plan
-from lvmqcow.operations.activation import plan_activate, plan_deactivate
+from lvmqcow.operations import Activate, Deactivate, DeleteSnapshot, Merge, Plan, Remove
 from lvmqcow.operations.recovery import plan_recovery
 from lvmqcow.operations.remove import plan_remove
-from lvmqcow.operations.requests import Activate, Deactivate, DeleteSnapshot, Merge, Remove
-from lvmqcow.operations.shared.removal import gone
+from lvmqcow.operations.shared.removal import removal_steps
 from lvmqcow.steps import LvCreate, LvZeroRange, QcowCreate
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.crash_states import cuts
@@ -39,7 +37,7 @@ from tests.support.scenarios import (
 )
 
 CURRENT = DISK.text
-S1, S2, S3 = (snapshot_lv_name(DISK, f"s{number}", Layout.SEED) for number in (1, 2, 3))
+S1, S2, S3 = (snapshot_lv_name(DISK, f"s{number}", Layout.RFC) for number in (1, 2, 3))
 LV_BYTES = 8 * MIB
 ZERO = "blkdiscard --zeroout --step 33554432 --offset"
 DISCARD = "blkdiscard --step 33554432 --offset"
@@ -118,7 +116,7 @@ def test_without_a_wipe_nothing_is_renamed_activated_or_written_to() -> None:
 
 
 def test_nothing_that_goes_is_no_step() -> None:
-    assert gone(chain(1).observe(), []) == ()
+    assert removal_steps(chain(1).observe(), []) == ()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +134,7 @@ def test_a_large_lv_is_wiped_in_segments_from_the_one_that_is_recorded_on(
 ) -> None:
     gib = 1024**3
     lv = LogicalVolume("del-x", "uuid", 40 * gib, frozenset({f"lvmqcow.wipe={record}"}), active=False)
-    plan = Plan("remove", "sim", DISK, gone(SimHost().observe(), [lv]))
+    plan = Plan("remove", "sim", DISK, removal_steps(SimHost().observe(), [lv]), Remove.kind.commit)
     wipe, _, reached = record.partition("/")
     expected = [] if not parts else ["lvchange --activate ey sim/del-x"]
     for offset, length in parts:
@@ -286,7 +284,7 @@ def test_what_is_being_wiped_is_touched_by_no_activation(activate: bool) -> None
     host = beside_an_older_generation(chain(1) if not activate else inactive(chain(1)))
     was = {lv.name: lv.active for lv in host.observe().logical_volumes if lv.name.startswith("del-")}
     picture = host.observe()
-    plan = plan_activate(picture, Activate(DISK)) if activate else plan_deactivate(picture, Deactivate(DISK))
+    plan = (Activate(DISK) if activate else Deactivate(DISK)).plan(picture, host)
     assert {lv.name: lv.active for lv in run(host, *plan.steps).observe().logical_volumes if lv.name in was} == was
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from lvmqcow.errors import VolumeNotFound
-from lvmqcow.operations.requests import Remove
+from lvmqcow.operations import Remove
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowRelink
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (

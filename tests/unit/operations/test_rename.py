@@ -5,7 +5,7 @@ import pytest
 from lvmqcow.core.lv import index_tags
 from lvmqcow.core.names import VolumeName, parse_volume_name
 from lvmqcow.errors import AlreadyExists, Corrupt, FormatMismatch, InvalidName, LvmqcowError, VolumeNotFound
-from lvmqcow.operations.requests import Rename
+from lvmqcow.operations import Rename
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowCreate, QcowRelink
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
@@ -45,7 +45,7 @@ USUAL = [
 def test_every_lv_has_the_intent_before_the_first_is_renamed_and_loses_it_with_the_old_tags() -> None:
     plan = planned(chain(1), TO_NEW)
     assert commands(plan) == USUAL
-    assert (plan.operation, plan.commit_point, plan.beside) == ("rename", 1, NEW)
+    assert (plan.operation, plan.commit_point, plan.other_name) == ("rename", 1, NEW)
 
 
 def test_only_overlays_are_activated_for_their_headers() -> None:

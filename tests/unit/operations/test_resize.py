@@ -5,7 +5,7 @@ import pytest
 from lvmqcow.core.holder import Holder, HolderKind
 from lvmqcow.core.names import VolumeName
 from lvmqcow.errors import Corrupt, InvalidSize, LvmqcowError, NoSpace, NotPossible, VolumeNotFound
-from lvmqcow.operations.requests import DeleteSnapshot, Grow, Merge, Resize, Rollback
+from lvmqcow.operations import DeleteSnapshot, Grow, Merge, Resize, Rollback
 from lvmqcow.steps import LvCreate, LvExtend, LvRemove, LvTag, QcowRelink
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.simulated.host import SimHost

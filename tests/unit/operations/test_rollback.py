@@ -13,7 +13,7 @@ from lvmqcow.errors import (
     SnapshotNotFound,
     VolumeNotFound,
 )
-from lvmqcow.operations.requests import Newer, Rollback
+from lvmqcow.operations import Newer, Rollback
 from lvmqcow.steps import LvCreate, LvRemove, QcowRelink
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lvmqcow.core.intents import Pulling
 from lvmqcow.core.names import Layout, snapshot_lv_name
 from lvmqcow.errors import CommandFailed, NoSpace, OperationCut, RecoveryNeeded
-from lvmqcow.operations.requests import DeleteSnapshot, Merge
+from lvmqcow.operations import DeleteSnapshot, Merge
+from lvmqcow.operations.delete import Pulling
 from lvmqcow.operations.shared.room import more_room
 from lvmqcow.steps import (
     ImageCopy,
@@ -25,7 +25,7 @@ from lvmqcow.steps import (
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import DISK, MIB, RAW, chain, contents, raw_volume, storage
 
-S1, S2 = (snapshot_lv_name(DISK, name, Layout.SEED) for name in ("s1", "s2"))
+S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 FULL = CommandFailed(("qemu-img",), 1, "qemu-img: Block job failed: No space left on device")
 BROKEN = CommandFailed(("qemu-img",), 1, "qemu-img: Input/output error")
 

@@ -4,7 +4,7 @@ import pytest
 
 from lvmqcow.core.names import VolumeName
 from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, LvmqcowError, NoSpace, NotPossible, VolumeNotFound
-from lvmqcow.operations.requests import Snapshot
+from lvmqcow.operations import Snapshot
 from lvmqcow.steps import LvCreate, LvRemove, QcowRelink
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (

@@ -186,7 +186,7 @@ def test_a_server_that_nobody_has_talked_to_ends_with_the_process_that_started_i
     code = f"os.kill(os.getppid(), signal.SIGKILL); time.sleep(60); open({str(survived)!r}, 'w')"
     server.write_text(f"#!{sys.executable}\nimport os, signal, time\n{code}\n")
     server.chmod(0o755)
-    receive = f"from lvmqcow.qemu_nbd import QemuNbd; QemuNbd().receive(({str(server)!r},), 0, 512)"
+    receive = f"from lvmqcow.qemu.nbd import QemuNbd; QemuNbd().receive(({str(server)!r},), 0, 512)"
     ended, running = os.pipe()
     killed = subprocess.run((sys.executable, "-c", receive), check=False, pass_fds=(running,))
     os.close(running)

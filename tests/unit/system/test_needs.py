@@ -14,14 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow.engine import locks
 from lvmqcow.engine.exports import free_path, whole_file
 from lvmqcow.engine.imports import read_size, spooled
 from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, SourceNotFound, UnfitMachine
 from lvmqcow.lvm import devices, loopvg
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.qemu.nbd import QemuNbd
-from lvmqcow.system import holders, needs
+from lvmqcow.system import flock, holders, needs
 from lvmqcow.system.complaints import complaints
 from lvmqcow.system.flock import FlockLocks, child_environment
 from lvmqcow.system.needs import command_environment, find_tool, require_temporary_directory, require_tools
@@ -174,7 +173,7 @@ def test_a_lock_of_a_process_with_no_more_files_is_refused(tmp_path: Path) -> No
 
 
 def test_without_proc_there_is_no_lock_and_no_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "Path", lambda path: tmp_path / "not-mounted" / path[1:])
+    monkeypatch.setattr(flock, "Path", lambda path: tmp_path / "not-mounted" / path[1:])
     with pytest.raises(UnfitMachine, match="mount -t proc"):
         child_environment()
     with pytest.raises(UnfitMachine, match="mount -t proc"), FlockLocks(tmp_path).hold("vg", "v"):

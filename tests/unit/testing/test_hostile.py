@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.core.names import Format, VolumeName
-from lvmqcow.engine.imports import inspect, require_whole
+from lvmqcow.engine.imports import inspect
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
 from lvmqcow.formats import SourceFormat
-from lvmqcow.operations.requests import Import
+from lvmqcow.operations import Import
+from lvmqcow.operations.import_image import require_whole
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.steps import ImageWrite
 from lvmqcow.steps.limits import READING, Limits

@@ -319,7 +319,7 @@ def test_a_history_repeated_gives_the_same_state() -> None:
 
 def test_the_key_of_a_state_tells_it_from_every_other() -> None:
     """Tests judge no state twice, by it: what it did not tell would not be judged at all."""
-    base, lv, snapshot = chain(1), DISK.text, snapshot_lv_name(DISK, "s1", Layout.SEED)
+    base, lv, snapshot = chain(1), DISK.text, snapshot_lv_name(DISK, "s1", Layout.RFC)
     changes: list[Callable[[SimHost], object]] = [
         lambda host: host.guest_write(lv, [Write(5, 1, 0x77)]),
         lambda host: host.guest_write(lv, [Write(5, 1, 0x78)]),

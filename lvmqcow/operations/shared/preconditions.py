@@ -1,52 +1,25 @@
-"""What several planners need: space, activation, and the index."""
+"""What several planners refuse, each by its own error, before anything is touched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from lvmqcow.checks.structure import contradictions, faults
-from lvmqcow.core.fitness import require_lv_slot
+from lvmqcow.core.consistency import contradictions, faults
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.lv import LogicalVolume, index_tags
 from lvmqcow.core.names import Format, VolumeName, snapshot_of
-from lvmqcow.core.sizing import extents
 from lvmqcow.core.volume import Layer, Volume
-from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, NoSpace, NotPossible, SnapshotHasChildren
-from lvmqcow.steps import LvActivate, LvDeactivate, LvExtend, LvRefresh, LvTag, Step
+from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, NotPossible, SnapshotHasChildren
 
 __all__ = [
-    "activated",
-    "deactivated",
-    "grown",
-    "indexed",
-    "refreshed",
     "require_changing",
     "require_free_name",
-    "require_new_lv",
     "require_no_clones",
     "require_one_reading",
     "require_qcow2",
-    "require_space",
     "require_unclaimed",
     "require_unread",
-    "sound_below",
-    "sound_chain",
-    "sound_tree",
+    "verified_below",
+    "verified_chain",
+    "verified_tree",
 ]
-
-
-def require_space(vg: VolumeGroup, size_bytes: int, lv: LogicalVolume | None = None) -> None:
-    """Raises NoSpace unless LVM has extents for ``size_bytes``: for a new LV, or for ``lv`` to grow by."""
-    needed, room = extents(size_bytes, vg.extent_size_bytes), vg.room_extents(lv)
-    if needed > room:
-        policy = vg.allocation_policy if needed <= vg.free_extents else ""
-        raise NoSpace(vg.name, needed * vg.extent_size_bytes, room * vg.extent_size_bytes, policy)
-
-
-def require_new_lv(vg: VolumeGroup, size_bytes: int) -> None:
-    """Raises NoSpace as `require_space`, or NotPossible where the volume group may have no more LVs."""
-    require_lv_slot(vg)
-    require_space(vg, size_bytes)
 
 
 def require_free_name(vg: VolumeGroup, kind: str, name: str, *lv_names: str) -> None:
@@ -115,7 +88,7 @@ def require_unread(volume: Volume, *layers: Layer) -> None:
             raise SnapshotHasChildren(volume.target, str(layer.snapshot), clones, "flatten or remove these first")
 
 
-def sound_chain(volume: Volume) -> tuple[Layer, ...]:
+def verified_chain(volume: Volume) -> tuple[Layer, ...]:
     """The chain, once it is certain that tags and headers tell the same of it.
 
     Raises:
@@ -135,68 +108,24 @@ def sound_chain(volume: Volume) -> tuple[Layer, ...]:
     return chain
 
 
-def sound_below(volume: Volume, layer: Layer) -> tuple[Layer, ...]:
+def verified_below(volume: Volume, layer: Layer) -> tuple[Layer, ...]:
     """A layer and those it reads through, once it is certain that tags and headers tell the same of them.
 
     Raises:
-        Corrupt, NotPossible: as `sound_chain`, which holds too.
+        Corrupt, NotPossible: as `verified_chain`, which holds too.
     """
-    chain, below = sound_chain(volume), volume.line(layer)
+    chain, below = verified_chain(volume), volume.line(layer)
     wrong = [text for other in below if other not in chain for text in contradictions(volume, other)]
     if wrong:
         raise Corrupt(volume.target, wrong)
     return below
 
 
-def sound_tree(volume: Volume) -> tuple[Layer, ...]:
-    """All layers, chain first, once it is certain what reads through what: as `sound_chain`, for every branch."""
-    chain = sound_chain(volume)
+def verified_tree(volume: Volume) -> tuple[Layer, ...]:
+    """All layers, chain first, once it is certain what reads through what: as `verified_chain`, for every branch."""
+    chain = verified_chain(volume)
     wrong = [text for layer in volume.layers for text in contradictions(volume, layer)]
     wrong += [f"{lv}: {text}" for lv, text in faults(volume)]
     if wrong:
         raise Corrupt(volume.target, wrong)
     return (*chain, *volume.branches)
-
-
-def grown(vg: VolumeGroup, layer: Layer, size_bytes: int) -> tuple[LvExtend, ...]:
-    """The step that makes a layer's LV hold ``size_bytes``, if it does not yet.
-
-    Raises:
-        NoSpace: the volume group cannot give the extents.
-    """
-    wanted = extents(size_bytes, vg.extent_size_bytes) * vg.extent_size_bytes
-    if wanted <= layer.lv.size_bytes:
-        return ()
-    require_space(vg, wanted - layer.lv.size_bytes, layer.lv)
-    return (LvExtend(layer.lv.name, wanted),)
-
-
-def activated(layers: Iterable[Layer]) -> tuple[LvActivate, ...]:
-    """The step that activates those of ``layers`` that are not active."""
-    idle = _idle(layers)
-    return (LvActivate(idle),) if idle else ()
-
-
-def deactivated(layers: Iterable[Layer]) -> tuple[LvDeactivate, ...]:
-    """The step that undoes `activated`."""
-    idle = _idle(layers)
-    return (LvDeactivate(idle),) if idle else ()
-
-
-def refreshed(layers: Iterable[Layer]) -> tuple[LvRefresh, ...]:
-    """The step that gives those of ``layers`` that are active the size they have: a cut lvextend may not have."""
-    active = tuple(layer.lv.name for layer in layers if layer.lv.active)
-    return (LvRefresh(active),) if active else ()
-
-
-def indexed(layers: Iterable[Layer]) -> tuple[Step, ...]:
-    """The steps that give layers known by their header only (written by Proxmox VE) the index tags."""
-    return tuple(
-        LvTag((layer.lv.name,), add=index_tags(layer.virtual_size_bytes, layer.parent, layer.options))
-        for layer in layers
-        if not layer.indexed and layer.virtual_size_bytes is not None
-    )
-
-
-def _idle(layers: Iterable[Layer]) -> tuple[str, ...]:
-    return tuple(layer.lv.name for layer in layers if not layer.lv.active)
