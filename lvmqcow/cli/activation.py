@@ -27,7 +27,7 @@ def add_verbs(verbs: Verbs) -> None:
         "names what uses the volume.",
     )
     for parser, run in ((activate, _activate), (deactivate, _deactivate)):
-        parser.add_argument("volume", metavar="VG/VOLUME")
+        parser.add_argument("volume", metavar="VG/VOLUME", help="the volume")
         add_plan_options(parser)
         parser.set_defaults(run=run)
 
