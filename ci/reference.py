@@ -1,10 +1,9 @@
 """Write the reference of the command line from its parser: a page of the manual, a man page, completions for shells.
 
-    ci/reference.py                   write all files
-    ci/reference.py --check           write nothing; fail if a file differs from what would be written
-    ci/reference.py --check FILE...   the same for some of the files
+    tox exec -e docs -- python ci/reference.py           write all files
+    tox exec -e docs -- python ci/reference.py --check   write nothing; fail if a file is not what would be written
 
-Only the completions need a package: shtab.
+Only the completions need a package, shtab. With the names of other files the script runs without shtab.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ from lvmqcow.errors import CommandFailed, LvmqcowError, NothingChanged, Operatio
 from lvmqcow.lab.cli import LAB_FAILED
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
-REGENERATE: Final = "ci/reference.py"
+SCRIPT: Final = "ci/reference.py"
+REGENERATE: Final = f"tox exec -e docs -- python {SCRIPT}"
 
 NAMES: Final = (
     "A volume is named `VG/VOLUME`, for example `vg0/vm-100-disk-0.qcow2`. `/dev/VG/VOLUME` means the same. A volume "
@@ -146,7 +146,7 @@ GENERATED: Final[Mapping[str, Callable[[], str]]] = {
 
 def _page(verbs: Mapping[str, Sequence[Verb]]) -> Iterator[str]:
     yield from (
-        f"<!-- {REGENERATE} makes this page from the parser and the error classes: do not edit it. -->",
+        f"<!-- {SCRIPT} makes this page from the parser and the error classes: do not edit it. -->",
         "",
         "# The command line",
         "",
@@ -194,7 +194,7 @@ def _items(arguments: Sequence[Argument]) -> Iterator[str]:
 def _man_page(verbs: Mapping[str, Sequence[Verb]]) -> Iterator[str]:
     top = parser()
     yield from (
-        f'.\\" {REGENERATE} makes this page from the parser and the error classes: do not edit it.',
+        f'.\\" {SCRIPT} makes this page from the parser and the error classes: do not edit it.',
         '.TH LVMQCOW 1 "" lvmqcow "lvmqcow manual"',
         ".nh",
         ".ad l",
@@ -368,7 +368,7 @@ def _first_line(kind: type) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = argparse.ArgumentParser(prog=REGENERATE, description=(__doc__ or "").splitlines()[0])
+    options = argparse.ArgumentParser(prog=SCRIPT, description=(__doc__ or "").splitlines()[0])
     options.add_argument("--check", action="store_true", help="write nothing; fail if a file is not up to date")
     options.add_argument("files", nargs="*", metavar="FILE", help=f"default: {', '.join(GENERATED)}")
     arguments = options.parse_args(argv)
@@ -384,7 +384,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
     for name in stale:
-        print(f"{name}: {f'not up to date; run {REGENERATE}' if arguments.check else 'written'}")
+        print(f"{name}: {f'not up to date; run: {REGENERATE}' if arguments.check else 'written'}")
     return 1 if stale and arguments.check else 0
 
 
