@@ -35,7 +35,10 @@ def add_verbs(verbs: Verbs) -> None:
     )
     convert.add_argument("volume", metavar="VG/VOLUME", help="the volume to convert")
     convert.add_argument(
-        "new", metavar="[VG/]NEWVOLUME", nargs="?", help="the new name (default: the old name with .qcow2, or without)"
+        "new",
+        metavar="[VG/]NEWVOLUME",
+        nargs="?",
+        help="the new name (default: the old name with .qcow2 added or removed)",
     )
     add_wipe_option(convert)
     add_plan_options(convert)

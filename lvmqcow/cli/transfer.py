@@ -35,9 +35,10 @@ def add_verbs(verbs: Verbs) -> None:
     take_in = verbs.add_parser(
         "import",
         help="create a volume from an image file or from standard input",
-        more="lvmqcow reads the header of an image before qemu-img may open it. An image that names other files is "
-        "refused. So are an encrypted image, an image that is damaged or cut short, and a file whose format is neither "
-        "named nor clear.",
+        more="lvmqcow reads the header of an image before qemu-img may open the image. import refuses an image that "
+        "names other files, an encrypted image, and an image that is damaged or cut short. import also refuses a file "
+        "that looks like an image, an archive or a compressed file, unless --source-format or the name of the file "
+        "says what the file is.",
     )
     take_in.add_argument("file", metavar="FILE|-", type=Path, help="the file to read, or - for standard input")
     take_in.add_argument(
@@ -52,7 +53,8 @@ def add_verbs(verbs: Verbs) -> None:
     )
     take_in.add_argument(
         "--size",
-        help="the size of a raw stream on standard input; a stream that is shorter or longer is an error",
+        help="the size of a raw stream on standard input, which does not say its size; a stream that is shorter or "
+        "longer is an error",
     )
     add_plan_options(take_in)
     take_in.set_defaults(run=_import)
@@ -60,7 +62,7 @@ def add_verbs(verbs: Verbs) -> None:
     export = verbs.add_parser(
         "export",
         help="write a volume or a snapshot to a file or to standard output",
-        more="The file has what a guest reads. FILE appears only when it is complete. A volume that is in use is "
+        more="FILE gets what a guest reads. FILE appears only when it is complete. A volume that is in use is "
         "refused; a snapshot can be exported while a guest runs on its volume.",
     )
     export.add_argument("source", metavar="VG/VOLUME[@SNAPSHOT]", help="the volume or snapshot to export")
