@@ -1,8 +1,9 @@
 """The storage plugin's verbs, under the names that a Proxmox VE storage plugin has for them: thin calls of `Storage`.
 
-They are for readers who know the plugin API: every function says in one line what it is in the rest of the library. A first argument ``storage`` stands for the API's class, ``storeid`` and ``scfg``. What the API
-returns as positions or hashes is returned as a tuple or a dataclass with the same names, and what it dies of is raised
-as one of `lvmqcow.errors`.
+They are for readers who know the plugin API: every function says in one line what it is in the rest of the library. A
+first argument ``storage`` stands for the API's class, ``storeid`` and ``scfg``. What the API returns as positions or
+hashes is returned as a tuple or a dataclass with the same names. What the API dies of is raised as one of
+`lvmqcow.errors`.
 
 Sizes are bytes, but for `alloc_image`, which takes KiB as the API does.
 

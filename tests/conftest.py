@@ -1,6 +1,6 @@
 """What all our suites share.
 
-Hypothesis runs the ``ci`` profile unless another one is asked for, and tests run as from a terminal, whoever started
+Hypothesis runs the ``lvmqcow-ci`` profile unless another one is asked for. Tests run as from a terminal, whatever started
 them.
 """
 
@@ -23,7 +23,7 @@ pytest.register_assert_rewrite(  # so that an assertion in a helper shows its fa
 def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("hypothesis_profile", None):
         register()
-        settings.load_profile("ci")
+        settings.load_profile("lvmqcow-ci")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -18,6 +18,8 @@ from lvmqcow.storage import Storage
 from lvmqcow.system.flock import FlockLocks
 
 __all__ = [
+    "COMMON_OPTIONS",
+    "Options",
     "add_accept_option",
     "add_dry_run",
     "add_options",
@@ -33,81 +35,107 @@ __all__ = [
     "vg_or_target",
 ]
 
+COMMON_OPTIONS = "common options"
+"""The title below which the help of a verb lists the options that it shares with most other verbs."""
+
+Options = argparse._ActionsContainer
+"""A parser, or a group of its options."""
+
 _LOCKS = Path("/run/lock/lvmqcow")
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every verb."""
-    parser.add_argument("--json", action="store_true", help="data for programs on stdout")
-    parser.add_argument("--verbose", action="store_true", help="every external command on stderr")
+def add_options(parser: argparse.ArgumentParser) -> Options:
+    """Add the options of every verb. Returns their group, to which other shared options can be added."""
+    common = parser.add_argument_group(COMMON_OPTIONS)
+    common.add_argument(
+        "--json", action="store_true", help="write the result to stdout as JSON, and an error to stderr as JSON"
+    )
+    common.add_argument(
+        "--verbose", action="store_true", help="print every external command to stderr before the command runs"
+    )
+    return common
 
 
-def add_storage_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every verb that opens a volume group."""
-    add_options(parser)
-    parser.add_argument(
+def add_storage_options(parser: argparse.ArgumentParser) -> Options:
+    """Add the options of every verb that opens a volume group. Returns their group."""
+    common = add_options(parser)
+    common.add_argument(
         "--lvm",
         choices=("shell", "process"),
         default="process",
-        help="one lvm process for all commands, or one for each (default: %(default)s, a call has few)",
+        help="process: start one lvm process for each LVM command; shell: run all LVM commands in one lvm shell "
+        "(default: %(default)s)",
     )
-    parser.add_argument(
+    common.add_argument(
         "--layout",
         choices=[*Layout],
-        help="what the first snapshot of a volume is called (default: as others that are there, else seed)",
+        help="how to name the first snapshot of a volume (default: like the other snapshots in the volume group; "
+        "seed if there are none)",
     )
-    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for another operation's lock")
+    common.add_argument(
+        "--wait",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="wait up to this long if another operation holds the lock of the volume (default: %(default)s)",
+    )
+    return common
 
 
-def add_dry_run(parser: argparse.ArgumentParser) -> None:
-    """The option of every verb that changes a volume."""
-    parser.add_argument("--dry-run", action="store_true", help="print the commands, run none")
+def add_dry_run(options: Options) -> None:
+    """Add the option of every verb that changes a volume."""
+    options.add_argument("--dry-run", action="store_true", help="print the commands that would run, and run none")
 
 
-def add_accept_option(parser: argparse.ArgumentParser) -> None:
-    """The option of every verb that changes a volume, for a volume group that is not as it should be."""
-    parser.add_argument(
+def add_accept_option(options: Options) -> None:
+    """Add the option of every verb that changes a volume, for a volume group that is not as it should be."""
+    options.add_argument(
         "--accept",
         action="append",
         type=State,
         choices=sorted(ACCEPTABLE),
         metavar="{" + ",".join(sorted(ACCEPTABLE)) + "}",
         default=[],
-        help="change the volume group in this state too, this once (`check` names the states it is in)",
+        help="change the volume group although it is in this state, in this one call (`lvmqcow list VG` names the "
+        "states of a volume group)",
     )
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
-    """The options of every verb that carries out a request."""
-    add_storage_options(parser)
-    add_dry_run(parser)
-    add_wipe_rate_option(parser)
-    add_accept_option(parser)
-    parser.add_argument(
-        "--no-recover", action="store_true", help="refuse, rather than first finish or undo an operation that was cut"
+    """Add the options of every verb that carries out a request."""
+    common = add_storage_options(parser)
+    add_dry_run(common)
+    add_wipe_rate_option(common)
+    add_accept_option(common)
+    common.add_argument(
+        "--no-recover",
+        action="store_true",
+        help="refuse a volume with an interrupted operation (without this option, lvmqcow first finishes or undoes "
+        "that operation)",
     )
 
 
 def add_wipe_option(parser: argparse.ArgumentParser) -> None:
-    """The option of every verb that removes what held a guest's data."""
+    """Add the option of every verb that removes what held a guest's data."""
     parser.add_argument(
         "--wipe",
         type=Wipe,
         choices=[*Wipe],
         metavar="{" + ",".join(Wipe) + "}",
         default=os.environ.get("LVMQCOW_WIPE") or Wipe.NONE.value,
-        help="what becomes of the data of what is removed, before its space is free again (default: $LVMQCOW_WIPE, "
-        "or none)",
+        help="erase the data of every LV that is removed, before its space becomes free. none: erase nothing; zero: "
+        "overwrite the LV with zeros; discard: discard the LV, or overwrite it with zeros if its device cannot discard "
+        "(default: $LVMQCOW_WIPE, or none)",
     )
 
 
-def add_wipe_rate_option(parser: argparse.ArgumentParser) -> None:
-    """The option of every verb that may wipe, be it what an earlier one left."""
-    parser.add_argument(
+def add_wipe_rate_option(options: Options) -> None:
+    """Add the option of every verb that may wipe. A verb may have to finish the wipe that an earlier one began."""
+    options.add_argument(
         "--wipe-rate",
         metavar="SIZE",
         default=os.environ.get("LVMQCOW_WIPE_RATE"),
-        help="wipe at most so much a second: 100M (default: $LVMQCOW_WIPE_RATE, or as fast as it goes)",
+        help="erase at most this much per second, for example 100M (default: $LVMQCOW_WIPE_RATE, or no limit)",
     )
 
 

@@ -27,7 +27,9 @@ _MOST_NAMES: Final = 20
 
 def add_yes_option(parser: argparse.ArgumentParser) -> None:
     """The option of every verb that asks."""
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask (only a person at a terminal is asked)")
+    parser.add_argument(
+        "-y", "--yes", action="store_true", help="do not ask first (lvmqcow asks only at a terminal, never in a script)"
+    )
 
 
 def confirmed(arguments: argparse.Namespace, output: Output, question: Callable[[], str | None]) -> bool:

@@ -15,19 +15,31 @@ __all__ = ["add_verbs"]
 
 def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
-    copy = verbs.add_parser("copy", help="a new volume with the content of another, or of a snapshot")
-    copy.add_argument("source", metavar="VG/VOLUME[@SNAPSHOT]")
-    copy.add_argument(
-        "new",
-        metavar="[VG/]NEWVOLUME",
-        help="its name says its format, which may be the other one",
+    copy = verbs.add_parser(
+        "copy",
+        help="copy a volume or a snapshot into a new volume",
+        more="The new volume is independent of the source. The name of the new volume decides its format: a name that "
+        "ends in .qcow2 means qcow2, any other name means raw. A volume that is in use is refused; a snapshot can be "
+        "copied while a guest runs on its volume.",
     )
+    copy.add_argument("source", metavar="VG/VOLUME[@SNAPSHOT]", help="the volume or snapshot to copy")
+    copy.add_argument("new", metavar="[VG/]NEWVOLUME", help="the name of the new volume, in the same volume group")
     add_plan_options(copy)
     copy.set_defaults(run=_copy)
 
-    convert = verbs.add_parser("convert", help="make a raw volume qcow2, or the other way round")
-    convert.add_argument("volume", metavar="VG/VOLUME", help="without snapshots, and not in use")
-    convert.add_argument("new", metavar="[VG/]NEWVOLUME", nargs="?", help="default: the same with, or without, .qcow2")
+    convert = verbs.add_parser(
+        "convert",
+        help="change the format of a volume: from raw to qcow2, or from qcow2 to raw",
+        more="The volume gets the name that goes with the new format. A volume that has snapshots or that is in use is "
+        "refused.",
+    )
+    convert.add_argument("volume", metavar="VG/VOLUME", help="the volume to convert")
+    convert.add_argument(
+        "new",
+        metavar="[VG/]NEWVOLUME",
+        nargs="?",
+        help="the new name (default: the old name with .qcow2 added or removed)",
+    )
     add_wipe_option(convert)
     add_plan_options(convert)
     convert.set_defaults(run=_convert)

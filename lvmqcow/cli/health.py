@@ -21,9 +21,9 @@ from lvmqcow.engine.executor import raise_together
 from lvmqcow.errors import Corrupt, LvmqcowError, NotPossible
 from lvmqcow.operations import Plan
 
-__all__ = ["add_verbs"]
+__all__ = ["STATUS", "add_verbs"]
 
-_STATUS: Final = {
+STATUS: Final = {
     Severity.DAMAGED: Corrupt.exit_status,
     Severity.UNFINISHED: NotPossible.exit_status,
     Severity.REFUSED: NotPossible.exit_status,
@@ -33,24 +33,39 @@ _STATUS: Final = {
     Severity.NOTED: 0,
     Severity.UNMANAGED: 0,
 }
+"""What `check` exits with for a finding of each severity. With several findings, the largest."""
 
 
 def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
-    check = verbs.add_parser("check", help="find everything that is wrong, images included")
-    check.add_argument("target", metavar="VG[/VOLUME]")
+    check = verbs.add_parser(
+        "check",
+        help="find everything that is wrong with a volume or with a volume group",
+        more="check reads the LVM metadata, the headers and the tables of the images. check changes nothing. Without "
+        "--activate, check activates nothing, and reports what is inactive as not looked at. Every finding names the "
+        "command to run next.",
+    )
+    check.add_argument("target", metavar="VG[/VOLUME]", help="the volume, or the volume group, to check")
     check.add_argument(
-        "--activate", action="store_true", help="what is not active too: it is, for as long as it takes to look"
+        "--activate",
+        action="store_true",
+        help="also look at inactive volumes: activate each one, look, and deactivate it again",
     )
     add_storage_options(check)
     check.set_defaults(run=_check)
 
-    recover = verbs.add_parser("recover", help="finish or undo what was cut")
-    recover.add_argument("target", metavar="VG[/VOLUME]")
-    add_storage_options(recover)
-    add_dry_run(recover)
-    add_accept_option(recover)
-    add_wipe_rate_option(recover)
+    recover = verbs.add_parser(
+        "recover",
+        help="finish or undo interrupted operations",
+        more="An operation is interrupted by a power cut, a kill, Ctrl-C, a disk that fails or a full volume group. "
+        "recover never removes what could be the only copy of some data: it reports the volume as damaged instead. "
+        "--dry-run shows what recover would do.",
+    )
+    recover.add_argument("target", metavar="VG[/VOLUME]", help="the volume, or the volume group, to recover")
+    common = add_storage_options(recover)
+    add_dry_run(common)
+    add_accept_option(common)
+    add_wipe_rate_option(common)
     recover.set_defaults(run=_recover)
 
 
@@ -67,7 +82,7 @@ def _check(arguments: argparse.Namespace, output: Output) -> int:
         output.say(f"{arguments.target}: nothing is wrong")
     elif severities <= {*harmless, Severity.UNCHECKED}:
         output.say(f"{arguments.target}: nothing wrong was found, and not everything was looked at")
-    return max((_STATUS[severity] for severity in severities), default=0)
+    return max((STATUS[severity] for severity in severities), default=0)
 
 
 def _recover(arguments: argparse.Namespace, output: Output) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from lvmqcow.cli.common import add_options
 from lvmqcow.cli.confirm import DECLINED, add_yes_option, confirmed, destroy_question
 from lvmqcow.cli.output import Output
-from lvmqcow.cli.verbs import VERB, Verbs
+from lvmqcow.cli.verbs import VERB, Verbs, sentences
 from lvmqcow.core.sizing import LARGEST_FILE_BYTES, parse_size
 from lvmqcow.lvm import loopvg
 from lvmqcow.units import format_size
@@ -18,20 +18,29 @@ __all__ = ["add_verbs"]
 
 def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
-    group = verbs.add_parser("loopvg", help="volume groups on sparse files")
+    group = verbs.add_parser(
+        "loopvg",
+        help="create, list and destroy volume groups on sparse files",
+        more="Such a volume group is for trying lvmqcow out, and for tests.",
+    )
     inner = group.add_subparsers(dest="verb", metavar=VERB, required=True)
 
-    create = inner.add_parser("create", help="a volume group on a new sparse file")
-    create.add_argument("name", metavar="NAME")
-    create.add_argument("--size", required=True, help="of the file: 20G")
-    create.add_argument("--file", type=Path, metavar="PATH", help=f"default: {loopvg.DEFAULT_DIRECTORY}/NAME.img")
+    def add(name: str, help: str) -> argparse.ArgumentParser:
+        return inner.add_parser(name, help=help, description=sentences(help))
+
+    create = add("create", "create a volume group on a new sparse file")
+    create.add_argument("name", metavar="NAME", help="the name of the volume group")
+    create.add_argument("--size", required=True, help="the size of the file, for example 20G")
+    create.add_argument(
+        "--file", type=Path, metavar="PATH", help=f"the file (default: {loopvg.DEFAULT_DIRECTORY}/NAME.img)"
+    )
     create.set_defaults(run=_create)
 
-    listing = inner.add_parser("list", help="the volume groups made so")
+    listing = add("list", "list the volume groups that loopvg created")
     listing.set_defaults(run=_list)
 
-    destroy = inner.add_parser("destroy", help="remove one with all its volumes, and its file")
-    destroy.add_argument("name", metavar="NAME")
+    destroy = add("destroy", "remove a volume group that loopvg created, with all its volumes and its file")
+    destroy.add_argument("name", metavar="NAME", help="the name of the volume group")
     add_yes_option(destroy)
     destroy.set_defaults(run=_destroy)
 

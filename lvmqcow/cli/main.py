@@ -33,7 +33,7 @@ examples:
   lvmqcow rollback vg0/vm-100-disk-0.qcow2 before-upgrade --dry-run
 
 Volumes are named VG/VOLUME: vg0/vm-100-disk-0.qcow2, or vg0/vm-100-disk-0 for raw.
-`lvmqcow VERB --help` tells the rest of a verb; the exit statuses are in the README.
+`lvmqcow VERB --help` describes a verb. `man lvmqcow` lists the exit statuses.
 """
 
 
@@ -69,15 +69,15 @@ class _Version(argparse.Action):
             parser.error("the version is not known: lvmqcow runs without being installed")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The whole command line."""
     top = Parser(
         prog="lvmqcow",
         usage=f"%(prog)s [-h] [--version] {VERB} ...",
-        description="Virtual-machine disks as qcow2 images on LVM logical volumes, with snapshots.",
+        description="Manage virtual-machine disks: qcow2 images, with snapshots, on LVM logical volumes.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     verbs = Verbs(top, dest="group")
     for title, rooms in _GROUPS:
         with verbs.group(title):
@@ -85,7 +85,12 @@ def parser() -> argparse.ArgumentParser:
                 room.add_verbs(verbs)
     with verbs.group("lab"):
         loop.add_verbs(verbs)
-        lab_parser = verbs.add_parser("lab", help="a root, device-mapper and loop devices for a command to run in")
+        lab_parser = verbs.add_parser(
+            "lab",
+            help="run a command where it has root, device-mapper and loop devices",
+            more="Where this machine has all three, the command runs on this machine, in private mount and LVM "
+            "directories. Elsewhere the command runs under User-mode Linux.",
+        )
         lab.add_parsers(lab_parser.add_subparsers(dest="verb", metavar=VERB, required=True))
     top.epilog = f"{verbs.listed()}\n{_EXAMPLES}"
     return top

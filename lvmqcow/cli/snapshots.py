@@ -15,12 +15,27 @@ __all__ = ["add_verbs"]
 
 def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
-    snapshot = verbs.add_parser("snapshot", help="freeze a volume's content under a name")
-    rollback = verbs.add_parser("rollback", help="return a volume to a snapshot")
-    delete = verbs.add_parser("delete-snapshot", help="forget a snapshot; everything else stays")
+    snapshot = verbs.add_parser(
+        "snapshot",
+        help="freeze the present content of a volume under a name",
+        more="The current LV becomes the snapshot, and a new qcow2 overlay takes its place. Raw volumes have no "
+        "snapshots. A volume that is in use is refused.",
+    )
+    rollback = verbs.add_parser(
+        "rollback",
+        help="return a volume to a snapshot",
+        more="What was written after the snapshot is lost. The size of the volume returns too. If newer snapshots "
+        "exist, rollback refuses unless --discard-newer or --keep-newer is given. A volume that is in use is refused.",
+    )
+    delete = verbs.add_parser(
+        "delete-snapshot",
+        help="delete a snapshot; the volume and the other snapshots keep their content",
+        more="The data of the snapshot is merged with the data of its child: the image that reads through the "
+        "snapshot. A snapshot that several images read through is refused.",
+    )
     for parser, run in ((snapshot, _snapshot), (rollback, _rollback), (delete, _delete)):
-        parser.add_argument("volume", metavar="VG/VOLUME")
-        parser.add_argument("snapshot", metavar="SNAPSHOT")
+        parser.add_argument("volume", metavar="VG/VOLUME", help="the volume")
+        parser.add_argument("snapshot", metavar="SNAPSHOT", help="the name of the snapshot")
         add_plan_options(parser)
         parser.set_defaults(run=run)
     for removing in (rollback, delete):
@@ -28,16 +43,17 @@ def add_verbs(verbs: Verbs) -> None:
     add_yes_option(rollback)
     newer = rollback.add_mutually_exclusive_group()
     for option, chosen, text in (
-        ("--discard-newer", Newer.DISCARD, "remove the newer snapshots, once the volume does not need them any more"),
-        ("--keep-newer", Newer.KEEP, "leave the newer snapshots as a branch, to which one can return"),
+        ("--discard-newer", Newer.DISCARD, "remove the newer snapshots after the rollback"),
+        ("--keep-newer", Newer.KEEP, "keep the newer snapshots as a branch; a later rollback can return to them"),
     ):
         newer.add_argument(option, dest="newer", action="store_const", const=chosen, default=Newer.REFUSE, help=text)
     delete.add_argument(
         "--merge",
         choices=[*Merge],
         default=Merge.AUTO.value,
-        help="pull: the child takes the snapshot's data; push: the snapshot takes the child's; seed: push into the "
-        "oldest, else pull; auto: whichever moves less (default)",
+        help="how to merge. pull: copy the data of the snapshot into its child; push: copy the data of the child into "
+        "the snapshot; seed: push into the oldest snapshot, pull from any other; auto: choose the one that copies less "
+        "(default: auto)",
     )
 
 

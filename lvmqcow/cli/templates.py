@@ -15,15 +15,29 @@ __all__ = ["add_verbs"]
 
 def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
-    template = verbs.add_parser("template", help="freeze a volume for good, so that it can be cloned")
-    clone = verbs.add_parser("clone", help="a new volume that reads through a template or a snapshot")
-    flatten = verbs.add_parser("flatten", help="make a clone a volume of its own")
+    template = verbs.add_parser(
+        "template",
+        help="make a volume read-only for good, so that it can be cloned",
+        more="Raw volumes cannot become templates. A volume that is in use is refused.",
+    )
+    clone = verbs.add_parser(
+        "clone",
+        help="create a volume that reads through a template or through a snapshot",
+        more="No data is copied. As long as the clone exists, lvmqcow refuses to merge, remove or rename what the "
+        "clone reads through.",
+    )
+    flatten = verbs.add_parser(
+        "flatten",
+        help="make a clone independent of the volume that it reads through",
+        more="The clone gets a copy of all data that it reads from other volumes. A clone that is in use is refused.",
+    )
     for parser, run in ((template, _template), (clone, _clone), (flatten, _flatten)):
         metavar = "VG/VOLUME[@SNAPSHOT]" if parser is clone else "VG/VOLUME"
-        parser.add_argument("volume", metavar=metavar)
+        text = "the template, or the snapshot, to clone" if parser is clone else "the volume"
+        parser.add_argument("volume", metavar=metavar, help=text)
         add_plan_options(parser)
         parser.set_defaults(run=run)
-    clone.add_argument("new", metavar="[VG/]NEWVOLUME", help="in the same volume group; the machine may be another one")
+    clone.add_argument("new", metavar="[VG/]NEWVOLUME", help="the name of the clone, in the same volume group")
 
 
 def _template(arguments: argparse.Namespace, output: Output) -> int:

@@ -32,28 +32,48 @@ _FORMATS: Final = (*Format, StreamFormat.RAW_SIZE)
 
 def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
-    take_in = verbs.add_parser("import", help="a new volume with the content of an image file, or of standard input")
-    take_in.add_argument("file", metavar="FILE|-", type=Path)
-    take_in.add_argument("volume", metavar="VG/VOLUME")
+    take_in = verbs.add_parser(
+        "import",
+        help="create a volume from an image file or from standard input",
+        more="lvmqcow reads the header of an image before qemu-img may open the image. import refuses an image that "
+        "names other files, an encrypted image, and an image that is damaged or cut short. import also refuses a file "
+        "that looks like an image, an archive or a compressed file, unless --source-format or the name of the file "
+        "says what the file is.",
+    )
+    take_in.add_argument("file", metavar="FILE|-", type=Path, help="the file to read, or - for standard input")
+    take_in.add_argument(
+        "volume", metavar="VG/VOLUME", help="the new volume; the name decides its format (qcow2 if it ends in .qcow2)"
+    )
     take_in.add_argument(
         "--source-format",
         choices=_SOURCE_FORMATS,
-        help="of FILE (default: qcow2 if it ends in .qcow2, else raw, and what begins like anything else is refused); "
-        "vpc is VHD; raw takes any bytes; raw+size: 8 bytes with the size come first",
+        help="the format of FILE. vpc: VHD; raw: any bytes; raw+size: 8 bytes with the size, then raw (default: qcow2 "
+        "if the name of FILE ends in .qcow2, else raw; without this option, a file that looks like another format is "
+        "refused)",
     )
-    take_in.add_argument("--size", help="of a raw stream, to the byte; it must be neither shorter nor longer")
+    take_in.add_argument(
+        "--size",
+        help="the size of a raw stream on standard input, which does not say its size; a stream that is shorter or "
+        "longer is an error",
+    )
     add_plan_options(take_in)
     take_in.set_defaults(run=_import)
 
-    export = verbs.add_parser("export", help="a volume's content, or a snapshot's, as a file or on standard output")
-    export.add_argument("source", metavar="VG/VOLUME[@SNAPSHOT]")
-    export.add_argument("file", metavar="FILE|-", type=Path)
+    export = verbs.add_parser(
+        "export",
+        help="write a volume or a snapshot to a file or to standard output",
+        more="FILE gets what a guest reads. FILE appears only when it is complete. A volume that is in use is "
+        "refused; a snapshot can be exported while a guest runs on its volume.",
+    )
+    export.add_argument("source", metavar="VG/VOLUME[@SNAPSHOT]", help="the volume or snapshot to export")
+    export.add_argument("file", metavar="FILE|-", type=Path, help="the file to write, or - for standard output")
     export.add_argument(
         "--format",
         choices=_FORMATS,
-        help="of FILE (default: qcow2 if it ends in .qcow2, else raw); raw+size: 8 bytes with the size come first",
+        help="the format of FILE. raw+size: 8 bytes with the size, then raw (default: qcow2 if the name of FILE ends "
+        "in .qcow2, else raw)",
     )
-    export.add_argument("--force", action="store_true", help="replace FILE, once the new one is whole")
+    export.add_argument("--force", action="store_true", help="replace FILE if it exists, once the new file is complete")
     add_plan_options(export)
     export.set_defaults(run=_export)
     for parser in (take_in, export):
@@ -62,7 +82,8 @@ def add_verbs(verbs: Verbs) -> None:
             type=Path,
             default=Path("/var/tmp"),
             metavar="DIRECTORY",
-            help="where an image that is not raw lies between a pipe and a volume (default: %(default)s)",
+            help="where to keep a temporary copy of an image that comes from, or goes to, a pipe and is not raw "
+            "(default: %(default)s)",
         )
 
 

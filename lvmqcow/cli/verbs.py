@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import NoReturn
 
-__all__ = ["VERB", "Parser", "Verbs", "nearest"]
+__all__ = ["VERB", "Parser", "Verbs", "nearest", "sentences"]
 
 VERB = "VERB"
 """What the usage calls the place of a verb."""
@@ -20,6 +21,9 @@ _NO_VERB = re.compile(rf"argument {VERB}: invalid choice: '(.*?)' \(choose from 
 
 class Parser(argparse.ArgumentParser):
     """Names the nearest verb where one is mistyped. Its sub-parsers do too."""
+
+    verb_groups: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    """The verbs in the groups of the help: title, verb, and what the verb does in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and exit with status 2."""
@@ -40,6 +44,7 @@ class Verbs:
             dest=dest, metavar=VERB, required=True, prog=parser.prog, help=argparse.SUPPRESS
         )
         self._groups: dict[str, dict[str, str]] = {}
+        parser.verb_groups = self._groups
         self._group = ""
 
     @contextmanager
@@ -49,10 +54,13 @@ class Verbs:
         yield
         self._group = ""
 
-    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:
-        """As of argparse: the parser of a new verb; ``help`` says in a line what it does."""
+    def add_parser(self, name: str, *, help: str, more: str = "") -> argparse.ArgumentParser:
+        """Add a verb, and return its parser.
+
+        ``help`` says in one line what the verb does. ``more`` goes on from there, in whole sentences.
+        """
         self._groups.setdefault(self._group, {})[name] = help
-        return self._verbs.add_parser(name, help=help, description=f"{help[:1].upper()}{help[1:]}.")
+        return self._verbs.add_parser(name, help=help, description=sentences(help, more))
 
     def listed(self) -> str:
         """All groups with their verbs, for the help."""
@@ -62,6 +70,11 @@ class Verbs:
             for title, verbs in self._groups.items()
         )
         return "\n".join(blocks)
+
+
+def sentences(help: str, more: str = "") -> str:
+    """The description of a verb: its line of help as a sentence, then the rest."""
+    return f"{help[:1].upper()}{help[1:]}. {more}".rstrip()
 
 
 def nearest(word: str, verbs: Sequence[str]) -> list[str]:

@@ -39,50 +39,93 @@ _COLUMNS: Final = ("volume", "format", "size", "on LVM", "snapshots", "clone of"
 
 def add_verbs(verbs: Verbs) -> None:
     """Add the verbs of this module."""
-    create = verbs.add_parser("create", help="a new volume that reads as zeros")
-    create.add_argument("volume", metavar="VG/VOLUME", help="or VG alone, with --vmid")
-    create.add_argument(
-        "--vmid", type=int, metavar="ID", help="take the lowest free name of this machine, and print it"
+    create = verbs.add_parser(
+        "create",
+        help="create a volume that reads as zeros",
+        more="The name of the volume decides its format: a name that ends in .qcow2 means qcow2, any other name means "
+        "raw.",
     )
-    create.add_argument("--size", required=True, help="as a guest sees it: 10G, 512M")
+    create.add_argument("volume", metavar="VG/VOLUME", help="the new volume; with --vmid, only VG")
+    create.add_argument(
+        "--vmid",
+        type=int,
+        metavar="ID",
+        help="choose the lowest free disk name of this virtual machine, and print the name",
+    )
+    create.add_argument("--size", required=True, help="the size that the guest sees, for example 10G or 512M")
     create.add_argument(
         "--format",
         choices=[*Format],
-        help="what the name's suffix says; with --vmid: of the new volume (default there: qcow2)",
+        help="the format of the volume; it must agree with the name (default: the format that the name says; with "
+        "--vmid: qcow2)",
     )
     add_plan_options(create)
     create.set_defaults(run=_create)
 
-    listing = verbs.add_parser("list", help="the volumes of a volume group, or of all")
-    listing.add_argument("vg", metavar="VG", nargs="?", help="default: every one that holds volumes")
+    listing = verbs.add_parser(
+        "list",
+        help="list the volumes of one volume group, or of all volume groups",
+        more="list activates nothing.",
+    )
+    listing.add_argument(
+        "vg", metavar="VG", nargs="?", help="the volume group (default: every volume group that has volumes)"
+    )
     add_storage_options(listing)
     listing.set_defaults(run=_list)
 
-    info = verbs.add_parser("info", help="a volume and its layers")
-    info.add_argument("volume", metavar="VG/VOLUME")
+    info = verbs.add_parser(
+        "info",
+        help="show a volume and its layers",
+        more="Each layer reads through the layer above it in the tree.",
+    )
+    info.add_argument("volume", metavar="VG/VOLUME", help="the volume")
     add_storage_options(info)
     info.set_defaults(run=_info)
 
-    path = verbs.add_parser("path", help="the device of a volume or of a snapshot")
-    path.add_argument("volume", metavar="VG/VOLUME")
-    path.add_argument("snapshot", metavar="SNAPSHOT", nargs="?")
+    path = verbs.add_parser(
+        "path",
+        help="print the device of a volume or of a snapshot",
+        more="This is the device to give to QEMU. A volume with an interrupted operation is refused: run `lvmqcow "
+        "recover` first.",
+    )
+    path.add_argument("volume", metavar="VG/VOLUME", help="the volume")
+    path.add_argument(
+        "snapshot", metavar="SNAPSHOT", nargs="?", help="the snapshot (default: the current content of the volume)"
+    )
     add_storage_options(path)
     path.set_defaults(run=_path)
 
-    resize = verbs.add_parser("resize", help="grow a volume; what is new of it reads as zeros")
-    resize.add_argument("volume", metavar="VG/VOLUME")
-    resize.add_argument("--size", required=True, help="as a guest sees it: 20G, or by how much more: +5G")
+    resize = verbs.add_parser(
+        "resize",
+        help="grow a volume; the added space reads as zeros",
+        more="A volume never shrinks. With the size that the volume already has, resize only repairs an LV that is too "
+        "small for its image.",
+    )
+    resize.add_argument("volume", metavar="VG/VOLUME", help="the volume")
+    resize.add_argument(
+        "--size", required=True, help="the new size that the guest sees, for example 20G; or how much to add: +5G"
+    )
     add_plan_options(resize)
     resize.set_defaults(run=_resize)
 
-    rename = verbs.add_parser("rename", help="give a volume, with all its snapshots, another name")
-    rename.add_argument("volume", metavar="VG/VOLUME")
-    rename.add_argument("new", metavar="[VG/]NEWVOLUME", help="of the same format; the machine may be another one")
+    rename = verbs.add_parser(
+        "rename",
+        help="rename a volume together with all its snapshots",
+        more="The new name must mean the same format. It may have the VMID of another virtual machine. A volume that "
+        "is in use is refused.",
+    )
+    rename.add_argument("volume", metavar="VG/VOLUME", help="the volume")
+    rename.add_argument("new", metavar="[VG/]NEWVOLUME", help="the new name, in the same volume group")
     add_plan_options(rename)
     rename.set_defaults(run=_rename)
 
-    remove = verbs.add_parser("remove", help="remove a volume with all its snapshots")
-    remove.add_argument("volume", metavar="VG/VOLUME")
+    remove = verbs.add_parser(
+        "remove",
+        help="remove a volume with all its snapshots",
+        more="At a terminal, remove names what it will remove and asks first. A volume that is in use, or that clones "
+        "read through, is refused.",
+    )
+    remove.add_argument("volume", metavar="VG/VOLUME", help="the volume")
     add_plan_options(remove)
     add_wipe_option(remove)
     add_yes_option(remove)

@@ -61,7 +61,7 @@ class QcowCreate:
 
 @dataclass(frozen=True)
 class QcowCommit:
-    """Write the data of ``lv`` into its backing image ``into``. With ``-d`` ``lv`` keeps its own, so a cut loses nothing."""
+    """Write the data of ``lv`` into its backing image, ``into``. ``-d`` keeps it in ``lv`` too: a cut loses nothing."""
 
     lv: str
     into: str

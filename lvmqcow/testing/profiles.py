@@ -1,8 +1,8 @@
 """Hypothesis profiles: how much to try, and whether to try the same again.
 
-``ci``       derandomized, a fixed number of examples: what failed for you fails for everybody
-``nightly``  random, saves its failures, many examples
-``soak``     random, one example after another until the time is over (``LVMQCOW_SOAK_SECONDS``)
+``lvmqcow-ci``       derandomized, a fixed number of examples: a failure fails for everybody
+``lvmqcow-nightly``  random, saves its failures, many examples
+``lvmqcow-soak``     random, one example after another until the time is over (``LVMQCOW_SOAK_SECONDS``)
 
 ``LVMQCOW_EXAMPLES`` overrides the number of examples. No profile has a deadline: a slow machine is no failure.
 """
@@ -17,7 +17,8 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 __all__ = ["register"]
 
-_PROFILES = {"ci": 30, "nightly": 300, "soak": 20}
+_CI = "lvmqcow-ci"
+_PROFILES = {_CI: 30, "lvmqcow-nightly": 300, "lvmqcow-soak": 20}
 
 
 def register() -> None:
@@ -27,8 +28,8 @@ def register() -> None:
         settings.register_profile(
             name,
             max_examples=int(os.environ.get("LVMQCOW_EXAMPLES", examples)),
-            derandomize=name == "ci",
-            database=None if name == "ci" else DirectoryBasedExampleDatabase(database),
+            derandomize=name == _CI,
+            database=None if name == _CI else DirectoryBasedExampleDatabase(database),
             deadline=None,
             print_blob=True,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

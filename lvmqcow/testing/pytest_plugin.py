@@ -2,9 +2,9 @@
 
 Loaded in every pytest run of an environment that has lvmqcow, so it imports nothing heavy until it is used.
 
-``--require-lab``   a test marked ``real`` that finds no device-mapper fails, instead of being skipped
-``--no-skips``      any skipped test fails: what did not run proves nothing
-``--loop-vg-size``  the size of the volume group that each worker makes on a sparse file
+``--lvmqcow-require-lab``   a test marked ``lvmqcow_real`` that finds no device-mapper fails, instead of being skipped
+``--lvmqcow-no-skips``      any skipped test fails: what did not run proves nothing
+``--lvmqcow-vg-size``  the size of the volume group that each worker makes on a sparse file
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from lvmqcow.testing.worlds import RealWorld
 
-__all__ = ["loop_vg", "real_world"]
+__all__ = ["lvmqcow_vg", "lvmqcow_world"]
 
 _NO_LAB = "no device-mapper here: run it with `lvmqcow lab run -- pytest ...`"
 
@@ -28,15 +28,17 @@ _NO_LAB = "no device-mapper here: run it with `lvmqcow lab run -- pytest ...`"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options above."""
     group = parser.getgroup("lvmqcow")
-    group.addoption("--require-lab", action="store_true", help="fail, not skip, where there is no device-mapper")
-    group.addoption("--no-skips", action="store_true", help="fail every test that would be skipped")
-    group.addoption("--loop-vg-size", default="2G", help="size of each worker's volume group (default: %(default)s)")
+    group.addoption(
+        "--lvmqcow-require-lab", action="store_true", help="fail, not skip, where there is no device-mapper"
+    )
+    group.addoption("--lvmqcow-no-skips", action="store_true", help="fail every test that would be skipped")
+    group.addoption("--lvmqcow-vg-size", default="2G", help="size of each worker's group (default: %(default)s)")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker, and the profiles before Hypothesis looks for one."""
-    config.addinivalue_line("markers", "real: needs root, loop devices and device-mapper (the lab)")
+    config.addinivalue_line("markers", "lvmqcow_real: needs root, loop devices and device-mapper (the lab)")
     if hasattr(config, "workerinput") and config.option.basetemp:
         # a worker in a lab has a /tmp of its own, without what the controller made in the machine's
         Path(config.option.basetemp).parent.mkdir(parents=True, exist_ok=True)
@@ -47,9 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip, or with ``--require-lab`` fail, what cannot run here."""
-    if item.get_closest_marker("real") and not _device_mapper():
-        if item.config.getoption("--require-lab"):
+    """Skip, or with ``--lvmqcow-require-lab`` fail, what cannot run here."""
+    if item.get_closest_marker("lvmqcow_real") and not _device_mapper():
+        if item.config.getoption("--lvmqcow-require-lab"):
             pytest.fail(_NO_LAB, pytrace=False)
         pytest.skip(_NO_LAB)
 
@@ -72,20 +74,20 @@ def _device_mapper() -> bool:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With ``--no-skips``, make a skip a failure."""
+    """With ``--lvmqcow-no-skips``, make a skip a failure."""
     report = yield
-    if report.skipped and item.config.getoption("--no-skips") and not hasattr(report, "wasxfail"):
+    if report.skipped and item.config.getoption("--lvmqcow-no-skips") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = f"skipped, and --no-skips is given: {report.longrepr}"
+        report.longrepr = f"skipped, and --lvmqcow-no-skips is given: {report.longrepr}"
     return report
 
 
 @pytest.fixture(scope="session")
-def loop_vg(request: pytest.FixtureRequest) -> Iterator[str]:
+def lvmqcow_vg(request: pytest.FixtureRequest) -> Iterator[str]:
     """The name of a volume group on a sparse file: one for each worker, gone at the end.
 
     Raises:
-        UnfitMachine: there is no device-mapper here. A test that is marked ``real`` is skipped then.
+        UnfitMachine: there is no device-mapper here. A test that is marked ``lvmqcow_real`` is skipped then.
     """
     from lvmqcow.core.sizing import parse_size
     from lvmqcow.lvm import loopvg
@@ -94,14 +96,14 @@ def loop_vg(request: pytest.FixtureRequest) -> Iterator[str]:
     require_device_mapper()
     name = f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
     with tempfile.TemporaryDirectory(prefix="lvmqcow-") as directory:
-        size_bytes = parse_size(request.config.getoption("--loop-vg-size"))
+        size_bytes = parse_size(request.config.getoption("--lvmqcow-vg-size"))
         loopvg.create(name, size_bytes, Path(directory) / "pv.img")
         yield name
         loopvg.destroy(name)
 
 
 @pytest.fixture(scope="session")
-def real_world(loop_vg: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RealWorld]]:
+def lvmqcow_world(lvmqcow_vg: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RealWorld]]:
     """Makes a fresh world on this worker's volume group, emptied each time; in another layout where one is given."""
     from lvmqcow.core.names import Layout
     from lvmqcow.lvm.commands import LvmShell
@@ -109,7 +111,7 @@ def real_world(loop_vg: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     from lvmqcow.real_host import RealHost
     from lvmqcow.testing.worlds import RealWorld
 
-    host = RealHost(loop_vg, LvmShell(), QemuImg())
+    host = RealHost(lvmqcow_vg, LvmShell(), QemuImg())
     directory = tmp_path_factory.mktemp("golden")
 
     def make(layout: Layout = Layout.RFC) -> RealWorld:

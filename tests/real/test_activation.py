@@ -30,15 +30,15 @@ from lvmqcow.testing.worlds import RealWorld
 from tests.support.operation_table import ELSEWHERE
 from tests.support.scenarios import DISK, MIB, RAW
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 S1 = f"snap-s1-{DISK}"
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """A disk with the snapshots s1 and s2, each layer with something of its own."""
-    made = real_world()
+    made = lvmqcow_world()
     fill(made.storage)
     yield made
     made.close()

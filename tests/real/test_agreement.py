@@ -39,7 +39,7 @@ from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.strategies import snapshot_names, volume_names, volume_sizes, writes
 from lvmqcow.testing.worlds import RealWorld, SimWorld, World
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 SIZE_BYTES = 4 * 1024**2
 
@@ -104,12 +104,12 @@ def picture(world: World) -> VolumeGroup:
     guest=st.lists(writes(SIZE_BYTES // BLOCK_BYTES), min_size=3, max_size=3),
 )
 def test_the_same_requests_lead_to_the_same_picture_and_content(
-    real_world: Callable[[], RealWorld],
+    lvmqcow_world: Callable[[], RealWorld],
     history: list[Request | GuestWrites],
     snapshots: list[str],
     guest: list[list[Write]],
 ) -> None:
-    real = real_world()
+    real = lvmqcow_world()
     empty = real.host.observe()
     sim = SimWorld(SimHost(empty.name, empty.free_bytes, empty.extent_size_bytes))
     name = parse_volume_name("vm-100-disk-0.qcow2")

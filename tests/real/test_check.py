@@ -28,7 +28,7 @@ from lvmqcow.testing.worlds import RealWorld
 from tests.support.damage_cases import DAMAGES, S1, S2
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 KINDS = [
     "no current LV",
@@ -53,9 +53,9 @@ KINDS = [
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """A disk with the snapshots s1 and s2, each layer with something of its own."""
-    made = real_world()
+    made = lvmqcow_world()
     fill(made.storage, lambda number: made.write(DISK.text, Format.QCOW2, [Write(number * 16, 16, number)]))
     yield made
     made.close()

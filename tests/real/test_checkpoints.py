@@ -12,7 +12,7 @@ from lvmqcow.testing.content import Write
 from tests.support.real_scenarios import Starts, starts
 from tests.support.scenarios import DISK, MIB, chain, contents, half_active
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from lvmqcow.storage import Storage
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.terminal import CTRL_C, CTRL_D, answer
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 DISK = "vm-100-disk-0.qcow2"
 
@@ -69,9 +69,9 @@ class Cli:
 
 
 @pytest.fixture
-def cli(real_world: Callable[[], RealWorld], capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
+def cli(lvmqcow_world: Callable[[], RealWorld], capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     """The command line on an empty volume group."""
-    world = real_world()
+    world = lvmqcow_world()
     yield Cli(world, capsys)
     world.close()
 

@@ -27,16 +27,16 @@ from lvmqcow.testing.worlds import RealWorld
 from lvmqcow.volume import Volume
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 THIRD = parse_volume_name("vm-300-disk-0.qcow2")
 BASE = snapshot_lv_name(NEIGHBOUR, "s1", Layout.RFC)
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """An empty volume group."""
-    made = real_world()
+    made = lvmqcow_world()
     yield made
     made.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 CONTAINER = """
 mount --make-rprivate /

@@ -20,7 +20,7 @@ from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.scenarios import DISK, MIB, RAW
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 SIZE_BYTES = 256 * MIB
 WRITES = [Write(0, 256, 7), Write(9000, 40, 8), Write(40000, 20000, 9)]
@@ -29,9 +29,9 @@ NAMES = pytest.mark.parametrize("old", [DISK, RAW], ids=["to raw", "to qcow2"])
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """An empty volume group."""
-    made = real_world()
+    made = lvmqcow_world()
     yield made
     made.close()
 

@@ -17,7 +17,7 @@ from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.scenarios import DISK, MIB, RAW
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 NEW, RAW_NEW = parse_volume_name("vm-200-x.qcow2"), parse_volume_name("vm-200-x")
 SIZE_BYTES = 64 * MIB
@@ -26,9 +26,9 @@ NOW = AT_S1.written([Write(1, 1, 0), Write(16000, 2, 9)])
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """A disk with a snapshot s1, on extents that somebody else filled."""
-    made = real_world()
+    made = lvmqcow_world()
     made.storage.create("vm-1-earlier", 512 * MIB)
     with Path(device_path(made.host.vg, "vm-1-earlier")).open("wb", buffering=0) as device:
         for _ in range(512):

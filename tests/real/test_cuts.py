@@ -16,7 +16,7 @@ from tests.support.oracle import Judge
 from tests.support.real_scenarios import Starts, starts
 from tests.support.scenarios import FILES, MIB, planned
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 SIZE_BYTES = 64 * MIB
 AT_S1 = Content(SIZE_BYTES).written([Write(0, 3, 7), Write(9000, 40, 8)])
@@ -29,9 +29,9 @@ LARGE_BYTES = 128 * MIB
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """A disk with a snapshot s1."""
-    made = real_world()
+    made = lvmqcow_world()
     volume = made.storage.create(DISK.text, SIZE_BYTES)
     made.write(DISK.text, Format.QCOW2, [Write(0, 3, 7), Write(9000, 40, 8)])
     volume.snapshot("s1")

@@ -45,7 +45,7 @@ from tests.support.operation_table import ELSEWHERE, OPERATIONS, changed
 from tests.support.real_scenarios import Starts, breakable_starts
 from tests.support.scenarios import DISK, FILES, MIB, planned, run, storage
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 ALL = os.environ.get("LVMQCOW_FAULTS") == "all"
 

@@ -29,7 +29,7 @@ from lvmqcow.operations import Activate, Create, Grow, Remove, Request, Snapshot
 from lvmqcow.storage import Storage
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 PV_MIB = 64
 OURS = 'local{system_id="other"}global{system_id_source="lvmlocal"}'

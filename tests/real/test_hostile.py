@@ -31,7 +31,7 @@ from lvmqcow.testing.hostile import DATA, Image, Notice, Specimen, specimens
 from lvmqcow.testing.worlds import RealWorld
 from lvmqcow.volume import Volume
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 MIB = 1024**2
 DISK, RAW = parse_volume_name("vm-100-disk-0.qcow2"), parse_volume_name("vm-7-disk-0")
@@ -72,8 +72,8 @@ class Place:
 
 
 @pytest.fixture
-def place(real_world: Callable[[], RealWorld], tmp_path: Path) -> Iterator[Place]:
-    world = real_world()
+def place(lvmqcow_world: Callable[[], RealWorld], tmp_path: Path) -> Iterator[Place]:
+    world = lvmqcow_world()
     commands: list[Sequence[str]] = []
     host = RealHost(
         world.host.vg, LvmShell(), QemuImg(commands.append, reading=Limits(READING.memory_bytes, cpu_seconds=2))

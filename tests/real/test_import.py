@@ -13,7 +13,7 @@ import pytest
 from lvmqcow.core.names import Format, device_path, parse_volume_name
 from lvmqcow.testing.worlds import RealWorld
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 MIB = 1024**2
 SIZE_BYTES = 6 * MIB
@@ -33,8 +33,8 @@ MADE = {
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
-    made = real_world()
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+    made = lvmqcow_world()
     yield made
     made.close()
 

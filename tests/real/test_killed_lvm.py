@@ -28,7 +28,7 @@ from tests.support.oracle import Judge
 from tests.support.real_scenarios import Starts, starts
 from tests.support.scenarios import FILES, MIB, planned, run
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 
 def trait(host: SimHost, step: Step) -> str:

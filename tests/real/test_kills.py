@@ -67,7 +67,7 @@ from tests.support.real_operations import chain
 from tests.support.real_scenarios import Starts, starts
 from tests.support.scenarios import DISK, FILES, MIB, NEIGHBOUR, RAW, STREAM, planned, source, storage
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 KILLS = int(os.environ.get("LVMQCOW_KILLS", "160"))
 """Over all rows."""

@@ -36,7 +36,7 @@ from tests.support.operation_table import ELSEWHERE, called, expected, lv_names
 from tests.support.proxmox_reader import activates, snapshot_info
 from tests.support.scenarios import MIB
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 VOLUME = parse_volume_name("vm-100-my_disk.qcow2")
@@ -88,9 +88,9 @@ Contents = Mapping[str | None, Content]
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> RealWorld:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> RealWorld:
     """An empty volume group."""
-    return real_world()
+    return lvmqcow_world()
 
 
 def laid_out(world: RealWorld, tool: Tool) -> Contents:

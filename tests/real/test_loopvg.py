@@ -14,7 +14,7 @@ from lvmqcow.lvm import loopvg
 from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.storage import Storage
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 SIZE_BYTES = 64 * 1024**2
 
@@ -44,9 +44,9 @@ def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
     assert file.read_bytes() == b"only copy"
 
 
-def test_a_volume_group_name_is_not_taken_twice(loop_vg: str, tmp_path: Path) -> None:
+def test_a_volume_group_name_is_not_taken_twice(lvmqcow_vg: str, tmp_path: Path) -> None:
     with pytest.raises(AlreadyExists):
-        loopvg.create(loop_vg, SIZE_BYTES, tmp_path / "pv.img")
+        loopvg.create(lvmqcow_vg, SIZE_BYTES, tmp_path / "pv.img")
 
 
 def test_a_failed_create_leaves_no_file_and_no_device(tmp_path: Path) -> None:

@@ -24,13 +24,13 @@ from lvmqcow.steps import LvRename, Step
 from lvmqcow.storage import Storage
 from lvmqcow.testing.worlds import RealWorld
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 
 @pytest.fixture
-def vg(real_world: Callable[[], RealWorld]) -> Iterator[str]:
+def vg(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[str]:
     """An empty volume group."""
-    world = real_world()
+    world = lvmqcow_world()
     yield world.host.vg
     world.close()
 
@@ -259,11 +259,11 @@ def test_while_another_holds_lvms_lock_we_wait_and_say_so(
 
 @pytest.mark.parametrize("lvm_kind", ["shell", "process"])
 def test_ctrl_c_while_a_change_waits_for_lvms_lock_leaves_what_recovery_knows(
-    real_world: Callable[[], RealWorld],
+    lvmqcow_world: Callable[[], RealWorld],
     lvms_lock: Callable[[], AbstractContextManager[None]],
     lvm_kind: Literal["shell", "process"],
 ) -> None:
-    world, name = real_world(), "vm-100-disk-0.qcow2"
+    world, name = lvmqcow_world(), "vm-100-disk-0.qcow2"
     world.storage.create(name, 4 * 1024**2).snapshot("s1")
     with ExitStack() as held:
 

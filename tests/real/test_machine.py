@@ -11,7 +11,7 @@ from lvmqcow.core.names import Layout
 from lvmqcow.testing.sequences import run_machine
 from lvmqcow.testing.worlds import RealWorld
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 
 SHARDS = int(os.environ.get("LVMQCOW_SHARDS", "8"))
@@ -20,10 +20,10 @@ SHARDS = int(os.environ.get("LVMQCOW_SHARDS", "8"))
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_no_sequence_of_operations_loses_a_byte(
-    real_world: Callable[[Layout], RealWorld], shard: int, record_property: Callable[[str, object], None]
+    lvmqcow_world: Callable[[Layout], RealWorld], shard: int, record_property: Callable[[str, object], None]
 ) -> None:
     layout = list(Layout)[shard % len(Layout)]
-    ran = run_machine(lambda: real_world(layout), shard=shard)
+    ran = run_machine(lambda: lvmqcow_world(layout), shard=shard)
     record_property("sequences on real volume groups", ran.sequences)
     record_property("steps on real volume groups", ran.steps)
     assert ran.steps > ran.sequences

@@ -28,7 +28,7 @@ from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.worker import MIB, Operation
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 WORKERS: Final = 4
 OPERATIONS: Final = int(os.environ.get("LVMQCOW_EXAMPLES", "8")) * 5
@@ -36,8 +36,8 @@ DISK: Final = "vm-100-disk-0.qcow2"
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
-    made = real_world()
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+    made = lvmqcow_world()
     yield made
     made.close()
 

@@ -13,7 +13,7 @@ from lvmqcow.cli import main
 from lvmqcow.errors import VolumeGroupNotFound
 from lvmqcow.lvm import loopvg
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -24,7 +24,7 @@ from lvmqcow.testing.worlds import RealWorld
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 from tests.support.stale_extents import OLD_BYTE, fill_free_space
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 Made = tuple[str, Format, Content]
 SMALL, LARGE = 8 * MIB, 64 * MIB

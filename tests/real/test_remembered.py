@@ -15,15 +15,15 @@ from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.scenarios import DISK, MIB
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 S1 = f"snap-s1-{DISK}"
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """A disk with a snapshot, each layer with something of its own."""
-    made = real_world()
+    made = lvmqcow_world()
     volume = made.storage.create(DISK.text, MIB)
     made.write(DISK.text, Format.QCOW2, [Write(0, 1, 1)])
     volume.snapshot("s1")

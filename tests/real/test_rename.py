@@ -17,15 +17,15 @@ from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 NEW = parse_volume_name("vm-200-disk-7.qcow2")
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """An empty volume group."""
-    made = real_world()
+    made = lvmqcow_world()
     yield made
     made.close()
 

@@ -27,7 +27,7 @@ from tests.support.power_loss_run import METADATA, Running, recorded, replayed
 from tests.support.real_operations import OPERATIONS
 from tests.support.scenarios import MIB
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 STATES = int(os.environ.get("LVMQCOW_REPLAY_STATES", "72"))
 """Of each operation: those at flushes and marks, and more until there are so many."""

@@ -17,7 +17,7 @@ from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.stale_extents import fill_free_space
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 MIB = 1024**2
 QCOW2, RAW = parse_volume_name("vm-100-disk-0.qcow2"), parse_volume_name("vm-100-disk-1")
@@ -26,9 +26,9 @@ S1 = snapshot_lv_name(QCOW2, "s1", Layout.RFC)
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """An empty volume group whose free extents hold the bytes of somebody else."""
-    made = real_world()
+    made = lvmqcow_world()
     fill_free_space(made.host.vg, made.host.observe().free_bytes, 512 * MIB)
     yield made
     made.close()

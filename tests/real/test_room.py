@@ -25,7 +25,7 @@ from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.scenarios import DISK
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 CLUSTER = 128 * 1024
 BLOCKS = CLUSTER // BLOCK_BYTES
@@ -37,8 +37,8 @@ MERGES = pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
-    made = real_world()
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+    made = lvmqcow_world()
     yield made
     made.close()
 

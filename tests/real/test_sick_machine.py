@@ -30,7 +30,7 @@ from lvmqcow.operations import Snapshot
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 MIB: Final = 1024**2
 CLONE_NEWNS: Final = 0x20000  # unshare(2)
@@ -121,9 +121,9 @@ SICKNESSES: Final = [
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """A volume with a snapshot, and what was written before it; and a raw one."""
-    made = real_world()
+    made = lvmqcow_world()
     made.storage.create(DISK, 8 * MIB)
     made.storage.create("vm-200-disk-0", 8 * MIB)
     made.write(DISK, Format.QCOW2, [WRITTEN])

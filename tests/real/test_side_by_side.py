@@ -45,7 +45,7 @@ from lvmqcow.steps import LvTag
 from lvmqcow.storage import Storage
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 WAYS = ["shell", "process"]
 THIRD, CONVERTED, CLONE = (

@@ -23,7 +23,7 @@ from lvmqcow.operations import Merge
 from lvmqcow.storage import Storage
 from tests.support.scenarios import DISK, PVE_BASE
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 GIB = 1024**3
 EXTENT = 4 * 1024**2

@@ -17,7 +17,7 @@ from lvmqcow.steps import LvDeactivate, LvRename
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 DISK = parse_volume_name("vm-100-disk-0.qcow2")
 S1 = snapshot_lv_name(DISK, "s1", Layout.RFC)
@@ -26,9 +26,9 @@ CONTENT = Content(SIZE_BYTES, {0: 7, SIZE_BYTES // BLOCK_BYTES - 1: 9})
 
 
 @pytest.fixture
-def world(real_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
+def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     """A volume with a snapshot, and something written before and after it."""
-    made = real_world()
+    made = lvmqcow_world()
     made.storage.create(DISK.text, SIZE_BYTES)
     made.write(DISK.text, Format.QCOW2, [Write(0, 1, 7)])
     made.storage.volume(DISK.text).snapshot("s1")

@@ -32,7 +32,7 @@ from lvmqcow.storage import Storage
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
 
-pytestmark = pytest.mark.real
+pytestmark = pytest.mark.lvmqcow_real
 
 _LOOP_CTL_REMOVE = 0x4C81  # loop(4)
 MIB = 1024**2
@@ -78,9 +78,9 @@ class Wiper:
 
 
 @pytest.fixture
-def wiper(real_world: Callable[[], RealWorld]) -> Iterator[Wiper]:
+def wiper(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[Wiper]:
     """On an empty volume group whose first extents hold zeros: what is found there later is of the test."""
-    world = real_world()
+    world = lvmqcow_world()
     LvmProcesses().change(("lvcreate", "--yes", "--size", "256M", "--name", "first", world.host.vg))
     path = device_path(world.host.vg, "first")
     subprocess.run(["blkdiscard", "--zeroout", path], check=True)

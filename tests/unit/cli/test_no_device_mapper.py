@@ -108,7 +108,7 @@ def test_the_fixture_of_the_plugin_says_it_too(
     changes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     test = tmp_path / "test_unmarked.py"
-    test.write_text("def test_it(loop_vg): pass")
+    test.write_text("def test_it(lvmqcow_vg): pass")
     assert (
         pytest.main(["-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(test)]) == pytest.ExitCode.TESTS_FAILED
     )
