@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from lvmqcow.core.fitness import Condition, conditions
 from lvmqcow.core.group import VolumeGroup
-from lvmqcow.core.names import Format
+from lvmqcow.core.names import Format, VolumeName
 from lvmqcow.core.volume import Layer
 from lvmqcow.core.volume import Volume as VolumePicture
+from lvmqcow.engine.executor import Executor
 from lvmqcow.engine.host import Host
 
-__all__ = ["GroupInfo", "LayerInfo", "VolumeInfo", "group_info", "layer_info", "volume_info"]
+__all__ = ["GroupInfo", "LayerInfo", "VolumeInfo", "group_info", "layer_info", "layer_infos", "volume_info"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,16 @@ def volume_info(volume: VolumePicture) -> VolumeInfo:
         template=current.lv.template,
         base=volume.bases[0].source if volume.bases else None,
     )
+
+
+def layer_infos(executor: Executor, name: VolumeName) -> tuple[LayerInfo, ...]:
+    """The layers of a volume: current first, then newest to oldest, then other branches.
+
+    Raises:
+        VolumeNotFound, Corrupt.
+    """
+    volume = executor.seen(name).volume(name)
+    return tuple(layer_info(executor.host, volume, layer) for layer in (*volume.chain, *volume.branches))
 
 
 def layer_info(host: Host, volume: VolumePicture, layer: Layer) -> LayerInfo:

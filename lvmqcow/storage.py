@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from lvmqcow.checks.images import examine
-from lvmqcow.checks.structure import Finding, Severity, beside
-from lvmqcow.core.fitness import ACCEPTABLE, State, activatable
+from lvmqcow.checks.run_checks import check, check_activating
+from lvmqcow.checks.structure import Finding
+from lvmqcow.core.fitness import ACCEPTABLE, State
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import Format, Layout, VolumeName, check_vg_name, disk_name, free_disk_number, parse_volume_name
 from lvmqcow.core.sizing import whole_sectors
@@ -29,9 +29,9 @@ from lvmqcow.engine.executor import Executor, active_images
 from lvmqcow.engine.host import Host
 from lvmqcow.engine.imports import inspect
 from lvmqcow.engine.locks import Locks
-from lvmqcow.errors import CommandFailed, Locked, NotPossible, VolumeNotFound
+from lvmqcow.errors import Locked, NotPossible
 from lvmqcow.formats import SourceFormat
-from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo, group_info, layer_info, volume_info
+from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo, group_info, layer_infos, volume_info
 from lvmqcow.lvm.commands import Lvm, LvmProcesses, LvmShell
 from lvmqcow.operations import Create, ImportStream, Plan, Request
 from lvmqcow.qemu.img import QemuImg
@@ -145,7 +145,7 @@ class Storage:
 
     def volume(self, name: str) -> Volume:
         """A handle on one volume, which need not exist. Raises InvalidName."""
-        return Volume(self, parse_volume_name(name))
+        return Volume(self._executor, parse_volume_name(name))
 
     def create(self, name: str, size_bytes: int, format: Format | None = None) -> Volume:
         """Create a volume that reads as zeros. The name's suffix is its format; ``format`` must agree.
@@ -155,7 +155,7 @@ class Storage:
         """
         volume = parse_volume_name(name, format)
         self.apply(Create(volume, whole_sectors(size_bytes)))
-        return Volume(self, volume)
+        return Volume(self._executor, volume)
 
     def create_disk(self, vmid: int, size_bytes: int, format: Format = Format.QCOW2) -> Volume:
         """Create a volume under the lowest free name of a machine's; safe against others that do the same.
@@ -163,7 +163,7 @@ class Storage:
         Raises:
             InvalidName, InvalidSize, NoSpace.
         """
-        return Volume(self, self.allocate(vmid, size_bytes, format).volume)
+        return Volume(self._executor, self.allocate(vmid, size_bytes, format).volume)
 
     def allocate(self, vmid: int, size_bytes: int, format: Format = Format.QCOW2) -> Plan:
         """As `create_disk`; returns the plan that ran, which names the volume.
@@ -204,7 +204,7 @@ class Storage:
         """
         request = inspect(source, parse_volume_name(name), source_format)
         self.apply(request)
-        return Volume(self, request.volume)
+        return Volume(self._executor, request.volume)
 
     def import_stream(self, stream: int, name: str, size_bytes: int) -> Volume:
         """Create a volume with the content of a stream of so many raw bytes; ``stream`` is a file descriptor.
@@ -215,7 +215,7 @@ class Storage:
         """
         volume = parse_volume_name(name)
         self.apply(ImportStream(volume, size_bytes, stream))
-        return Volume(self, volume)
+        return Volume(self._executor, volume)
 
     def plan(self, request: Request) -> Plan:
         """What `apply` would run first: the operation's plan, or, where one was cut, that of its recovery.
@@ -254,8 +254,7 @@ class Storage:
         Raises:
             VolumeNotFound.
         """
-        around, wanted = self._wanted(name)
-        return (*around, *examine(self._host, wanted))
+        return check(self._executor, name)
 
     def check_activating(self, name: str | None = None) -> tuple[Finding, ...]:
         """As `check`, one volume after the other, each active for as long as it takes, under its lock.
@@ -263,8 +262,7 @@ class Storage:
         Raises:
             VolumeNotFound.
         """
-        around, wanted = self._wanted(name)
-        return (*around, *(finding for each in wanted for finding in self._check_activating(each)))
+        return check_activating(self._executor, name)
 
     def picture(self, *names: VolumeName) -> VolumeGroup:
         """The volume group as it is now, with the headers of active LVs: of others than these as far as possible.
@@ -276,41 +274,12 @@ class Storage:
 
     def layers(self, name: VolumeName) -> tuple[LayerInfo, ...]:
         """The layers of a volume, current first, then newest to oldest; then those of its other branches."""
-        volume = self.picture(name).volume(name)
-        return tuple(layer_info(self._host, volume, layer) for layer in (*volume.chain, *volume.branches))
+        return layer_infos(self._executor, name)
 
     def _taken(self) -> frozenset[str]:
         """Every text in the volume group that could name a volume: LV names and tags."""
         lvs = self._executor.observe().logical_volumes
         return frozenset(text for lv in lvs for text in (lv.name, *lv.tags))
-
-    def _wanted(self, name: str | None) -> tuple[tuple[Finding, ...], tuple[VolumeName, ...]]:
-        """What a check of the one volume, or of all, is to look at; and what there is to say of the rest."""
-        picture = self._executor.observe()
-        if name is None:
-            return beside(picture), tuple(volume.name for volume in picture.volumes)
-        wanted = parse_volume_name(name)
-        one = picture.find(wanted)
-        if one is None and not picture.strays_of(wanted):
-            raise VolumeNotFound(self.vg, name)
-        found = one.name if one else wanted
-        return beside(picture, found), (found,)
-
-    def _check_activating(self, name: VolumeName) -> tuple[Finding, ...]:
-        idle: tuple[str, ...] = ()
-        try:
-            with self._executor.locked([name]):
-                picture = self._executor.observe()
-                volume = picture.find(name)
-                if volume and volume.name.format is Format.QCOW2:
-                    idle = tuple(layer.lv.name for layer in volume.layers if not layer.lv.active)
-                if not activatable(picture):
-                    idle = ()
-                with self._executor.activated(idle):
-                    return examine(self._host, [name])
-        except (Locked, CommandFailed) as error:
-            advice = f"then: lvmqcow check --activate {self.vg}/{name}"
-            return (Finding(name.text, Severity.UNCHECKED, f"it could not be looked at: {error}", advice),)
 
 
 def _unknown_active(volumes: tuple[VolumePicture, ...]) -> list[str]:

@@ -62,7 +62,7 @@ class Executor:
         accept: frozenset[State],
     ) -> None:
         """The arguments are those of `lvmqcow.Storage`."""
-        self._host = host
+        self.host = host
         self._locks = locks
         self._events = events
         self._recover_first = recover_first
@@ -94,14 +94,14 @@ class Executor:
         if unseen:
             planned = self._plan(request, picture.with_headers(self._activated_headers(unseen)))
         try:
-            run_plan(self._host, planned, picture, self._events)
+            run_plan(self.host, planned, picture, self._events)
         except OperationCut:
             if all(isinstance(step, LvDeactivate) for step in planned.steps):  # LVM does not say who opened one since
                 with suppress(CommandFailed, UnfitMachine, VolumeGroupNotFound):  # then it was not that
                     self._require_unused(planned, self.observe())
             with suppress(CommandFailed, UnfitMachine):
                 for step in planned.if_it_fails:
-                    self._host.run(step)
+                    self.host.run(step)
             raise
         return planned
 
@@ -115,7 +115,7 @@ class Executor:
 
     def observe(self) -> VolumeGroup:
         """The volume group as it is now, without headers, in the layout that was given."""
-        return replace(self._host.observe(), given_layout=self._layout, accepted=self._accept, wipe=self._wipe)
+        return replace(self.host.observe(), given_layout=self._layout, accepted=self._accept, wipe=self._wipe)
 
     def seen(self, *names: VolumeName) -> VolumeGroup:
         """The same, with the headers of what is active: all of these volumes, others as far as they can be read.
@@ -126,14 +126,14 @@ class Executor:
         picture = self.observe()
         own = [volume for name in names if (volume := picture.find(name))]
         beside = active_images(volume for volume in picture.volumes if volume not in own)
-        return picture.with_headers({**self.readable(beside), **self._host.headers(active_images(own))})
+        return picture.with_headers({**self.readable(beside), **self.host.headers(active_images(own))})
 
     def readable(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
         """The headers of those of these active LVs that can be read."""
         found: dict[str, Header] = {}
         for name in lv_names:
             with suppress(CommandFailed):
-                found |= self._host.headers([name])
+                found |= self.host.headers([name])
         return found
 
     @contextmanager
@@ -141,7 +141,7 @@ class Executor:
         """All of these locks, in the same order for everybody."""
         with ExitStack() as held:
             for name in sorted(set(names)):
-                held.enter_context(self._locks.hold(self._host.vg, name.text))
+                held.enter_context(self._locks.hold(self.host.vg, name.text))
             yield
 
     @contextmanager
@@ -152,14 +152,14 @@ class Executor:
             UnfitMachine: no LV can be activated on this machine.
         """
         if lv_names:
-            self._host.require_fit((LvActivate(lv_names),))
+            self.host.require_fit((LvActivate(lv_names),))
         try:
             if lv_names:
-                self._host.run(LvActivate(lv_names))
+                self.host.run(LvActivate(lv_names))
             yield
         finally:
             if lv_names:
-                self._host.run(LvDeactivate(lv_names))
+                self.host.run(LvDeactivate(lv_names))
 
     def _recovered(self, request: Request, held: frozenset[VolumeName]) -> VolumeGroup:
         """The picture, once what was cut before is finished or undone.
@@ -198,7 +198,7 @@ class Executor:
     def _look(self, *names: VolumeName) -> tuple[Plan, VolumeGroup]:
         """The plan that recovers a volume (the first that needs it), and the picture, with headers of active layers."""
         picture = self.seen(*names)
-        plans = [plan_recovery(picture, name, self._host.measure) for name in names]
+        plans = [plan_recovery(picture, name, self.host.measure) for name in names]
         return next((recovery for recovery in plans if recovery.steps), plans[0]), picture
 
     def _holding(self, names: Iterable[VolumeName], work: Callable[[frozenset[VolumeName]], _Done]) -> _Done:
@@ -219,7 +219,7 @@ class Executor:
         unread = _unread(request, picture)
         if unread:
             picture = picture.with_headers(self._activated_headers(unread))
-        planned = plan(picture, request, self._host)
+        planned = plan(picture, request, self.host)
         self._require_unused(planned, picture)
         return planned
 
@@ -228,14 +228,14 @@ class Executor:
         there = {lv.name for lv in picture.logical_volumes if lv.active}
         there |= {stray.lv_name for stray in picture.strays if stray.kind is StrayKind.DEVICE}
         names = sorted(there & planned.disturbed)
-        holders = [f"{name} by {holder}" for name in names for holder in self._host.holders(name)]
+        holders = [f"{name} by {holder}" for name in names for holder in self.host.holders(name)]
         if holders:
             raise InUse(planned.target, holders)
 
     def _activated_headers(self, lv_names: tuple[str, ...]) -> Mapping[str, Header]:
         """The headers of inactive LVs, which are inactive again afterwards."""
         with self.activated(lv_names):
-            return self._host.headers(lv_names)
+            return self.host.headers(lv_names)
 
     def _recover(self, name: VolumeName) -> tuple[Plan, ...]:
         return self._holding([name], lambda held: self._recover_names([name], held)[0])
@@ -257,7 +257,7 @@ class Executor:
         picture = self.observe()
         self._require_unused(recovery, picture)
         self._events.recovered(recovery)
-        run_plan(self._host, recovery, picture, self._events)
+        run_plan(self.host, recovery, picture, self._events)
 
 
 class _MoreNames(Exception):
