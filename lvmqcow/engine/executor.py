@@ -7,7 +7,7 @@
 5. refuse what a running guest would not survive
 6. run the plan, step by step
 
-A recovery may turn out to be about more names than are locked. Then all locks are let go and all are taken, from 1.
+A plan may turn out to be about more names than are locked. Then all locks are let go and all are taken, from 1.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ class Executor:
         unseen = _unseen(planned, request, picture)
         if unseen:
             planned = self._plan(request, picture.with_headers(self._activated_headers(unseen)))
+        if not planned.names <= held:
+            raise _MoreNames(planned.names)
         try:
             run_plan(self.host, planned, picture, self._events)
         except OperationCut:
@@ -261,7 +263,7 @@ class Executor:
 
 
 class _MoreNames(Exception):
-    """A recovery is about these names, and not all of them are locked. Nothing was touched."""
+    """A plan is about these names, and not all of them are locked. Nothing was touched."""
 
     def __init__(self, names: frozenset[VolumeName]) -> None:
         self.names = names

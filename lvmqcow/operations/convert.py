@@ -103,7 +103,7 @@ class Convert:
         )
         steps = (*before, commit_step(new), *removal_steps(vg, [leaving]))
         source = frozenset({old.text})
-        return Plan("convert", vg.name, old, steps, _COMMIT, other_name=new, must_not_change=source)
+        return Plan("convert", vg.name, old, steps, _COMMIT, other_names=(new,), must_not_change=source)
 
 
 def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | None:

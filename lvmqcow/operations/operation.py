@@ -106,13 +106,15 @@ class Recovery:
     """What finishes or undoes an operation that was cut; ``operation`` says which, and of the two what.
 
     ``removed`` are LVs that go after the steps, together with all that waits for its removal. ``whole_volume``: nothing
-    of the volume stays, so nothing that waits for its removal is needed.
+    of the volume stays, so nothing that waits for its removal is needed. ``other_names`` are those of other volumes
+    that the steps change.
     """
 
     operation: str
     steps: tuple[Step, ...]
     removed: tuple[LogicalVolume, ...] = ()
     whole_volume: bool = False
+    other_names: tuple[VolumeName, ...] = ()
 
 
 Recover = Callable[[VolumeGroup, Volume, Measure], Recovery | None]

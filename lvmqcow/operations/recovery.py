@@ -51,15 +51,15 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     volume = vg.find(name)
     if volume is None:
         return Plan("restore devices", vg.name, name, restore_devices(vg, name), HAPPENED)
-    other = volume.rename_target or volume.convert_target
-    devices = restore_devices(vg, volume.name, *((other,) if other else ()))
+    others = tuple(name for name in (volume.rename_target, volume.convert_target) if name)
+    devices = restore_devices(vg, volume.name, *others)
     if devices:
-        return Plan("restore devices", vg.name, volume.name, devices, HAPPENED, other_name=other)
+        return Plan("restore devices", vg.name, volume.name, devices, HAPPENED, other_names=others)
     recovery = _recovery(vg, volume, measure)
     waiting = volume.own_pending_removals if recovery.whole_volume else _removable(volume)
     steps = (*recovery.steps, *removal_steps(vg, (*recovery.removed, *waiting)))
     _require_unread(vg, volume, steps)
-    return Plan(recovery.operation, vg.name, volume.name, steps, HAPPENED, other_name=other)
+    return Plan(recovery.operation, vg.name, volume.name, steps, HAPPENED, other_names=(*others, *recovery.other_names))
 
 
 def unfinished(volume: Volume) -> bool:

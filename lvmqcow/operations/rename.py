@@ -113,7 +113,7 @@ class Rename:
             LvTag(lvs, add=(Renaming(old.text, new.text).tag,)),
         )
         steps = (*before, *_rename_steps(volume.layers, volume.layers, old, new))
-        return Plan("rename", vg.name, old, steps, _COMMIT, other_name=new)
+        return Plan("rename", vg.name, old, steps, _COMMIT, other_names=(new,))
 
 
 def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | None:

@@ -1,4 +1,4 @@
-"""The folder listing is the architecture: a package imports only what lies below it, and the pure half touches nothing."""
+"""The folder listing is the architecture: a package imports what is below it, and the pure half touches nothing."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ HAPPENED: Final = Commit(_nothing)
 class Plan:
     """The steps of one operation on one volume.
 
-    ``other_name`` is the volume's other name, where it is being renamed or converted. ``must_not_change`` are the
+    ``other_names`` are those of other volumes that it is about, or of the same volume while it is renamed or converted. ``must_not_change`` are the
     LVs that are read. ``if_it_fails`` are steps to try where one fails, of a plan that commits nothing.
     """
 
@@ -63,7 +63,7 @@ class Plan:
     volume: VolumeName
     steps: tuple[Step, ...]
     commit: Commit
-    other_name: VolumeName | None = None
+    other_names: tuple[VolumeName, ...] = ()
     must_not_change: frozenset[str] = frozenset()
     if_it_fails: tuple[Step, ...] = ()
 
@@ -88,7 +88,7 @@ class Plan:
     @property
     def names(self) -> frozenset[VolumeName]:
         """Every volume name that the plan touches."""
-        return frozenset({self.volume, self.other_name or self.volume})
+        return frozenset({self.volume, *self.other_names})
 
     @property
     def commands(self) -> tuple[tuple[str, ...], ...]:

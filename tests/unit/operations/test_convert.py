@@ -58,7 +58,7 @@ def test_the_new_volume_is_whole_before_the_old_one_gives_up_its_name() -> None:
         f"lvchange --deltag lvmqcow.intent=create sim/{PLAIN}",
         f"lvremove --yes sim/del-{DISK}",
     ]
-    assert (plan.operation, plan.volume, plan.other_name, plan.commit_point) == ("convert", DISK, PLAIN, 6)
+    assert (plan.operation, plan.volume, plan.other_names, plan.commit_point) == ("convert", DISK, (PLAIN,), 6)
 
 
 def test_an_inactive_volume_is_active_while_it_is_read_and_becomes_an_inactive_one() -> None:

@@ -45,7 +45,7 @@ USUAL = [
 def test_every_lv_has_the_intent_before_the_first_is_renamed_and_loses_it_with_the_old_tags() -> None:
     plan = planned(chain(1), TO_NEW)
     assert commands(plan) == USUAL
-    assert (plan.operation, plan.commit_point, plan.other_name) == ("rename", 1, NEW)
+    assert (plan.operation, plan.commit_point, plan.other_names) == ("rename", 1, (NEW,))
 
 
 def test_only_overlays_are_activated_for_their_headers() -> None:
