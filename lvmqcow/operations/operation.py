@@ -81,6 +81,8 @@ class OnLv(Intent):
 
     abandoned: ClassVar[bool] = False
     """Whether an LV that carries it, and waits for its removal, holds nothing that anything needs."""
+    shared: ClassVar[bool] = False
+    """Whether layers of other volumes carry the same one: then these volumes are recovered together."""
 
     def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
         """Whether this version's operation can have left it on that LV."""
@@ -106,15 +108,13 @@ class Recovery:
     """What finishes or undoes an operation that was cut; ``operation`` says which, and of the two what.
 
     ``removed`` are LVs that go after the steps, together with all that waits for its removal. ``whole_volume``: nothing
-    of the volume stays, so nothing that waits for its removal is needed. ``other_names`` are those of other volumes
-    that the steps change.
+    of the volume stays, so nothing that waits for its removal is needed.
     """
 
     operation: str
     steps: tuple[Step, ...]
     removed: tuple[LogicalVolume, ...] = ()
     whole_volume: bool = False
-    other_names: tuple[VolumeName, ...] = ()
 
 
 Recover = Callable[[VolumeGroup, Volume, Measure], Recovery | None]

@@ -51,7 +51,7 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     volume = vg.find(name)
     if volume is None:
         return Plan("restore devices", vg.name, name, restore_devices(vg, name), HAPPENED)
-    others = tuple(name for name in (volume.rename_target, volume.convert_target) if name)
+    others = _others(vg, volume)
     devices = restore_devices(vg, volume.name, *others)
     if devices:
         return Plan("restore devices", vg.name, volume.name, devices, HAPPENED, other_names=others)
@@ -59,7 +59,7 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
     waiting = volume.own_pending_removals if recovery.whole_volume else _removable(volume)
     steps = (*recovery.steps, *removal_steps(vg, (*recovery.removed, *waiting)))
     _require_unread(vg, volume, steps)
-    return Plan(recovery.operation, vg.name, volume.name, steps, HAPPENED, other_names=(*others, *recovery.other_names))
+    return Plan(recovery.operation, vg.name, volume.name, steps, HAPPENED, other_names=others)
 
 
 def unfinished(volume: Volume) -> bool:
@@ -72,6 +72,14 @@ def unfinished(volume: Volume) -> bool:
         intent is None or not intent.safe_to_open(volume, lv) for lv in volume.members for _, intent in intents_of(lv)
     )
     return cut or bool(volume.unsettled)
+
+
+def _others(vg: VolumeGroup, volume: Volume) -> tuple[VolumeName, ...]:
+    """The other names that a recovery of the volume is about."""
+    shared = {intent.tag for lv in volume.members for intent in _intents(lv) if intent.shared}
+    carriers = {each.name for each in vg.volumes for lv in each.members if not shared.isdisjoint(lv.intent_tags)}
+    targets = {name for name in (volume.rename_target, volume.convert_target) if name}
+    return tuple(sorted((carriers | targets) - {volume.name}))
 
 
 def _recovery(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery:

@@ -54,8 +54,9 @@ HAPPENED: Final = Commit(_nothing)
 class Plan:
     """The steps of one operation on one volume.
 
-    ``other_names`` are those of other volumes that it is about, or of the same volume while it is renamed or converted. ``must_not_change`` are the
-    LVs that are read. ``if_it_fails`` are steps to try where one fails, of a plan that commits nothing.
+    ``other_names`` are those of other volumes that it is about, or the volume's new name where it gets one.
+    ``must_not_change`` are the LVs that are read. ``if_it_fails`` are steps to try where one fails, of a plan that
+    commits nothing.
     """
 
     operation: str
