@@ -28,6 +28,7 @@ from lvmqcow.operations import (
     Plan,
     Remove,
     Rename,
+    RenameSnapshot,
     Resize,
     Rollback,
     Snapshot,
@@ -76,6 +77,14 @@ class Volume:
     def snapshot(self, snapshot: str) -> Plan:
         """Freeze the content under a name. Raises InvalidName, AlreadyExists, NoSpace, NotPossible (raw)."""
         return self._executor.apply(Snapshot(self._name, snapshot))
+
+    def rename_snapshot(self, snapshot: str, new: str) -> Plan:
+        """Give a snapshot another name; clones that read through it follow.
+
+        Raises:
+            InvalidName, SnapshotNotFound, AlreadyExists, InUse, NotPossible (raw).
+        """
+        return self._executor.apply(RenameSnapshot(self._name, snapshot, new))
 
     def rollback(self, snapshot: str, newer: Newer = Newer.REFUSE, wipe: Wipe | None = None) -> Plan:
         """Return to a snapshot; ``newer`` says what becomes of those that are left behind.

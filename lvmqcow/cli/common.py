@@ -70,7 +70,7 @@ def add_storage_options(parser: argparse.ArgumentParser) -> Options:
         "--layout",
         choices=[*Layout],
         help="how to name the first snapshot of a volume (default: like the other snapshots in the volume group; "
-        "seed if there are none)",
+        "rfc if there are none)",
     )
     common.add_argument(
         "--wait",

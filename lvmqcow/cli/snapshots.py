@@ -1,4 +1,4 @@
-"""Verbs on snapshots: snapshot, rollback, delete-snapshot."""
+"""Verbs on snapshots: snapshot, rename-snapshot, rollback, delete-snapshot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lvmqcow.cli.common import add_plan_options, add_wipe_option, open_storage, 
 from lvmqcow.cli.confirm import DECLINED, add_yes_option, confirmed, discard_question
 from lvmqcow.cli.output import Output
 from lvmqcow.cli.verbs import Verbs
-from lvmqcow.operations import DeleteSnapshot, Merge, Newer, Rollback, Snapshot
+from lvmqcow.operations import DeleteSnapshot, Merge, Newer, RenameSnapshot, Rollback, Snapshot
 
 __all__ = ["add_verbs"]
 
@@ -33,11 +33,17 @@ def add_verbs(verbs: Verbs) -> None:
         more="The data of the snapshot is merged with the data of its child: the image that reads through the "
         "snapshot. A snapshot that several images read through is refused.",
     )
-    for parser, run in ((snapshot, _snapshot), (rollback, _rollback), (delete, _delete)):
+    rename = verbs.add_parser(
+        "rename-snapshot",
+        help="give a snapshot another name",
+        more="Layers and clones that read through the snapshot follow. A snapshot that is in use is refused.",
+    )
+    for parser, run in ((snapshot, _snapshot), (rollback, _rollback), (delete, _delete), (rename, _rename)):
         parser.add_argument("volume", metavar="VG/VOLUME", help="the volume")
         parser.add_argument("snapshot", metavar="SNAPSHOT", help="the name of the snapshot")
         add_plan_options(parser)
         parser.set_defaults(run=run)
+    rename.add_argument("new", metavar="NEW", help="the new name of the snapshot")
     for removing in (rollback, delete):
         add_wipe_option(removing)
     add_yes_option(rollback)
@@ -52,7 +58,7 @@ def add_verbs(verbs: Verbs) -> None:
         choices=[*Merge],
         default=Merge.AUTO.value,
         help="how to merge. pull: copy the data of the snapshot into its child; push: copy the data of the child into "
-        "the snapshot; seed: push into the oldest snapshot, pull from any other; auto: choose the one that copies less "
+        "the snapshot; rfc: push into the oldest snapshot, pull from any other; auto: choose the one that copies less "
         "(default: auto)",
     )
 
@@ -60,6 +66,11 @@ def add_verbs(verbs: Verbs) -> None:
 def _snapshot(arguments: argparse.Namespace, output: Output) -> int:
     vg, volume = target(arguments.volume)
     return perform(arguments, vg, Snapshot(volume, arguments.snapshot), output)
+
+
+def _rename(arguments: argparse.Namespace, output: Output) -> int:
+    vg, volume = target(arguments.volume)
+    return perform(arguments, vg, RenameSnapshot(volume, arguments.snapshot, arguments.new), output)
 
 
 def _rollback(arguments: argparse.Namespace, output: Output) -> int:

@@ -24,6 +24,7 @@ from lvmqcow.operations.import_image import IMPORT, Import, ImportStream
 from lvmqcow.operations.operation import OnLv, Operation, Questions, Request
 from lvmqcow.operations.remove import REMOVE, Remove
 from lvmqcow.operations.rename import RENAME, Rename
+from lvmqcow.operations.rename_snapshot import RENAME_SNAPSHOT, RenameSnapshot
 from lvmqcow.operations.resize import RESIZE, Grow, Resize
 from lvmqcow.operations.rollback import ROLLBACK, Newer, Rollback
 from lvmqcow.operations.shared.plan import Measure, Plan
@@ -53,6 +54,7 @@ __all__ = [
     "Questions",
     "Remove",
     "Rename",
+    "RenameSnapshot",
     "Request",
     "Resize",
     "Rollback",
@@ -68,6 +70,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     RENAME,
     CONVERT,
     SNAPSHOT,
+    RENAME_SNAPSHOT,
     CREATE,
     IMPORT,
     CLONE,

@@ -30,6 +30,7 @@ from lvmqcow.operations import (
     Newer,
     Remove,
     Rename,
+    RenameSnapshot,
     Request,
     Resize,
     Rollback,
@@ -107,6 +108,11 @@ _ON_A_CHAIN: dict[str, tuple[int, Request]] = {
     "resize by more": (1, Grow(DISK, 76 * MIB)),
     **{f"remove with {depth}": (depth, Remove(DISK)) for depth in range(DEEPEST + 1)},
     **{f"rename with {depth}": (depth, Rename(DISK, ELSEWHERE)) for depth in range(DEEPEST)},
+    **{
+        f"rename snapshot {number} of {depth}": (depth, RenameSnapshot(DISK, f"s{number}", "other"))
+        for depth in range(1, DEEPEST)
+        for number in range(1, depth + 1)
+    },
     **{f"template over {depth}": (depth, Template(DISK)) for depth in range(3)},
     "rename within the machine": (1, Rename(DISK, parse_volume_name("vm-100-disk-9.qcow2"))),
 }
@@ -178,6 +184,10 @@ def _on_a_tree(depth: int, at: int) -> Mapping[str, Request]:
             for snapshot in merged
             for merge in (Merge.PULL, Merge.PUSH)
         },
+        **{
+            f"rename snapshot {snapshot}": RenameSnapshot(DISK, snapshot, "other")
+            for snapshot in (f"s{at}", "b1", "b2")
+        },
         "delete b2": DeleteSnapshot(DISK, "b2"),
         "delete b2, to zero": DeleteSnapshot(DISK, "b2", wipe=Wipe.ZERO),
         **{
@@ -225,6 +235,7 @@ _ON_A_CLONE: dict[str, tuple[int, Request]] = {
     "convert a clone": (0, Convert(DISK, RAW_ELSEWHERE)),
     "remove a clone": (1, Remove(DISK)),
     "rename a clone": (1, Rename(DISK, ELSEWHERE)),
+    "rename a snapshot of a clone": (1, RenameSnapshot(DISK, "s1", "other")),
     "activate a clone": (1, Activate(DISK)),
 }
 _UNDER_A_CLONE: dict[str, tuple[int, Request]] = {
@@ -232,6 +243,8 @@ _UNDER_A_CLONE: dict[str, tuple[int, Request]] = {
     "rollback beside a clone": (2, Rollback(DISK, "s1", Newer.DISCARD)),
     "resize beside a clone": (1, Resize(DISK, 80 * MIB)),
     "template beside a clone": (1, Template(DISK)),
+    "rename the snapshot that a clone reads": (1, RenameSnapshot(DISK, "s1", "other")),
+    "rename the snapshot that a clone and a snapshot read": (2, RenameSnapshot(DISK, "s1", "other")),
     "delete 2 beside a clone by pull": (2, DeleteSnapshot(DISK, "s2", Merge.PULL)),
     "delete 2 beside a clone by push": (2, DeleteSnapshot(DISK, "s2", Merge.PUSH)),
 }
@@ -240,6 +253,7 @@ _ON_A_TEMPLATE: dict[str, tuple[int, Request]] = {
     **{f"remove a template over {depth}": (depth, Remove(DISK)) for depth in range(2)},
     **{f"remove a template, to {wipe}": (1, Remove(DISK, wipe)) for wipe in WIPES},
     "activate a template": (1, Activate(DISK)),
+    "rename the snapshot of a template": (1, RenameSnapshot(DISK, "s1", "other")),
 }
 
 _Table = Mapping[str, tuple[Callable[[], SimHost], Request]]
@@ -373,6 +387,8 @@ def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> C
             }
         case DeleteSnapshot():
             return {snapshot: content for snapshot, content in before.items() if snapshot != request.snapshot}
+        case RenameSnapshot():
+            return {request.new if name == request.snapshot else name: content for name, content in before.items()}
         case Resize():
             return {**before, None: replace(before[None], size_bytes=request.size_bytes)}
         case Grow():
