@@ -17,34 +17,37 @@ import sys
 from lvmqcow import LvmqcowError, Storage, proxmox
 
 
-def call(storage: Storage, verb: str, *arguments: str) -> object:
+def call(storage: Storage, verb: str, *arguments: str) -> str | None:
+    """Make one call of the plugin API; returns what it prints, if anything."""
     match verb, *arguments:
         case "alloc_image", vmid, fmt, size_kib:
             return proxmox.alloc_image(storage, int(vmid), fmt, None, int(size_kib))
-        case "volume_snapshot", volname, snap:
-            return proxmox.volume_snapshot(storage, volname, snap)
-        case "volume_snapshot_rollback", volname, snap:
-            proxmox.volume_rollback_is_possible(storage, volname, snap)  # raises NewerSnapshots, with their names
-            return proxmox.volume_snapshot_rollback(storage, volname, snap)
-        case "volume_snapshot_delete", volname, snap:
-            return proxmox.volume_snapshot_delete(storage, volname, snap)
         case "filesystem_path", volname:
             return proxmox.filesystem_path(storage, volname)
+        case "volume_snapshot", volname, snap:
+            proxmox.volume_snapshot(storage, volname, snap)
+        case "volume_snapshot_rollback", volname, snap:
+            proxmox.volume_rollback_is_possible(storage, volname, snap)  # raises NewerSnapshots, which names them
+            proxmox.volume_snapshot_rollback(storage, volname, snap)
+        case "volume_snapshot_delete", volname, snap:
+            proxmox.volume_snapshot_delete(storage, volname, snap)
         case "free_image", volname:
-            return proxmox.free_image(storage, volname)
+            proxmox.free_image(storage, volname)
         case _:
             raise SystemExit(__doc__)
+    return None
 
 
 def main(vg: str, *words: str) -> int:
+    """Open the volume group for one call; returns the exit status."""
     try:
         with Storage.open(vg, lvm="process") as storage:
-            result = call(storage, *words)
+            printed = call(storage, *words)
     except LvmqcowError as error:
         print(error, file=sys.stderr)
         return error.exit_status
-    if result is not None:
-        print(result)
+    if printed is not None:
+        print(printed)
     return 0
 
 

@@ -14,6 +14,7 @@ def guest_io(volume: Volume, command: str) -> None:
 
 
 def main(vg: str) -> None:
+    """From an empty volume to the one that was rolled back."""
     with Storage.open(vg) as storage:
         volume = storage.create_disk(vmid=100, size_bytes=parse_size("64M"))
         print(f"created {volume.name}")
@@ -25,7 +26,7 @@ def main(vg: str) -> None:
         guest_io(volume, "read -P 1 0 64k")  # fails unless every byte is 1 again
         print(f"rolled back to {', '.join(volume.info().snapshots)}")
         findings = volume.check()
-        print("nothing is wrong" if not findings else findings)
+        print(findings or "nothing is wrong")
         volume.remove()
 
 
