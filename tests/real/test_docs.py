@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Timer
@@ -137,3 +138,16 @@ def test_the_library_in_ten_lines_runs(shell: Shell, tmp_path: Path) -> None:
 def test_python_that_a_page_shows_compiles(page: Path) -> None:
     for code in PYTHON.findall(page.read_text()):
         compile(code, name_of(page), "exec")
+
+
+@pytest.mark.parametrize("page", [README, ROOT / "CONTRIBUTING.md"], ids=name_of)
+def test_links_of_a_page_outside_the_site_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_figures_that_can_be_counted_are_right() -> None:
+    hostile = len((ROOT / "fixtures" / "hostile.txt").read_text().splitlines())
+    defects = len(tomllib.loads((ROOT / "fixtures" / "defects.toml").read_text())["defect"])
+    assert f"| {hostile} lines of `fixtures/hostile.txt` |" in README.read_text()
+    assert f"| {defects} defects in `fixtures/defects.toml` |" in README.read_text()
