@@ -29,7 +29,7 @@ PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 SESSION = re.compile(r"^```\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 END = "[end of the output, exit status]"
-MOST_SECONDS = 120  # that a page may take: where a quote is not closed, the shell waits for it
+MOST_SECONDS = 300  # that a page may take: where a quote is not closed, the shell waits for it
 WRITE = os.environ.get("LVMQCOW_DOCS") == "write"
 
 
@@ -138,6 +138,12 @@ def test_the_library_in_ten_lines_runs(shell: Shell, tmp_path: Path) -> None:
 def test_python_that_a_page_shows_compiles(page: Path) -> None:
     for code in PYTHON.findall(page.read_text()):
         compile(code, name_of(page), "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_block_without_a_language_is_a_session(page: Path) -> None:
+    fences = re.findall(r"^```(.*)\n(.*)", page.read_text(), re.MULTILINE)[::2]
+    assert [first for language, first in fences if not language and not first.startswith("$ ")] == []
 
 
 @pytest.mark.parametrize("page", [README, ROOT / "CONTRIBUTING.md"], ids=name_of)
