@@ -15,7 +15,7 @@ def test_our_backup_reads_what_the_snapshot_holds(lvmqcow_vg: str, tmp_path: Pat
         volume = storage.create("vm-100-disk-0.qcow2", size_bytes=16 * 1024**2)
         volume.snapshot("s1")
         subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 1M", volume.path()], check=True)
-        backup = tmp_path / "backup.raw"  # put the program under test here
+        backup = tmp_path / "backup.raw"  # your program goes here
         subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", volume.path("s1"), backup], check=True)
         assert backup.read_bytes() == bytes(16 * 1024**2)
         volume.remove()
