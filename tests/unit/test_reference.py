@@ -17,6 +17,7 @@ from lvmqcow.cli.main import parser
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = "docs/reference/command-line.md"
+CUTS = "docs/explanation/cuts.md"
 MAN_PAGE = "share/man/man1/lvmqcow.1"
 BASH = "share/bash-completion/completions/lvmqcow"
 ZSH = "share/zsh/site-functions/_lvmqcow"
@@ -45,8 +46,8 @@ def verbs() -> list[str]:
     return [verb for listed in parser().verb_groups.values() for verb in listed]
 
 
-@pytest.mark.parametrize("file", [PAGE, MAN_PAGE])
-def test_it_is_what_the_parser_says(file: str) -> None:
+@pytest.mark.parametrize("file", [PAGE, CUTS, MAN_PAGE])
+def test_it_is_what_the_code_says(file: str) -> None:
     checked = generated("--check", file)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 

@@ -1,4 +1,4 @@
-"""The table of exit statuses in the README is the one in the code."""
+"""The table of exit statuses in the manual is the one in the code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lvmqcow import errors
 from lvmqcow.cli.main import exit_status
 from lvmqcow.errors import CommandFailed, LvmqcowError, NoSpace, OperationCut
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "exit-statuses.md"
 
 
 def classes(base: type[LvmqcowError]) -> Iterator[type[LvmqcowError]]:
@@ -19,8 +19,8 @@ def classes(base: type[LvmqcowError]) -> Iterator[type[LvmqcowError]]:
         yield from classes(derived)
 
 
-def test_the_readme_lists_every_status_and_no_other() -> None:
-    listed = {int(status) for status in re.findall(r"^\| (\d+) \|", README.read_text(), re.MULTILINE)}
+def test_the_manual_lists_every_status_and_no_other() -> None:
+    listed = {int(status) for status in re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.MULTILINE)}
     assert listed == {0} | {each.exit_status for each in classes(LvmqcowError)}
 
 

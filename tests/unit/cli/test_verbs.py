@@ -11,7 +11,7 @@ from lvmqcow.cli import main
 from lvmqcow.cli.main import parser
 from lvmqcow.cli.verbs import nearest
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "verbs.md"
 SUB_VERBS = {"loopvg": ("create", "list", "destroy"), "lab": ("run", "doctor")}
 
 
@@ -43,7 +43,7 @@ def test_the_help_has_the_verbs_in_groups_each_once(capsys: pytest.CaptureFixtur
     verbs = [verb for listed in shown.values() for verb in listed]
     assert len(verbs) == len(set(verbs))
     for verb in verbs:
-        assert f"`{verb}" in README.read_text()
+        assert f"`{verb}" in PAGE.read_text()
         assert f"usage: lvmqcow {verb} " in helped(verb, capsys=capsys)
 
 
