@@ -36,8 +36,8 @@ MIB: Final = 1024**2
 CLONE_NEWNS: Final = 0x20000  # unshare(2)
 DISK: Final = "vm-100-disk-0.qcow2"
 WRITTEN: Final = Write(3, 5, 7)
-README: Final = Path(__file__).parents[2] / "README.md"
-STATUSES: Final = {int(status) for status in re.findall(r"^\| (\d+) \|", README.read_text(), re.MULTILINE)}
+PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "exit-statuses.md"
+STATUSES: Final = {int(status) for status in re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.MULTILINE)}
 
 LOOKING: Final = (
     "list {vg}",
@@ -117,6 +117,7 @@ SICKNESSES: Final = [
     Sick(("/run/lock",), False, LOOKING),
     *(Sick(("/tmp", "/var/tmp"), full, NOT_TEMPORARY) for full in (False, True)),
     Sick((LVM_LOCKS,), False, ()),
+    Sick((LVM_LOCKS,), True, NOT_TEMPORARY),  # a lock of LVM is an empty file: it needs no space
 ]
 
 
