@@ -118,6 +118,7 @@ SICKNESSES: Final = [
     *(Sick(("/tmp", "/var/tmp"), full, NOT_TEMPORARY) for full in (False, True)),
     Sick((LVM_LOCKS,), False, ()),
     Sick((LVM_LOCKS,), True, NOT_TEMPORARY),  # a lock of LVM is an empty file: it needs no space
+    Sick(("/dev",), False, LOOKING),
 ]
 
 
