@@ -27,7 +27,8 @@ from lvmqcow.steps.limits import READING, Limits
 from lvmqcow.storage import Storage
 from lvmqcow.testing.canary import Canary, canary
 from lvmqcow.testing.content import Content, Write
-from lvmqcow.testing.hostile import DATA, Image, Notice, Specimen, specimens
+from lvmqcow.testing.hostile.images import specimens
+from lvmqcow.testing.hostile.specimen import DATA, Image, Notice, Specimen
 from lvmqcow.testing.worlds import RealWorld
 from lvmqcow.volume import Volume
 

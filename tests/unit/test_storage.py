@@ -52,7 +52,7 @@ from lvmqcow.steps import LvCreate, LvmStep, LvRemove, LvTag, Step
 from lvmqcow.storage import Storage
 from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import Content, Write
-from lvmqcow.testing.hostile import header_bytes, qcow2
+from lvmqcow.testing.hostile.qcow2_bytes import header_bytes, qcow2
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.crash_states import cuts
 from tests.support.operation_table import ELSEWHERE, OPERATIONS, called, changed, expected

@@ -12,7 +12,7 @@ from lvmqcow.core.volume import Volume
 from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
 from lvmqcow.operations.remove import Removing
 from lvmqcow.steps import LvCreate, LvRemove, LvTag
-from lvmqcow.testing.hostile import header_bytes
+from lvmqcow.testing.hostile.qcow2_bytes import header_bytes
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import (
     DISK,

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from lvmqcow.core.qcow2 import HEADER_BYTES, IMAGE_OPTIONS, Header, parse_header
 from lvmqcow.errors import Corrupt
 from lvmqcow.formats import SourceFormat
-from lvmqcow.testing.hostile import CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Notice, Specimen, header_bytes, specimens
+from lvmqcow.testing.hostile.images import specimens
+from lvmqcow.testing.hostile.qcow2_bytes import CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, header_bytes
+from lvmqcow.testing.hostile.specimen import Notice, Specimen
 
 OPTIONS = {
     "ours": IMAGE_OPTIONS,

@@ -13,7 +13,7 @@ from lvmqcow.engine.imports import inspect, read_size, spooled
 from lvmqcow.errors import Corrupt, InvalidSize, SourceMismatch, SourceNotFound
 from lvmqcow.formats import SourceFormat
 from lvmqcow.operations import Import
-from lvmqcow.testing.hostile import header_bytes
+from lvmqcow.testing.hostile.qcow2_bytes import header_bytes
 from tests.support.scenarios import DISK, MIB, RAW
 
 GOOD = header_bytes(size_bytes=5 * MIB)

@@ -12,7 +12,7 @@ from lvmqcow.core.qcow2 import Header, parse_header
 from lvmqcow.errors import Corrupt
 from lvmqcow.qemu.image_safety import require_harmless
 from lvmqcow.steps import ImageCopy, ImageSend, QcowCommit, QcowRebase, QcowRelink, Step
-from lvmqcow.testing.hostile import specimens
+from lvmqcow.testing.hostile.images import specimens
 
 TOP, MIDDLE, OTHER, BAD, OVER_BAD = (f"vm-1-{name}.qcow2" for name in ("top", "middle", "other", "bad", "over-bad"))
 

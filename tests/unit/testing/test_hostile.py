@@ -24,7 +24,8 @@ from lvmqcow.qemu.img import QemuImg
 from lvmqcow.steps import ImageWrite
 from lvmqcow.steps.limits import READING, Limits
 from lvmqcow.testing.canary import Canary, canary
-from lvmqcow.testing.hostile import DATA, Notice, Specimen, listing, specimens
+from lvmqcow.testing.hostile.images import listing, specimens
+from lvmqcow.testing.hostile.specimen import DATA, Notice, Specimen
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.scenarios import DISK, RAW, state, storage
 

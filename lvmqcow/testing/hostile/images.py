@@ -12,129 +12,37 @@ from __future__ import annotations
 
 import json
 import struct
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, TypedDict, Unpack
+from typing import Unpack
 
 from lvmqcow.core.qcow2 import HEADER_BYTES
 from lvmqcow.errors import Corrupt, InvalidSize, NoSpace, NotPossible, SourceMismatch
 from lvmqcow.formats import SourceFormat
-from lvmqcow.testing.hostile_containers import containers
-from lvmqcow.testing.specimen import DATA, Image, Notice, Specimen
+from lvmqcow.testing.hostile.containers import containers
+from lvmqcow.testing.hostile.qcow2_bytes import (
+    BACKING_FORMAT,
+    COMPRESSION,
+    COPIED,
+    CORRUPT,
+    CRYPTO,
+    DATA_FILE,
+    DATA_FILE_NAME,
+    DIRTY,
+    EXTENDED_L2,
+    FEATURE_NAMES,
+    MIB,
+    TIB,
+    UNKNOWN,
+    Changes,
+    extension,
+    header_bytes,
+    qcow2,
+    small_image,
+)
+from lvmqcow.testing.hostile.specimen import Image, Notice, Specimen
 
-__all__ = ["DATA", "Image", "Notice", "Specimen", "header_bytes", "listing", "qcow2", "specimens"]
-
-DIRTY, CORRUPT, DATA_FILE, COMPRESSION, EXTENDED_L2 = 1, 2, 4, 8, 16
-_COPIED: Final = 1 << 63
-_BACKING_FORMAT, _FEATURE_NAMES, _BITMAPS, _CRYPTO = 0xE2792ACA, 0x6803F857, 0x23852875, 0x0537BE77
-_DATA_FILE_NAME, _UNKNOWN = 0x44415441, 0x12345678
-_MIB, _TIB = 1024**2, 1024**4
-
-
-def header_bytes(
-    *,
-    version: int = 3,
-    backing: bytes = b"",
-    backing_offset: int | None = None,
-    backing_length: int | None = None,
-    cluster_bits: int = 17,
-    size_bytes: int = _MIB,
-    crypt: int = 0,
-    l1_entries: int = 1,
-    l1_offset: int | None = None,
-    refcount_table_offset: int | None = None,
-    refcount_table_clusters: int = 1,
-    refcount_order: int = 4,
-    snapshots: int = 0,
-    incompatible: int = EXTENDED_L2,
-    compatible: int = 0,
-    autoclear: int = 0,
-    header_length: int | None = None,
-    compression: int | None = None,
-    extensions: bytes = b"",
-) -> bytes:
-    """The first bytes of an image; the backing name is where qemu-img puts it, behind the extensions."""
-    unit = 1 << cluster_bits % 32
-    own = b"" if compression is None else bytes([compression]).ljust(8, b"\0")
-    length = (72 if version < 3 else 104) + len(own)
-    end = struct.pack(">II", 0, 0)
-    if backing_offset is None:
-        backing_offset = length + len(extensions) + len(end) if backing else 0
-    fixed = struct.pack(
-        ">4sIQIIQIIQQIIQ",
-        *(b"QFI\xfb", version, backing_offset, len(backing) if backing_length is None else backing_length),
-        *(cluster_bits, size_bytes, crypt, l1_entries, 3 * unit if l1_offset is None else l1_offset),
-        *(unit if refcount_table_offset is None else refcount_table_offset, refcount_table_clusters, snapshots, 0),
-    )
-    told = length if header_length is None else header_length
-    third = struct.pack(">QQQII", incompatible, compatible, autoclear, refcount_order, told) if version >= 3 else b""
-    start = fixed + third + own + extensions + end
-    return (start.ljust(backing_offset, b"\0") + backing if backing else start).ljust(HEADER_BYTES, b"\0")
-
-
-def _extension(kind: int, data: bytes) -> bytes:
-    """A header extension."""
-    return struct.pack(">II", kind, len(data)) + data.ljust(-(-len(data) // 8) * 8, b"\0")
-
-
-def qcow2(
-    header: bytes | None = None,
-    *,
-    cluster_bits: int = 12,
-    l1: Mapping[int, int] | None = None,
-    l2: Mapping[int, int] | None = None,
-    refcount_blocks: Mapping[int, int] | None = None,
-    refcounts: bytes = struct.pack(">6H", *[1] * 6),
-    size_bytes: int | None = None,
-) -> Image:
-    """A whole image around a header: refcount table and block, L1, one L2 table, one cluster of data; a cluster each.
-
-    ``refcounts`` are those of the six clusters, as wide as the header says; ``l1``, ``l2`` and ``refcount_blocks``
-    change entries of the tables.
-    """
-    unit = 1 << cluster_bits
-    start = _small(cluster_bits=cluster_bits) if header is None else header
-    parts = {
-        0: start,
-        1 * unit: _table({0: 2 * unit, **(refcount_blocks or {})}),
-        2 * unit: refcounts,
-        3 * unit: _table({0: 4 * unit | _COPIED, **(l1 or {})}),
-        4 * unit: _table({0: 5 * unit | _COPIED, **(l2 or {})}),
-        5 * unit: bytes([DATA]) * unit,
-    }
-    return Image(parts, 6 * unit if size_bytes is None else size_bytes)
-
-
-class _Changes(TypedDict, total=False):
-    """What `header_bytes` takes."""
-
-    version: int
-    backing: bytes
-    backing_offset: int
-    backing_length: int
-    cluster_bits: int
-    size_bytes: int
-    crypt: int
-    l1_entries: int
-    l1_offset: int
-    refcount_table_offset: int
-    refcount_table_clusters: int
-    refcount_order: int
-    snapshots: int
-    incompatible: int
-    compatible: int
-    autoclear: int
-    header_length: int
-    compression: int
-    extensions: bytes
-
-
-def _small(**changes: Unpack[_Changes]) -> bytes:
-    """As `header_bytes`, of an image with small clusters and without extended L2 entries."""
-    fields: _Changes = {"cluster_bits": 12, "incompatible": 0}
-    fields.update(changes)
-    return header_bytes(**fields)
+__all__ = ["listing", "specimens"]
 
 
 def specimens(outside: Path) -> tuple[Specimen, ...]:
@@ -154,15 +62,15 @@ def specimens(outside: Path) -> tuple[Specimen, ...]:
 
 def _leading_out(outside: bytes) -> Iterator[Specimen]:
     def reads(name: str, what: str, backing: bytes, extensions: bytes = b"", version: int = 3) -> Specimen:
-        header = _small(backing=backing, extensions=extensions, version=version)
+        header = small_image(backing=backing, extensions=extensions, version=version)
         return _refused(f"out-{name}", what, qcow2(header), "reads through to another")
 
-    def data(name: str, what: str, **header: Unpack[_Changes]) -> Specimen:
-        there = {0: _COPIED}  # in a data file, each cluster lies where the guest has it
-        return _refused(f"out-{name}", what, qcow2(_small(**header), l2=there), "its data is in another file")
+    def data(name: str, what: str, **header: Unpack[Changes]) -> Specimen:
+        there = {0: COPIED}  # in a data file, each cluster lies where the guest has it
+        return _refused(f"out-{name}", what, qcow2(small_image(**header), l2=there), "its data is in another file")
 
-    raw, own = _extension(_BACKING_FORMAT, b"raw"), _extension(_BACKING_FORMAT, b"qcow2")
-    named = _extension(_DATA_FILE_NAME, outside)
+    raw, own = extension(BACKING_FORMAT, b"raw"), extension(BACKING_FORMAT, b"qcow2")
+    named = extension(DATA_FILE_NAME, outside)
     node = {"driver": "raw", "file": {"driver": "file", "filename": outside.decode()}}
     yield reads("backing-file", "a raw backing file: the classic leak of any file of the host", outside, extensions=raw)
     yield reads("backing-unnamed", "a backing file without a format, so that QEMU probes it", outside)
@@ -182,7 +90,7 @@ def _leading_out(outside: bytes) -> Iterator[Specimen]:
     far = header_bytes(backing=outside, backing_offset=2 * HEADER_BYTES, incompatible=0)
     what = "a backing name further back than a header usually is, and still in the first cluster"
     yield _refused("out-backing-far", what, qcow2(far, cluster_bits=17), "reads through to another")
-    beyond = _small(backing_offset=5 * 4096, backing_length=len(outside))
+    beyond = small_image(backing_offset=5 * 4096, backing_length=len(outside))
     yield _refused("out-backing-beyond", "a backing name behind the first cluster", qcow2(beyond), "reads through to")
     yield data("data-file", "an external data file", incompatible=DATA_FILE, extensions=named)
     yield data("data-file-unnamed", "the bit of an external data file, and no name", incompatible=DATA_FILE)
@@ -191,7 +99,7 @@ def _leading_out(outside: bytes) -> Iterator[Specimen]:
         "data-file-hidden",
         "a data file behind other extensions",
         incompatible=DATA_FILE,
-        extensions=_extension(_FEATURE_NAMES, b"\0" * 48 * 20) + _extension(_UNKNOWN, b"abc") + named,
+        extensions=extension(FEATURE_NAMES, b"\0" * 48 * 20) + extension(UNKNOWN, b"abc") + named,
     )
     yield data(
         "data-file-raw",
@@ -200,27 +108,27 @@ def _leading_out(outside: bytes) -> Iterator[Specimen]:
         autoclear=2,
         extensions=named,
     )
-    both = _small(backing=outside, incompatible=DATA_FILE, extensions=raw + named)
+    both = small_image(backing=outside, incompatible=DATA_FILE, extensions=raw + named)
     yield _refused("out-both", "a backing file and a data file", qcow2(both), "its data is in another file")
-    long = header_bytes(incompatible=0, extensions=struct.pack(">II", _UNKNOWN, HEADER_BYTES))
+    long = header_bytes(incompatible=0, extensions=struct.pack(">II", UNKNOWN, HEADER_BYTES))
     what = "an extension so long that what follows it is not seen: it may be a data file"
     yield _refused("out-extension-long", what, qcow2(long, cluster_bits=17), "its data is in another file")
 
 
 def _unsupported() -> Iterator[Specimen]:
-    def refused(name: str, what: str, says: str, **header: Unpack[_Changes]) -> Specimen:
-        return _refused(name, what, qcow2(_small(**header)), says)
+    def refused(name: str, what: str, says: str, **header: Unpack[Changes]) -> Specimen:
+        return _refused(name, what, qcow2(small_image(**header)), says)
 
     yield refused("crypt-aes", "encrypted the old way", "encrypted", crypt=1)
-    yield refused("crypt-luks", "LUKS inside", "encrypted", crypt=2, extensions=_extension(_CRYPTO, b"\0" * 16))
-    yield refused("crypt-unsaid", "LUKS by an extension", "encrypted", extensions=_extension(_CRYPTO, b"\0" * 16))
+    yield refused("crypt-luks", "LUKS inside", "encrypted", crypt=2, extensions=extension(CRYPTO, b"\0" * 16))
+    yield refused("crypt-unsaid", "LUKS by an extension", "encrypted", extensions=extension(CRYPTO, b"\0" * 16))
     yield refused("snapshots", "internal snapshots: a copy would lose them", "internal snapshots", snapshots=3)
     yield refused("snapshots-many", "more of them than memory", "internal snapshots", snapshots=2**32 - 1)
     yield refused("dirty", "in use, or its writer died: refcounts may be wrong", "dirty bit", incompatible=DIRTY)
     yield refused("corrupt", "QEMU itself marked it corrupt", "marked corrupt", incompatible=CORRUPT)
     yield refused("feature-next", "the next incompatible feature", "features 0x20", incompatible=1 << 5)
     yield refused("feature-last", "the last incompatible feature", "features 0x8000", incompatible=1 << 63)
-    older, what = qcow2(_small(version=1)), "qcow, which has another header"
+    older, what = qcow2(small_image(version=1)), "qcow, which has another header"
     yield Specimen(
         "version-1.qcow2", what, older, SourceFormat.QCOW2, Notice.HEADER, SourceMismatch, "first version of qcow"
     )
@@ -228,8 +136,8 @@ def _unsupported() -> Iterator[Specimen]:
 
 
 def _impossible() -> Iterator[Specimen]:
-    def refused(name: str, what: str, says: str, **header: Unpack[_Changes]) -> Specimen:
-        return _refused(name, what, qcow2(_small(**header)), says)
+    def refused(name: str, what: str, says: str, **header: Unpack[Changes]) -> Specimen:
+        return _refused(name, what, qcow2(small_image(**header)), says)
 
     yield refused("cluster-small", "clusters below 512 bytes", "cluster size", cluster_bits=8, l1_offset=12288)
     yield refused("cluster-large", "clusters above 2 MiB", "cluster size", cluster_bits=22, l1_offset=12288)
@@ -253,19 +161,19 @@ def _impossible() -> Iterator[Specimen]:
     yield refused("l1-refcounts", "an L1 table in the refcount table", "inside its refcount", l1_offset=4096)
     yield refused("compression-unknown", "compression 7", "type 7", incompatible=COMPRESSION, compression=7)
     yield refused("compression-unsaid", "zstd, and no bit for it", "contradicts", compression=1)
-    yield refused("backing-name-long", "a name of 1 MiB", "backing name", backing_offset=200, backing_length=_MIB)
-    short = Image({0: _small()[:200]}, 200)
+    yield refused("backing-name-long", "a name of 1 MiB", "backing name", backing_offset=200, backing_length=MIB)
+    short = Image({0: small_image()[:200]}, 200)
     yield _refused("cut-in-header", "a file that ends in its header", short, "is it cut short")
     yield _refused("cut-before-l1", "one that ends before its L1 table", qcow2(size_bytes=3 * 4096), "is it cut short")
-    endless = qcow2(_small(size_bytes=2**63))
+    endless = qcow2(small_image(size_bytes=2**63))
     yield Specimen(
         "size-absurd.qcow2", "a disk of 8 EiB", endless, SourceFormat.QCOW2, Notice.HEADER, InvalidSize, "8 EiB"
     )
-    none = qcow2(_small(size_bytes=0))
+    none = qcow2(small_image(size_bytes=0))
     yield Specimen(
         "size-none.qcow2", "a disk of nothing", none, SourceFormat.QCOW2, Notice.HEADER, InvalidSize, "positive"
     )
-    lies = qcow2(_small(size_bytes=16 * _TIB))
+    lies = qcow2(small_image(size_bytes=16 * TIB))
     yield _refused("size-unbacked", "a disk of 16 TiB in an L1 table of one entry", lies, "L1 table too small")
 
 
@@ -277,20 +185,20 @@ def _broken_tables() -> Iterator[Specimen]:
     last = qcow2(size_bytes=6 * 4096 - 1)
     yield refused("cut-in-cluster", "cut short by a byte, in its last cluster", last, "is it cut short")
     yield refused("cut-in-l2", "cut short before its L2 table", qcow2(size_bytes=4 * 4096))
-    yield refused("l2-outside", "an L2 table behind the file", qcow2(l1={0: 1 << 40 | _COPIED}))
-    yield refused("l2-header", "the header as its L2 table", qcow2(l1={0: _COPIED | 1 << 9}))
-    yield refused("l2-l1", "the L1 table as its own L2 table", qcow2(l1={0: 3 * 4096 | _COPIED}))
-    yield refused("data-outside", "data behind the file", qcow2(l2={1: 1 << 40 | _COPIED}))
-    yield refused("data-twice", "one cluster in two places", qcow2(l2={1: 5 * 4096 | _COPIED}))
-    yield refused("data-in-tables", "its refcount table as data of the guest", qcow2(l2={1: 4096 | _COPIED}))
+    yield refused("l2-outside", "an L2 table behind the file", qcow2(l1={0: 1 << 40 | COPIED}))
+    yield refused("l2-header", "the header as its L2 table", qcow2(l1={0: COPIED | 1 << 9}))
+    yield refused("l2-l1", "the L1 table as its own L2 table", qcow2(l1={0: 3 * 4096 | COPIED}))
+    yield refused("data-outside", "data behind the file", qcow2(l2={1: 1 << 40 | COPIED}))
+    yield refused("data-twice", "one cluster in two places", qcow2(l2={1: 5 * 4096 | COPIED}))
+    yield refused("data-in-tables", "its refcount table as data of the guest", qcow2(l2={1: 4096 | COPIED}))
     yield refused("refcount-block-outside", "a refcount block behind the file", qcow2(refcount_blocks={0: 1 << 40}))
     yield refused("refcount-block-header", "the header as a refcount block", qcow2(refcount_blocks={0: 0}))
 
 
 def _costly() -> Iterator[Specimen]:
-    wide = _small(cluster_bits=9, l1_entries=32, refcount_order=6)
+    wide = small_image(cluster_bits=9, l1_entries=32, refcount_order=6)
     memory = qcow2(wide, cluster_bits=9, refcounts=struct.pack(">6Q", *[1] * 6), size_bytes=512 * 1024**3)
-    narrow = _small(cluster_bits=9, l1_entries=32, refcount_order=0)
+    narrow = small_image(cluster_bits=9, l1_entries=32, refcount_order=0)
     processor = qcow2(narrow, cluster_bits=9, refcounts=bytes([0b111111]), size_bytes=1023 * 1024**3)
     yield Specimen(
         "memory.qcow2",
@@ -310,7 +218,7 @@ def _costly() -> Iterator[Specimen]:
         NotPossible,
         "of processor time",
     )
-    large = header_bytes(cluster_bits=21, size_bytes=8 * _TIB, l1_entries=16, incompatible=0)
+    large = header_bytes(cluster_bits=21, size_bytes=8 * TIB, l1_entries=16, incompatible=0)
     yield Specimen(
         "size-large.qcow2",
         "a sound disk of 8 TiB, for a volume group that is smaller",
@@ -323,16 +231,16 @@ def _costly() -> Iterator[Specimen]:
 
 
 def _strange_and_sound() -> Iterator[Specimen]:
-    def sound(name: str, what: str, **header: Unpack[_Changes]) -> Specimen:
-        return Specimen(f"{name}.qcow2", what, qcow2(_small(**header)), SourceFormat.QCOW2, Notice.NEVER)
+    def sound(name: str, what: str, **header: Unpack[Changes]) -> Specimen:
+        return Specimen(f"{name}.qcow2", what, qcow2(small_image(**header)), SourceFormat.QCOW2, Notice.NEVER)
 
     yield sound("sound", "nothing is wrong: what all the others were made from")
     yield sound("sound-version-2", "the header of version 2", version=2)
     yield sound("sound-compatible", "unknown compatible and autoclear features", compatible=2**63, autoclear=2**62)
-    yield sound("sound-extension", "an unknown extension", extensions=_extension(_UNKNOWN, b"\xff" * 100))
+    yield sound("sound-extension", "an unknown extension", extensions=extension(UNKNOWN, b"\xff" * 100))
     yield sound("sound-zstd", "the other compression", incompatible=COMPRESSION, compression=1)
     yield sound(
-        "sound-no-backing", "a backing format without a backing file", extensions=_extension(_BACKING_FORMAT, b"raw")
+        "sound-no-backing", "a backing format without a backing file", extensions=extension(BACKING_FORMAT, b"raw")
     )
 
 
@@ -340,11 +248,11 @@ def _guests(outside: bytes) -> Iterator[Specimen]:
     """Raw disks whose guests wrote the header of another format: raw bytes, whatever they look like."""
 
     def raw(name: str, what: str, start: bytes, end: bytes = b"") -> Specimen:
-        parts = {0: start, **({_MIB - len(end): end} if end else {})}
-        return Specimen(f"{name}.raw", what, Image(parts, _MIB), SourceFormat.RAW, Notice.NEVER)
+        parts = {0: start, **({MIB - len(end): end} if end else {})}
+        return Specimen(f"{name}.raw", what, Image(parts, MIB), SourceFormat.RAW, Notice.NEVER)
 
-    qcow2_out = header_bytes(backing=outside, extensions=_extension(_BACKING_FORMAT, b"raw"))
-    data_out = header_bytes(incompatible=DATA_FILE | EXTENDED_L2, extensions=_extension(_DATA_FILE_NAME, outside))
+    qcow2_out = header_bytes(backing=outside, extensions=extension(BACKING_FORMAT, b"raw"))
+    data_out = header_bytes(incompatible=DATA_FILE | EXTENDED_L2, extensions=extension(DATA_FILE_NAME, outside))
     extent = b'# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\n\n'
     extent += b'RW 64 FLAT "' + outside + b'" 0\n\nddb.adapterType = "ide"\n'
     vdi = b"<<< Oracle VM VirtualBox Disk Image >>>\n".ljust(64, b"\0") + b"\x7f\x10\xda\xbe\1\0\1\0"
@@ -352,7 +260,7 @@ def _guests(outside: bytes) -> Iterator[Specimen]:
     cloop = b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t iso9660 /dev/cloop $1\n"
     node = {"driver": "raw", "file": {"driver": "file", "filename": outside.decode()}}
     label = b"\0" * 512 + b"LABELONE" + struct.pack("<QII8s", 1, 0, 32, b"LVM2 001")
-    qed = struct.pack("<4sIIIQQQQQII", b"QED\0", 65536, 1, 1, 5, 0, 0, 65536, _MIB, 512, len(outside))
+    qed = struct.pack("<4sIIIQQQQQII", b"QED\0", 65536, 1, 1, 5, 0, 0, 65536, MIB, 512, len(outside))
     yield raw("guest-qcow2", "a qcow2 header with a backing file", qcow2_out)
     yield raw("guest-qcow2-data", "a qcow2 header with a data file", data_out)
     yield raw("guest-qcow", "a header of version 1 with a backing file", header_bytes(version=1, backing=outside))
@@ -419,15 +327,3 @@ def listing(made: Iterable[Specimen]) -> list[str]:
 
 def _refused(name: str, what: str, image: Image, says: str) -> Specimen:
     return Specimen(f"{name}.qcow2", what, image, SourceFormat.QCOW2, Notice.HEADER, Corrupt, says)
-
-
-def _table(entries: Mapping[int, int]) -> bytes:
-    return struct.pack(f">{max(entries) + 1}Q", *(entries.get(index, 0) for index in range(max(entries) + 1)))
-
-
-if __name__ == "__main__":
-    directory = Path(sys.argv[1]).resolve()
-    made = specimens(directory / "canary.txt")
-    for specimen in made:
-        specimen.image.write(directory / specimen.name)
-    print("\n".join(listing(made)))

@@ -1,6 +1,6 @@
 """Hostile disks in the formats of other hypervisors: those that lead out, that lie, and sound ones to compare with.
 
-A part of `lvmqcow.testing.hostile`: as there, each is whole and sound but for the one thing that it is about.
+A part of `lvmqcow.testing.hostile.images`: as there, each is whole and sound but for the one thing that it is about.
 """
 
 from __future__ import annotations
@@ -8,39 +8,26 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Final
-from uuid import UUID
 
 from lvmqcow.errors import Corrupt, InvalidSize, LvmqcowError, SourceMismatch
 from lvmqcow.formats import SourceFormat
-from lvmqcow.testing.specimen import DATA, Image, Notice, Specimen
+from lvmqcow.testing.hostile.container_specimen import DATA_BYTES, MIB, container_specimen
+from lvmqcow.testing.hostile.specimen import Image, Notice, Specimen
+from lvmqcow.testing.hostile.vhd import _vhd, _vhd_fixed, _vhdx, vhd_specimens, vhdx_specimens
 
 __all__ = ["containers"]
-
-_MIB: Final = 1024**2
-_DATA: Final = bytes([DATA]) * 4096
-_SUFFIXES: Final = {SourceFormat.VPC: "vhd", SourceFormat.PARALLELS: "hds"}
 
 
 def containers(outside: bytes) -> Iterator[Specimen]:
     """All of them; those that lead out of themselves name the file ``outside``."""
     yield from _vmdks(outside)
     yield from _vdis()
-    yield from _vhds(outside)
-    yield from _vhdxs(outside)
+    yield from vhd_specimens(outside)
+    yield from vhdx_specimens(outside)
     yield from _qeds(outside)
     yield from _parallels()
     yield from _undeclared()
-
-
-def _specimen(
-    source_format: SourceFormat, name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt
-) -> Specimen:
-    full = f"{source_format}-{name}.{_SUFFIXES.get(source_format, source_format.value)}"
-    if not says:
-        return Specimen(full, what, image, source_format, Notice.NEVER)
-    return Specimen(full, what, image, source_format, Notice.HEADER, refusal, says)
 
 
 _SPARSE_TEXT: Final = b'createType="monolithicSparse"\nRW 2048 SPARSE "disk.vmdk"\n'
@@ -72,7 +59,7 @@ def _vmdk(
         512: told,
         21 * 512: struct.pack("<I", 22),
         22 * 512: struct.pack("<16I", *(table.get(index, 0) for index in range(16))),
-        128 * 512: _DATA,
+        128 * 512: DATA_BYTES,
     }
     return Image(parts, size_bytes)
 
@@ -82,7 +69,7 @@ def _vmdk_stream(*, capacity: int = 2048, length_bytes: int | None = None) -> Im
 
     ``capacity`` is what the footer says, in sectors, and ``length_bytes`` what the grain says of itself.
     """
-    grain = zlib.compress(_DATA.ljust(65536, b"\0"))
+    grain = zlib.compress(DATA_BYTES.ljust(65536, b"\0"))
 
     def header(capacity: int, directory: int) -> bytes:
         numbers = (3, 0x30001, capacity, 128, 1, 20, 512, 0, directory, 128)
@@ -109,7 +96,7 @@ def _marker(sectors: int, kind: int) -> bytes:
 
 def _vmdks(outside: bytes) -> Iterator[Specimen]:
     def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
-        return _specimen(SourceFormat.VMDK, name, what, image, says, refusal)
+        return container_specimen(SourceFormat.VMDK, name, what, image, says, refusal)
 
     parent = b'parentFileNameHint="' + outside + b'"\n'
     flat = b'RW 2048 FLAT "' + outside + b'" 0\n'
@@ -171,26 +158,26 @@ def _vdi(
     kind: int = 1,
     map_offset: int = 512,
     data_offset: int = 1024,
-    disk_bytes: int = _MIB,
-    block_bytes: int = _MIB,
+    disk_bytes: int = MIB,
+    block_bytes: int = MIB,
     extra: int = 0,
     blocks: int = 1,
     block: int = 0,
     link: bytes = bytes(16),
     parent: bytes = bytes(16),
-    size_bytes: int = 1024 + _MIB,
+    size_bytes: int = 1024 + MIB,
 ) -> Image:
     header = struct.pack(
         "<64sIIIII256sIIIIIIIQIIII16s16s16s16s",
         *(b"<<< Oracle VM VirtualBox Disk Image >>>\n", 0xBEDA107F, version, 400, kind, 0, b"", map_offset),
         *(data_offset, 0, 0, 0, 512, 0, disk_bytes, block_bytes, extra, blocks, 1, bytes(16), bytes(16), link, parent),
     )
-    return Image({0: header, 512: struct.pack("<I", block), 1024: _DATA}, size_bytes)
+    return Image({0: header, 512: struct.pack("<I", block), 1024: DATA_BYTES}, size_bytes)
 
 
 def _vdis() -> Iterator[Specimen]:
     def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
-        return _specimen(SourceFormat.VDI, name, what, image, says, refusal)
+        return container_specimen(SourceFormat.VDI, name, what, image, says, refusal)
 
     yield refused("sound", "a disk of VirtualBox", _vdi(), "")
     yield refused("parent", "what changed since a snapshot", _vdi(kind=4, parent=b"p" * 16), "reads through to another")
@@ -207,173 +194,7 @@ def _vdis() -> Iterator[Specimen]:
     yield refused("map-outside", "a block map behind the file", _vdi(map_offset=2**31), "its block map ends")
     yield refused("map-odd", "a block map within a sector", _vdi(map_offset=513), "whole sectors")
     yield refused("data-outside", "a block behind the file", _vdi(block=9), "its data ends at")
-    yield refused("cut-in-data", "a VDI that is cut short in its last block", _vdi(size_bytes=_MIB), "its data ends at")
-
-
-def _vhd_footer(*, kind: int, creator: bytes, next_offset: int, disk_bytes: int) -> bytes:
-    text = struct.pack(
-        ">8sIIQI4sHH4sQQHBBI",
-        *(b"conectix", 2, 0x10000, next_offset, 0, creator, 1, 0, b"Wi2k", disk_bytes, disk_bytes, 30, 4, 17, kind),
-    ).ljust(512, b"\0")
-    return text[:64] + struct.pack(">I", ~sum(text) & 0xFFFFFFFF) + text[68:]
-
-
-def _vhd(
-    *,
-    kind: int = 3,
-    creator: bytes = b"win ",
-    next_offset: int = 512,
-    disk_bytes: int = _MIB,
-    cookie: bytes = b"cxsparse",
-    table_offset: int = 1536,
-    entries: int = 1,
-    block_bytes: int = 2 * _MIB,
-    block: int = 4,
-    parent: bytes = bytes(16),
-    parent_name: bytes = b"",
-    locator: bytes = b"",
-    size_bytes: int = 2048 + 512 + 2 * _MIB + 512,
-) -> Image:
-    """A dynamic one: footer, header at 512, table at 1536, block at 2048 with its bitmap first, footer."""
-    footer = _vhd_footer(kind=kind, creator=creator, next_offset=next_offset, disk_bytes=disk_bytes)
-    header = struct.pack(
-        ">8sQQIIII16sII512s192s",
-        *(cookie, 2**64 - 1, table_offset, 0x10000, entries, block_bytes, 0, parent, 0, 0, parent_name, locator),
-    ).ljust(1024, b"\0")
-    header = header[:36] + struct.pack(">I", ~sum(header) & 0xFFFFFFFF) + header[40:]
-    parts = {0: footer, 512: header, 1536: struct.pack(">I", block), 2048: b"\xff" * 512, 2560: _DATA}
-    return Image({**parts, size_bytes - 512: footer}, size_bytes)
-
-
-def _vhd_fixed(*, kind: int = 2, disk_bytes: int = _MIB, start: bytes = _DATA) -> Image:
-    footer = _vhd_footer(kind=kind, creator=b"win ", next_offset=2**64 - 1, disk_bytes=disk_bytes)
-    return Image({0: start, _MIB: footer}, _MIB + 512)
-
-
-def _vhds(outside: bytes) -> Iterator[Specimen]:
-    def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
-        return _specimen(SourceFormat.VPC, name, what, image, says, refusal)
-
-    name = outside.decode().encode("utf-16-be")
-    where = struct.pack(">4sIIIQ", b"W2ku", 512, len(name), 0, 2560)
-    yield refused("sound", "a dynamic VHD", _vhd(), "")
-    yield refused("sound-fixed", "a fixed VHD", _vhd_fixed(), "")
-    yield refused(
-        "parent", "a differencing VHD with a parent", _vhd(kind=4, parent=b"p" * 16, parent_name=name), "parent"
-    )
-    yield refused("parent-unsaid", "a parent's name in one that is not differencing", _vhd(parent_name=name), "parent")
-    yield refused("parent-located", "where a parent's name is, and nothing more", _vhd(locator=where), "parent")
-    yield refused("parent-fixed", "a differencing VHD without a start", _vhd_fixed(kind=4), "of the type 4")
-    yield refused("fixed-in-front", "a fixed VHD with a footer at its start", _vhd(kind=2), "of the type 2")
-    shadowed = _vhd_fixed(start=_vhd_footer(kind=3, creator=b"win ", next_offset=2**62, disk_bytes=_MIB))
-    yield refused("shadowed", "a fixed VHD whose guest wrote a footer to its start", shadowed, "no header of a dynamic")
-    yield refused("size-absurd", "a VHD of 8 EiB", _vhd(disk_bytes=2**63), "8 EiB", InvalidSize)
-    yield refused(
-        "fixed-long", "a fixed VHD that is larger than its file", _vhd_fixed(disk_bytes=2 * _MIB), "cut short"
-    )
-    yield refused("blocks-few", "a table of no blocks", _vhd(entries=0), "table of 0 blocks")
-    yield refused("blocks-absurd", "a block table of 16 GiB", _vhd(entries=2**32 - 1), "its tables are")
-    yield refused("block-odd", "blocks of 3 MiB", _vhd(block_bytes=3 * _MIB), "blocks of 3 MiB")
-    yield refused("block-none", "blocks of nothing", _vhd(block_bytes=0), "blocks of 0 bytes")
-    yield refused("table-outside", "a block table behind the file", _vhd(table_offset=2**62), "its block table ends")
-    yield refused("data-outside", "a VHD's block behind the file", _vhd(block=2**31), "its data ends at")
-    yield refused("header-outside", "a header at the end of all addresses", _vhd(next_offset=2**64 - 2), "no header of")
-
-
-@cache
-def _crc32c(data: bytes) -> int:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return ~crc & 0xFFFFFFFF
-
-
-def _summed(data: bytes, length: int) -> bytes:
-    """With its checksum in the second four bytes."""
-    whole = data.ljust(length, b"\0")
-    return whole[:4] + struct.pack("<I", _crc32c(whole)) + data[8:]
-
-
-_BLOCK_TABLE, _METADATA = UUID("2dc27766-f623-4200-9d64-115e9bfd4a08"), UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e")
-_PARAMETERS, _DISK_BYTES = UUID("caa16737-fa36-4d43-b3b6-33f0aa44e76b"), UUID("2fa54224-cd1b-4876-b211-5dbed83bf4b8")
-_SECTOR, _PHYSICAL = UUID("8141bf1d-a96f-4709-ba47-f233a8faab5f"), UUID("cda348c7-445d-4471-9cc9-e9885251c556")
-_PAGE_83, _PARENT = UUID("beca12ab-b2e6-4523-93ef-c309e000c746"), UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c")
-
-
-def _vhdx(
-    *,
-    flags: int = 0,
-    parent: bytes = b"",
-    disk_bytes: int = _MIB,
-    table_bytes: int = _MIB,
-    table_offset: int = 3 * _MIB,
-    metadata_offset: int = 2 * _MIB,
-    regions: int = 2,
-    items: int | None = None,
-    size_bytes: int = 5 * _MIB,
-) -> Image:
-    """Headers, regions at 192 KiB, log at 1 MiB, metadata at 2 MiB, block table at 3 MiB, the one block at 4 MiB."""
-    found = {
-        _PARAMETERS: struct.pack("<II", _MIB, flags),
-        _DISK_BYTES: struct.pack("<Q", disk_bytes),
-        _SECTOR: struct.pack("<I", 512),
-        _PHYSICAL: struct.pack("<I", 512),
-        _PAGE_83: b"8" * 16,
-        **({_PARENT: parent} if parent else {}),
-    }
-    told, values = b"", b""
-    for kind, value in found.items():
-        told += struct.pack("<16sIII4x", kind.bytes_le, 65536 + len(values), len(value), 4)
-        values += value
-    headers = [
-        struct.pack("<4sIQ16s16s16sHHIQ", b"head", 0, number, b"", b"", b"", 0, 1, _MIB, _MIB) for number in (1, 2)
-    ]
-    entries = struct.pack("<16sQII", _BLOCK_TABLE.bytes_le, table_offset, table_bytes, 1)
-    entries += struct.pack("<16sQII", _METADATA.bytes_le, metadata_offset, _MIB, 1)
-    table = _summed(struct.pack("<4sIII", b"regi", 0, regions, 0) + entries, 65536)
-    parts = {
-        0: b"vhdxfile",
-        **{65536 * number: _summed(header, 4096) for number, header in enumerate(headers, start=1)},
-        192 * 1024: table,
-        256 * 1024: table,
-        2 * _MIB: struct.pack("<8sHH20x", b"metadata", 0, len(found) if items is None else items) + told,
-        2 * _MIB + 65536: values,
-        3 * _MIB: struct.pack("<Q", 4 * _MIB | 6),
-        4 * _MIB: _DATA,
-    }
-    return Image(parts, size_bytes)
-
-
-def _vhdxs(outside: bytes) -> Iterator[Specimen]:
-    def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
-        return _specimen(SourceFormat.VHDX, name, what, image, says, refusal)
-
-    path = b"absolute_win32_path\0" + outside
-    yield refused("sound", "a disk of Hyper-V", _vhdx(), "")
-    yield refused("parent", "a differencing VHDX with a parent", _vhdx(flags=2, parent=path), "parent")
-    yield refused("parent-unsaid", "a parent locator, and no bit for it", _vhdx(parent=path), "parent")
-    yield refused("parent-unnamed", "the bit of a parent, and no locator", _vhdx(flags=2), "parent")
-    yield refused("size-absurd", "a VHDX of 8 EiB", _vhdx(disk_bytes=2**63), "8 EiB", InvalidSize)
-    yield refused("table-absurd", "a block table of 4 GiB", _vhdx(table_bytes=2**32 - _MIB), "its tables are")
-    yield refused(
-        "table-outside", "a VHDX's block table behind the file", _vhdx(table_offset=2**62), "its block table ends"
-    )
-    yield refused("regions-absurd", "2^32 regions", _vhdx(regions=2**32 - 1), "no table of its regions")
-    yield refused("regions-none", "no regions", _vhdx(regions=0), "is missing")
-    yield refused("metadata-outside", "metadata behind the file", _vhdx(metadata_offset=2**62), "no metadata")
-    yield refused("metadata-none", "metadata that says nothing", _vhdx(items=0), "does not say what it is")
-    cut = _vhdx(size_bytes=5 * _MIB - 65536)
-    yield Specimen(
-        "vhdx-cut-in-data.vhdx",
-        "a VHDX that is cut short in its last block",
-        cut,
-        SourceFormat.VHDX,
-        Notice.TABLES,
-        Corrupt,
-        "qemu-img cannot read it",
-    )
+    yield refused("cut-in-data", "a VDI that is cut short in its last block", _vdi(size_bytes=MIB), "its data ends at")
 
 
 def _qed(
@@ -383,7 +204,7 @@ def _qed(
     header_clusters: int = 1,
     features: int = 0,
     l1_offset: int = 4096,
-    disk_bytes: int = _MIB,
+    disk_bytes: int = MIB,
     backing: bytes = b"",
     cluster: int = 5 * 4096,
     size_bytes: int = 6 * 4096,
@@ -396,12 +217,12 @@ def _qed(
         4096: struct.pack("<Q", 3 * 4096),
         3 * 4096: struct.pack("<Q", cluster),
     }
-    return Image({**parts, 5 * 4096: _DATA}, size_bytes)
+    return Image({**parts, 5 * 4096: DATA_BYTES}, size_bytes)
 
 
 def _qeds(outside: bytes) -> Iterator[Specimen]:
     def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
-        return _specimen(SourceFormat.QED, name, what, image, says, refusal)
+        return container_specimen(SourceFormat.QED, name, what, image, says, refusal)
 
     yield refused("sound", "a QED image", _qed(), "")
     yield refused(
@@ -441,12 +262,12 @@ def _parallels_disk(
 ) -> Image:
     """Header and table in the first cluster, data in the second."""
     header = struct.pack("<16sIIIIIQIIIQ", magic, version, 16, 4, cluster_sectors, entries, sectors, in_use, 128, 0, 0)
-    return Image({0: header + struct.pack("<I", cluster), 65536: _DATA}, size_bytes)
+    return Image({0: header + struct.pack("<I", cluster), 65536: DATA_BYTES}, size_bytes)
 
 
 def _parallels() -> Iterator[Specimen]:
     def refused(name: str, what: str, image: Image, says: str, refusal: type[LvmqcowError] = Corrupt) -> Specimen:
-        return _specimen(SourceFormat.PARALLELS, name, what, image, says, refusal)
+        return container_specimen(SourceFormat.PARALLELS, name, what, image, says, refusal)
 
     old = _parallels_disk(magic=b"WithoutFreeSpace", cluster=128)
     yield refused("sound", "a disk of Parallels", _parallels_disk(), "")
@@ -480,7 +301,7 @@ def _undeclared() -> Iterator[Specimen]:
     yield refused("vhd-fixed", "a fixed VHD: only its last bytes show it", _vhd_fixed(), "--source-format vpc")
     yield refused("qed", "a QED, and nobody said so", _qed(), "--source-format qed")
     yield refused("parallels", "a Parallels disk, and nobody said so", _parallels_disk(), "--source-format parallels")
-    raw = Image({0: _DATA}, _MIB)
+    raw = Image({0: DATA_BYTES}, MIB)
     yield refused("raw.vmdk", "raw bytes that are called a VMDK", raw, "is raw bytes, and is called .vmdk")
     for suffix, start, says in (
         ("gz", b"\x1f\x8b\x08", "gzip -dc"),
@@ -491,4 +312,4 @@ def _undeclared() -> Iterator[Specimen]:
         ("ova", b"disk.ovf".ljust(257, b"\0") + b"ustar\x0000", "tar -xf"),
         ("luks", b"LUKS\xba\xbe\0\1", "encrypted with LUKS"),
     ):
-        yield refused(f"disk.{suffix}", f"it begins as .{suffix} does", Image({0: start}, _MIB), says)
+        yield refused(f"disk.{suffix}", f"it begins as .{suffix} does", Image({0: start}, MIB), says)
