@@ -77,7 +77,7 @@ def require_whole(
         where
     )
     assert intents(host) == [], where
-    wrong = [name for name, lv in host._lvs.items() if lv.active and lv.device_bytes != lv.size_bytes]
+    wrong = [name for name, lv in host.state.lvs.items() if lv.active and lv.device_bytes != lv.size_bytes]
     wrong += [lv.name for lv in host.observe().logical_volumes if lv.unsettled]
     assert wrong == [], f"{where}: the devices of {wrong} are not what LVM says"
     assert host.observe().strays == (), where

@@ -57,7 +57,7 @@ def failing(host: SimHost, place: Place, said: str, then: Callable[[SimHost], No
 
     def fail(step: Step) -> None:
         if next(position) == place.at:
-            host._lvs = dict(place.left._lvs)
+            host.state.lvs = dict(place.left.state.lvs)
             then(host)
             host.fail_next(said)
 

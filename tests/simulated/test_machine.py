@@ -32,7 +32,8 @@ from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import Blocks, Write
 from lvmqcow.testing.machine import machine
 from lvmqcow.testing.sequences import run_machine
-from lvmqcow.testing.simulated.host import SimHost, _Qcow
+from lvmqcow.testing.simulated.host import SimHost
+from lvmqcow.testing.simulated.state import Qcow
 from lvmqcow.testing.worlds import SimWorld
 
 Run = Callable[[Step], None]
@@ -67,23 +68,23 @@ class Defective(SimHost):
 
 def a_rebase_that_does_not_copy(host: SimHost, step: Step, run: Run) -> None:
     if isinstance(step, QcowRebase):
-        host._put(step.lv, replace(host._qcow(step.lv, ()), backing=step.backing))
+        host.state.put(step.lv, replace(host.state.qcow(step.lv, ()), backing=step.backing))
     else:
         run(step)
 
 
 def a_rebase_that_leaves_the_old_name(host: SimHost, step: Step, run: Run) -> None:
-    before = host._qcow(step.lv, ()).backing if isinstance(step, QcowRebase) else None
+    before = host.state.qcow(step.lv, ()).backing if isinstance(step, QcowRebase) else None
     run(step)
     if isinstance(step, QcowRebase):
-        host._put(step.lv, replace(host._qcow(step.lv, ()), backing=before))
+        host.state.put(step.lv, replace(host.state.qcow(step.lv, ()), backing=before))
 
 
 def a_commit_that_forgets_a_block(host: SimHost, step: Step, run: Run) -> None:
     if isinstance(step, QcowCommit):
-        child = host._qcow(step.lv, ())
+        child = host.state.qcow(step.lv, ())
         last = max(child.blocks, default=None)
-        host._put(
+        host.state.put(
             step.lv, replace(child, blocks={block: byte for block, byte in child.blocks.items() if block != last})
         )
     run(step)
@@ -92,10 +93,12 @@ def a_commit_that_forgets_a_block(host: SimHost, step: Step, run: Run) -> None:
 def a_rename_that_swaps_content(host: SimHost, step: Step, run: Run) -> None:
     run(step)
     if isinstance(step, LvRename):
-        renamed = host._lvs[step.to]
-        name, other = next((name, lv) for name, lv in host._lvs.items() if name != step.to or len(host._lvs) == 1)
-        host._lvs[step.to] = replace(renamed, image=replace(renamed.image, blocks=other.image.blocks))
-        host._lvs[name] = replace(other, image=replace(other.image, blocks=renamed.image.blocks))
+        renamed = host.state.lvs[step.to]
+        name, other = next(
+            (name, lv) for name, lv in host.state.lvs.items() if name != step.to or len(host.state.lvs) == 1
+        )
+        host.state.lvs[step.to] = replace(renamed, image=replace(renamed.image, blocks=other.image.blocks))
+        host.state.lvs[name] = replace(other, image=replace(other.image, blocks=renamed.image.blocks))
 
 
 def an_lvremove_that_removes_nothing(host: SimHost, step: Step, run: Run) -> None:
@@ -128,10 +131,10 @@ def an_overlay_over_nothing(host: SimHost, step: Step, run: Run) -> None:
 def a_rollback_that_keeps_what_was_written(host: SimHost, step: Step, run: Run) -> None:
     kept: Blocks = {}
     if isinstance(step, QcowCreate) and step.lv in host.headers(host.observe().lv_names):
-        kept = host._qcow(step.lv, ()).blocks
+        kept = host.state.qcow(step.lv, ()).blocks
     run(step)
     if kept and isinstance(step, QcowCreate):
-        host._put(step.lv, replace(host._qcow(step.lv, ()), blocks=kept))
+        host.state.put(step.lv, replace(host.state.qcow(step.lv, ()), blocks=kept))
 
 
 def a_tag_that_is_not_dropped(host: SimHost, step: Step, run: Run) -> None:
@@ -178,10 +181,10 @@ def a_relink_that_changes_nothing(host: SimHost, step: Step, run: Run) -> None:
 
 
 def a_copy_without_what_lies_below(host: SimHost, step: Step, run: Run) -> None:
-    if isinstance(step, ImageCopy) and isinstance(source := host._lvs[step.source_lv].image, _Qcow):
-        host._put(step.source_lv, replace(source, backing=None))
+    if isinstance(step, ImageCopy) and isinstance(source := host.state.lvs[step.source_lv].image, Qcow):
+        host.state.put(step.source_lv, replace(source, backing=None))
         run(step)
-        host._put(step.source_lv, source)
+        host.state.put(step.source_lv, source)
     else:
         run(step)
 
@@ -189,9 +192,11 @@ def a_copy_without_what_lies_below(host: SimHost, step: Step, run: Run) -> None:
 def a_copy_that_forgets_a_block(host: SimHost, step: Step, run: Run) -> None:
     run(step)
     if isinstance(step, ImageCopy):
-        copy = host._lvs[step.lv].image
+        copy = host.state.lvs[step.lv].image
         last = max(copy.blocks, default=None)
-        host._put(step.lv, replace(copy, blocks={block: byte for block, byte in copy.blocks.items() if block != last}))
+        host.state.put(
+            step.lv, replace(copy, blocks={block: byte for block, byte in copy.blocks.items() if block != last})
+        )
 
 
 DEFECTS: list[Defect] = [

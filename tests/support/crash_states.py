@@ -152,21 +152,21 @@ def _half_written(host: SimHost, to: str, content_of: str) -> SimHost:
 def _half_filled(host: SimHost, step: ImageWrite | ImageCopy | ImageReceive) -> SimHost:
     """Half of what was to be copied into a new image is there."""
     twin = run(host, step)
-    image = twin._lvs[step.lv].image
+    image = twin.state.lvs[step.lv].image
     some = sorted(image.blocks)[: (len(image.blocks) + 1) // 2]
-    twin._put(step.lv, replace(image, blocks={block: image.blocks[block] for block in some}))
+    twin.state.put(step.lv, replace(image, blocks={block: image.blocks[block] for block in some}))
     return twin
 
 
 def _before_commit(host: SimHost, step: Step) -> Iterator[SimHost]:
     """What an lvm leaves that is killed before it commits its metadata: only devices are changed."""
-    if isinstance(step, LvExtend | LvPermission) and host._lvs[step.lv].active:
-        lv = host._lvs[step.lv]
+    if isinstance(step, LvExtend | LvPermission) and host.state.lvs[step.lv].active:
+        lv = host.state.lvs[step.lv]
         loaded = host.copy()
         loaded.preload(step.lv, step.size_bytes if isinstance(step, LvExtend) else lv.size_bytes)
         yield loaded.copy()
         yield _suspended(loaded, step.lv)
-    if isinstance(step, LvRename) and host._lvs[step.lv].active:
+    if isinstance(step, LvRename) and host.state.lvs[step.lv].active:
         yield _suspended(host, step.lv)
 
 
@@ -176,7 +176,7 @@ def _after_commit(host: SimHost, step: Step) -> Iterator[SimHost]:
         case LvCreate():
             yield _suspended(run(host, step), step.lv)
             yield _misplaced(run(host, step), step.lv)
-        case LvExtend() | LvPermission() | LvRename() if host._lvs[step.lv].active:
+        case LvExtend() | LvPermission() | LvRename() if host.state.lvs[step.lv].active:
             yield _not_resumed(host, step)
             if isinstance(step, LvRename):
                 for kind in (StrayKind.NODE, StrayKind.LINK):
@@ -186,14 +186,14 @@ def _after_commit(host: SimHost, step: Step) -> Iterator[SimHost]:
                     renamed = _misplaced(_not_resumed(host, step), step.to)
                     renamed.stray(step.lv, kind)
                     yield renamed
-        case LvActivate() if idle := [lv for lv in step.lvs if not host._lvs[lv].active]:
+        case LvActivate() if idle := [lv for lv in step.lvs if not host.state.lvs[lv].active]:
             yield _suspended(run(host, step), idle[0])
             yield _misplaced(run(host, step), idle[0])
-        case LvRefresh() if host._lvs[step.lvs[0]].active:
+        case LvRefresh() if host.state.lvs[step.lvs[0]].active:
             yield _suspended(run(host, step), step.lvs[0])
-        case LvDeactivate() if going := [lv for lv in step.lvs if host._lvs[lv].active]:
+        case LvDeactivate() if going := [lv for lv in step.lvs if host.state.lvs[lv].active]:
             yield _misplaced(run(host, step), going[0])
-        case LvRemove() if going := [lv for lv in step.lvs if host._lvs[lv].active]:
+        case LvRemove() if going := [lv for lv in step.lvs if host.state.lvs[lv].active]:
             for kind in (StrayKind.NODE, StrayKind.LINK):
                 removed = run(host, step)
                 for lv in going:
@@ -218,19 +218,19 @@ def _not_resumed(host: SimHost, step: LvExtend | LvRename | LvPermission) -> Sim
     """LVM's metadata is as it should be, so the step is done, and the device suspended in its old size."""
     lv = step.to if isinstance(step, LvRename) else step.lv
     twin = _suspended(run(host, step), lv)
-    twin._lvs[lv] = replace(twin._lvs[lv], device_bytes=host._lvs[step.lv].device_bytes)
+    twin.state.lvs[lv] = replace(twin.state.lvs[lv], device_bytes=host.state.lvs[step.lv].device_bytes)
     return twin
 
 
 def _leaked(host: SimHost, lv: str) -> SimHost:
     """A cluster is allocated that nothing refers to."""
     twin = host.copy()
-    twin._put(lv, replace(twin._qcow(lv, ("leak", lv)), leaked_clusters=1))
+    twin.state.put(lv, replace(twin.state.qcow(lv, ("leak", lv)), leaked_clusters=1))
     return twin
 
 
 def _header_first(host: SimHost, step: QcowRebase) -> SimHost:
     """The header names the new backing image, and the data that was to be copied is not there."""
     twin = host.copy()
-    twin._put(step.lv, replace(twin._qcow(step.lv, ("rebase", step.lv)), backing=step.backing))
+    twin.state.put(step.lv, replace(twin.state.qcow(step.lv, ("rebase", step.lv)), backing=step.backing))
     return twin

@@ -59,19 +59,19 @@ def a_lost_disk(host: SimHost) -> None:
 
 def an_lv_cut_short(host: SimHost) -> None:
     host.guest_write(DISK.text, [Write(0, 1024, 7)])
-    host._lvs[DISK.text] = replace(host._lvs[DISK.text], size_bytes=4 * MIB, device_bytes=4 * MIB)
+    host.state.lvs[DISK.text] = replace(host.state.lvs[DISK.text], size_bytes=4 * MIB, device_bytes=4 * MIB)
 
 
 def an_lv_of_the_disks_own_size(host: SimHost) -> None:
-    host._lvs[DISK.text] = replace(host._lvs[DISK.text], size_bytes=4 * MIB, device_bytes=4 * MIB)
+    host.state.lvs[DISK.text] = replace(host.state.lvs[DISK.text], size_bytes=4 * MIB, device_bytes=4 * MIB)
 
 
 def leaked_clusters(host: SimHost) -> None:
-    host._put(S2, replace(host._qcow(S2, ()), leaked_clusters=3))
+    host.state.put(S2, replace(host.state.qcow(S2, ()), leaked_clusters=3))
 
 
 def an_overlay_smaller_than_its_backing(host: SimHost) -> None:
-    host._put(DISK.text, replace(host._qcow(DISK.text, ()), virtual_size_bytes=MIB))
+    host.state.put(DISK.text, replace(host.state.qcow(DISK.text, ()), virtual_size_bytes=MIB))
     host.run(LvTag((DISK.text,), add=(f"lvmqcow.size={MIB}",), drop=(SIZE,)))
 
 

@@ -39,7 +39,8 @@ from lvmqcow.operations import (
     Template,
 )
 from lvmqcow.testing.content import Content
-from lvmqcow.testing.simulated.host import SimHost, stream_path
+from lvmqcow.testing.simulated.host import SimHost
+from lvmqcow.testing.simulated.state import stream_path
 from tests.support.scenarios import (
     DISK,
     FILES,

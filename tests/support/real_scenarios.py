@@ -20,7 +20,7 @@ from lvmqcow.steps import LvCreate, Step
 from lvmqcow.testing.content import Content, GuestWrites
 from lvmqcow.testing.crash.checkpoints import Checkpoint, Checkpoints
 from lvmqcow.testing.crash.io_errors import BEGINS_AT_BYTES, Disk, breakable
-from lvmqcow.testing.simulated.host import stream_path
+from lvmqcow.testing.simulated.state import stream_path
 from lvmqcow.testing.worlds import RealWorld
 
 History = tuple[Step | GuestWrites, ...]

@@ -34,7 +34,8 @@ from lvmqcow.steps import (
 )
 from lvmqcow.storage import Storage
 from lvmqcow.testing.content import Content, Write
-from lvmqcow.testing.simulated.host import SimHost, stream_path
+from lvmqcow.testing.simulated.host import SimHost
+from lvmqcow.testing.simulated.state import stream_path
 
 MIB = 1024**2
 DISK = parse_volume_name("vm-100-disk-0.qcow2")

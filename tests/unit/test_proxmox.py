@@ -11,7 +11,8 @@ from lvmqcow.core.names import Format
 from lvmqcow.errors import FormatMismatch, InvalidName, NewerSnapshots, NotPossible, SnapshotNotFound
 from lvmqcow.operations import Newer
 from lvmqcow.testing.content import Content
-from lvmqcow.testing.simulated.host import SimHost, stream_path
+from lvmqcow.testing.simulated.host import SimHost
+from lvmqcow.testing.simulated.state import stream_path
 from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW, chain, contents, inactive, pve9, raw_volume, storage
 
 _OF_THE_PATCH = """

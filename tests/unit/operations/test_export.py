@@ -9,7 +9,8 @@ from lvmqcow.operations import Export, ExportStream, StreamFormat
 from lvmqcow.steps import ImageExport, ImageSend, LvRemove, Step
 from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import Content
-from lvmqcow.testing.simulated.host import SimHost, stream_path
+from lvmqcow.testing.simulated.host import SimHost
+from lvmqcow.testing.simulated.state import stream_path
 from tests.support.scenarios import (
     DISK,
     MIB,

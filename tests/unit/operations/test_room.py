@@ -119,6 +119,6 @@ def test_a_merge_that_needs_more_than_there_is_stops_and_goes_on_once_there_is_m
         assert contents(host)[None] == before[None]
         assert contents(host)["s2"] == before["s2"]
         assert storage(host).volume(DISK.text).path().name == DISK.text
-    host._lvs.pop("other")
+    host.state.lvs.pop("other")
     storage(host).recover()
     assert contents(host) == {snapshot: content for snapshot, content in before.items() if snapshot != "s1"}

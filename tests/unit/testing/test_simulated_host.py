@@ -40,7 +40,8 @@ from lvmqcow.steps import (
     Step,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Content, GuestWrites, Write
-from lvmqcow.testing.simulated.host import SimHost, fully_allocated_bytes
+from lvmqcow.testing.simulated.host import SimHost
+from lvmqcow.testing.simulated.measure import fully_allocated_bytes
 from lvmqcow.testing.strategies import writes
 from tests.support.scenarios import DISK, FILES, MIB, PVE_BASE, RAW_FILE, chain, inactive, raw_volume, run, state
 
