@@ -169,7 +169,7 @@ def _page(verbs: Mapping[str, Sequence[Verb]]) -> Iterator[str]:
     )
     for paragraph in NAMES:
         yield from (paragraph, "")
-    yield from ("```", *examples(), "```", "")
+    yield from ("```text", *examples(), "```", "")
     for title, members in verbs.items():
         yield from (f"## {title.capitalize()}", "")
         for verb in members:
@@ -191,7 +191,7 @@ def _page(verbs: Mapping[str, Sequence[Verb]]) -> Iterator[str]:
 
 
 def _verb_section(verb: Verb) -> Iterator[str]:
-    yield from (f"### {verb.words}", "", verb.text, "", "```", verb.usage, "```", "")
+    yield from (f"### {verb.words}", "", verb.text, "", "```text", verb.usage, "```", "")
     yield from _items([*verb.positionals, *verb.options])
     if verb.common:
         names = ", ".join(f"`{option.names[-1]}`" for option in verb.common)

@@ -10,7 +10,7 @@ nothing, and nothing may be left over. The same class runs on the simulated and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Final
@@ -20,13 +20,12 @@ from hypothesis import event, target
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lvmqcow.core.names import Format, Layout, disk_name, parse_volume_name, snapshot_lv_name
+from lvmqcow.core.names import Format, disk_name, parse_volume_name
 from lvmqcow.core.sizing import whole_extents
 from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import (
     AlreadyExists,
     FormatMismatch,
-    LvmqcowError,
     NewerSnapshots,
     NotPossible,
     SnapshotHasChildren,
@@ -35,67 +34,38 @@ from lvmqcow.errors import (
 from lvmqcow.formats import SourceFormat
 from lvmqcow.operations import Export, Import, Merge, Newer
 from lvmqcow.testing.content import BLOCK_BYTES, Content
+from lvmqcow.testing.model import (
+    DiskModel,
+    SnapshotModel,
+    changing,
+    clones,
+    contents_of,
+    loosen,
+    refusal_of_clone,
+    refusal_of_conversion,
+    refusal_of_snapshot,
+    rename_in_model,
+    source_of,
+    with_older_snapshots,
+    with_snapshots,
+    writable,
+)
 from lvmqcow.testing.strategies import growths, snapshot_names, volume_names, volume_sizes, writes
 from lvmqcow.testing.worlds import World
 
 __all__ = ["StorageMachine", "machine"]
 
+
 _MOST_SNAPSHOTS: Final = 5
+
+
 _LARGEST_BYTES: Final = 48 * 1024**2
+
+
 _LAST_DISK: Final = 2  # of a machine: the volume group is small
+
+
 _BACKUP: Final = "vzdump"
-
-
-@dataclass(frozen=True)
-class _Snapshot:
-    """What one snapshot should hold, and the one it reads through."""
-
-    content: Content
-    parent: str | None
-
-
-@dataclass
-class _Disk:
-    """What one volume should hold: snapshots that are a tree, and the current layer over one of them."""
-
-    image_format: Format
-    current: Content
-    snapshots: dict[str, _Snapshot] = field(default_factory=dict)
-    under: str | None = None
-    """The snapshot that the current layer reads through."""
-    base: tuple[str, str | None] | None = None
-    """The volume, and the snapshot of it, that a clone reads through."""
-    template: bool = False
-    active: bool = True
-    loose: bool = False
-    """Whether some of its layers may have been left active, by a clone that is none any more."""
-
-    def line(self, snapshot: str | None) -> list[str]:
-        """A snapshot and those it reads through, oldest first."""
-        return [*self.line(self.snapshots[snapshot].parent), snapshot] if snapshot else []
-
-    def readers(self, snapshot: str) -> list[str | None]:
-        """The snapshots that read through one, and None if the current layer does."""
-        above = [name for name, other in self.snapshots.items() if other.parent == snapshot]
-        return [*above, None] if self.under == snapshot else [*above]
-
-    def newer(self, snapshot: str) -> list[str]:
-        """The snapshots that the current layer no longer reads through after a rollback, oldest first."""
-        return [name for name in self.line(self.under) if name not in self.line(snapshot)]
-
-    def listed(self) -> tuple[str, ...]:
-        """Its snapshots in the order of a listing: chain first, then branch by branch."""
-        chain = self.line(self.under)
-        return (*chain, *sorted(self.snapshots.keys() - set(chain), key=self.line))
-
-    def forget(self, snapshot: str) -> None:
-        """Delete a snapshot that at most one layer reads through."""
-        parent = self.snapshots.pop(snapshot).parent
-        if self.under == snapshot:
-            self.under = parent
-        for name, other in self.snapshots.items():
-            if other.parent == snapshot:
-                self.snapshots[name] = replace(other, parent=parent)
 
 
 class StorageMachine(RuleBasedStateMachine):
@@ -107,7 +77,7 @@ class StorageMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = type(self).make_world()
-        self.disks: dict[str, _Disk] = {}
+        self.disks: dict[str, DiskModel] = {}
         self.deepest = 0
         self.steps = 0
 
@@ -128,39 +98,52 @@ class StorageMachine(RuleBasedStateMachine):
         else:
             self._create(name, size_bytes)
 
-    @precondition(lambda self: self._writable())
+    @precondition(lambda self: bool(writable(self.disks)))
     @rule(data=st.data())
     def write(self, data: st.DataObject) -> None:
-        self._write(data, data.draw(st.sampled_from(self._writable()), label="volume"))
+        self._write(data, data.draw(st.sampled_from(writable(self.disks)), label="volume"))
 
-    @precondition(lambda self: self._writable())
+    @precondition(lambda self: bool(writable(self.disks)))
     @rule(data=st.data(), merge=st.sampled_from(Merge))
     def backup(self, data: st.DataObject, merge: Merge) -> None:
         """What happens most: a snapshot, the guest writes while it is copied away, and it is deleted again."""
-        name = data.draw(st.sampled_from(self._writable()), label="volume")
+        name = data.draw(st.sampled_from(writable(self.disks)), label="volume")
         volume, disk = self.world.storage.volume(name), self.disks[name]
-        if not self._refusal_of_snapshot(disk, _BACKUP):
+        if not refusal_of_snapshot(self.disks, disk, _BACKUP):
             volume.snapshot(_BACKUP)
             self._write(data, name)
             volume.delete_snapshot(_BACKUP, merge)
 
-    @precondition(lambda self: self._changing())
+    @precondition(lambda self: bool(with_snapshots(self.disks)))
+    @rule(data=st.data(), new=snapshot_names)
+    def rename_snapshot(self, data: st.DataObject, new: str) -> None:
+        name, disk = self._pick_with_snapshots(data)
+        old = data.draw(st.sampled_from(list(disk.snapshots)), label="snapshot")
+        if new in disk.snapshots:
+            with pytest.raises(AlreadyExists):
+                self.world.storage.volume(name).rename_snapshot(old, new)
+            return
+        event(f"rename of a snapshot that {len(clones(self.disks, name, old))} clones read through")
+        self.world.storage.volume(name).rename_snapshot(old, new)
+        rename_in_model(self.disks, name, old, new)
+
+    @precondition(lambda self: bool(changing(self.disks)))
     @rule(data=st.data(), snapshot=snapshot_names)
     def snapshot(self, data: st.DataObject, snapshot: str) -> None:
         name, disk = self._pick_changing(data)
         volume = self.world.storage.volume(name)
-        refusal = self._refusal_of_snapshot(disk, snapshot)
+        refusal = refusal_of_snapshot(self.disks, disk, snapshot)
         if refusal:
             with pytest.raises(refusal):
                 volume.snapshot(snapshot)
             return
         if len(disk.snapshots) < _MOST_SNAPSHOTS:
             volume.snapshot(snapshot)
-            disk.snapshots[snapshot] = _Snapshot(disk.current, disk.under)
+            disk.snapshots[snapshot] = SnapshotModel(disk.current, disk.under)
             disk.under = snapshot
             self.deepest = max(self.deepest, len(disk.snapshots))
 
-    @precondition(lambda self: self._with_snapshots())
+    @precondition(lambda self: bool(with_snapshots(self.disks)))
     @rule(data=st.data())
     def rollback(self, data: st.DataObject) -> None:
         name, disk = self._pick_with_snapshots(data)
@@ -168,7 +151,7 @@ class StorageMachine(RuleBasedStateMachine):
         self.world.storage.volume(name).rollback(newest)
         disk.current = disk.snapshots[newest].content
 
-    @precondition(lambda self: self._with_older_snapshots())
+    @precondition(lambda self: bool(with_older_snapshots(self.disks)))
     @rule(data=st.data())
     def rollback_to_an_older_one_is_refused(self, data: st.DataObject) -> None:
         name, disk, older = self._pick_an_older_snapshot(data)
@@ -176,7 +159,7 @@ class StorageMachine(RuleBasedStateMachine):
             self.world.storage.volume(name).rollback(older)
         assert list(refused.value.blockers) == disk.newer(older)
 
-    @precondition(lambda self: self._with_snapshots())
+    @precondition(lambda self: bool(with_snapshots(self.disks)))
     @rule(data=st.data())
     def rollback_to_any_keeping_the_newer(self, data: st.DataObject) -> None:
         name, disk = self._pick_with_snapshots(data)
@@ -185,7 +168,7 @@ class StorageMachine(RuleBasedStateMachine):
         self.world.storage.volume(name).rollback(snapshot, Newer.KEEP)
         disk.current, disk.under = disk.snapshots[snapshot].content, snapshot
 
-    @precondition(lambda self: self._with_older_snapshots())
+    @precondition(lambda self: bool(with_older_snapshots(self.disks)))
     @rule(data=st.data(), wipe=st.none() | st.sampled_from(Wipe))
     def rollback_to_an_older_one_discarding_the_newer(self, data: st.DataObject, wipe: Wipe | None) -> None:
         name, disk, older = self._pick_an_older_snapshot(data)
@@ -193,7 +176,7 @@ class StorageMachine(RuleBasedStateMachine):
         if older not in disk.line(disk.under):
             with pytest.raises(NotPossible):
                 volume.rollback(older, Newer.DISCARD)
-        elif any(self._clones(name, snapshot) for snapshot in newer) or any(
+        elif any(clones(self.disks, name, snapshot) for snapshot in newer) or any(
             reader and reader not in newer for snapshot in newer for reader in disk.readers(snapshot)
         ):
             with pytest.raises(SnapshotHasChildren):
@@ -205,12 +188,12 @@ class StorageMachine(RuleBasedStateMachine):
                 del disk.snapshots[snapshot]
             event(f"rollback that discards {len(newer)} snapshots")
 
-    @precondition(lambda self: self._with_snapshots())
+    @precondition(lambda self: bool(with_snapshots(self.disks)))
     @rule(data=st.data(), merge=st.sampled_from(Merge), wipe=st.none() | st.sampled_from(Wipe))
     def delete_snapshot(self, data: st.DataObject, merge: Merge, wipe: Wipe | None) -> None:
         name, disk = self._pick_with_snapshots(data)
         snapshot = data.draw(st.sampled_from(list(disk.snapshots)), label="snapshot")
-        if len(disk.readers(snapshot)) > 1 or self._clones(name, snapshot):
+        if len(disk.readers(snapshot)) > 1 or clones(self.disks, name, snapshot):
             with pytest.raises(SnapshotHasChildren):
                 self.world.storage.volume(name).delete_snapshot(snapshot, merge, wipe)
             return
@@ -249,14 +232,14 @@ class StorageMachine(RuleBasedStateMachine):
         name, disk = self._pick(data)
         snapshot = data.draw(st.sampled_from([*disk.snapshots, None]), label="snapshot")
         volume = self.world.storage.volume(name)
-        refusal = self._refusal_of_clone(disk, snapshot, new)
+        refusal = refusal_of_clone(self.disks, disk, snapshot, new)
         if refusal:
             with pytest.raises(refusal):
                 volume.clone(new, snapshot)
             return
         volume.clone(new, snapshot)
         content = disk.snapshots[snapshot].content if snapshot else disk.current
-        self.disks[new] = _Disk(Format.QCOW2, content, base=(name, snapshot))
+        self.disks[new] = DiskModel(Format.QCOW2, content, base=(name, snapshot))
         event(f"clone of a {'snapshot' if snapshot else 'template'}{', a clone itself' if disk.base else ''}")
 
     @precondition(lambda self: self.disks)
@@ -264,16 +247,16 @@ class StorageMachine(RuleBasedStateMachine):
     def flatten(self, data: st.DataObject) -> None:
         name, disk = self._pick(data)
         volume = self.world.storage.volume(name)
-        if disk.base and (disk.template or self._clones(name)):
+        if disk.base and (disk.template or clones(self.disks, name)):
             with pytest.raises(NotPossible):
                 volume.flatten()
             return
         assert bool(volume.flatten().steps) == (disk.base is not None)
         event(f"flatten {'a clone' if disk.base else 'what is no clone'}")
-        self._loosen(disk)
+        loosen(self.disks, disk)
         disk.base = None
 
-    @precondition(lambda self: self._changing())
+    @precondition(lambda self: bool(changing(self.disks)))
     @rule(data=st.data(), more_bytes=growths)
     def resize(self, data: st.DataObject, more_bytes: int) -> None:
         name, disk = self._pick_changing(data)
@@ -289,7 +272,7 @@ class StorageMachine(RuleBasedStateMachine):
         event(f"resize, {disk.image_format}{'' if ran.steps else ', to the size it has'}")
         disk.current = replace(disk.current, size_bytes=new_bytes)
 
-    @precondition(lambda self: self._changing())
+    @precondition(lambda self: bool(changing(self.disks)))
     @rule(data=st.data(), more_bytes=growths)
     def grow(self, data: st.DataObject, more_bytes: int) -> None:
         name, disk = self._pick_changing(data)
@@ -303,12 +286,12 @@ class StorageMachine(RuleBasedStateMachine):
     @rule(data=st.data(), wipe=st.none() | st.sampled_from(Wipe))
     def remove(self, data: st.DataObject, wipe: Wipe | None) -> None:
         name, disk = self._pick(data)
-        if self._clones(name):
+        if clones(self.disks, name):
             with pytest.raises(NotPossible):
                 self.world.storage.volume(name).remove(wipe)
             return
         self.world.storage.volume(name).remove(wipe)
-        self._loosen(disk)
+        loosen(self.disks, disk)
         del self.disks[name]
         with pytest.raises(VolumeNotFound):
             self.world.storage.volume(name).info()
@@ -318,7 +301,7 @@ class StorageMachine(RuleBasedStateMachine):
     def rename(self, data: st.DataObject, new: str) -> None:
         name, disk = self._pick(data)
         volume = self.world.storage.volume(name)
-        if self._clones(name):
+        if clones(self.disks, name):
             with pytest.raises(NotPossible):
                 volume.rename(new)
         elif parse_volume_name(new).format is not disk.image_format:
@@ -353,13 +336,13 @@ class StorageMachine(RuleBasedStateMachine):
     @rule(data=st.data(), new=volume_names)
     def convert(self, data: st.DataObject, new: str) -> None:
         name, disk = self._pick(data)
-        refusal = self._refusal_of_conversion(disk, new)
+        refusal = refusal_of_conversion(self.disks, disk, new)
         if refusal:
             with pytest.raises(refusal):
                 self.world.storage.volume(name).convert(new)
             return
         self.world.storage.volume(name).convert(new)
-        self._loosen(disk)
+        loosen(self.disks, disk)
         del self.disks[name]
         self._copied(new, disk.current, disk.active)
         event(f"convert from {disk.image_format}")
@@ -389,7 +372,7 @@ class StorageMachine(RuleBasedStateMachine):
             return
         made = self.world.storage.create_disk(vmid, size_bytes, image_format)
         assert made.name == disk_name(vmid, free, image_format).text
-        self.disks[made.name] = _Disk(image_format, Content(self._size(image_format, size_bytes)))
+        self.disks[made.name] = DiskModel(image_format, Content(self._size(image_format, size_bytes)))
 
     @precondition(lambda self: self.disks)
     @rule(data=st.data())
@@ -418,7 +401,7 @@ class StorageMachine(RuleBasedStateMachine):
     def every_volume_and_snapshot_holds_its_content(self) -> None:
         with self.world.readable():
             for name, disk in self.disks.items():
-                for lv, content in _lvs(name, disk, self.world.layout).items():
+                for lv, content in contents_of(name, disk, self.world.layout).items():
                     difference = self.world.difference(lv, disk.image_format, content)
                     assert difference is None, difference
             assert self.world.storage.check() == ()
@@ -430,7 +413,7 @@ class StorageMachine(RuleBasedStateMachine):
             for info in self.world.storage.volumes()
         }
         expected = {
-            name: (disk.image_format, disk.current.size_bytes, disk.listed(), disk.template, _source(disk))
+            name: (disk.image_format, disk.current.size_bytes, disk.listed(), disk.template, source_of(disk))
             for name, disk in self.disks.items()
         }
         assert listed == expected
@@ -439,13 +422,15 @@ class StorageMachine(RuleBasedStateMachine):
     def nothing_is_wrong_or_left_over(self) -> None:
         assert self.world.leftovers() == ()
         picture = self.world.host.observe()
-        known = {lv: (name, disk) for name, disk in self.disks.items() for lv in _lvs(name, disk, self.world.layout)}
+        known = {
+            lv: (name, disk) for name, disk in self.disks.items() for lv in contents_of(name, disk, self.world.layout)
+        }
         assert picture.lv_names == known.keys()
         for lv in picture.logical_volumes:
             name, disk = known[lv.name]
             assert lv.writable == (not disk.template or lv.name != name), lv.name
             # an operation on a clone leaves what it reads through active
-            assert lv.active == disk.active or (lv.active and (disk.loose or self._clones(name))), lv.name
+            assert lv.active == disk.active or (lv.active and (disk.loose or clones(self.disks, name))), lv.name
         assert [lv.name for lv in picture.logical_volumes if lv.intent_tags or lv.wiping] == []
 
     @invariant()
@@ -467,12 +452,12 @@ class StorageMachine(RuleBasedStateMachine):
     def _create(self, name: str, size_bytes: int) -> None:
         self.world.storage.create(name, size_bytes)
         image_format = parse_volume_name(name).format
-        self.disks[name] = _Disk(image_format, Content(self._size(image_format, size_bytes)))
+        self.disks[name] = DiskModel(image_format, Content(self._size(image_format, size_bytes)))
 
     def _copied(self, name: str, content: Content, active: bool) -> None:
         image_format = parse_volume_name(name).format
         holds = replace(content, size_bytes=self._size(image_format, content.size_bytes))
-        self.disks[name] = _Disk(image_format, holds, active=active)
+        self.disks[name] = DiskModel(image_format, holds, active=active)
 
     def _size(self, image_format: Format, size_bytes: int) -> int:
         """What a guest sees of a volume that was asked to be so large."""
@@ -480,92 +465,22 @@ class StorageMachine(RuleBasedStateMachine):
             return size_bytes
         return whole_extents(size_bytes, self.world.host.observe().extent_size_bytes)
 
-    def _changing(self) -> list[str]:
-        """All but the templates."""
-        return sorted(name for name, disk in self.disks.items() if not disk.template)
-
-    def _writable(self) -> list[str]:
-        return [name for name in self._changing() if self.disks[name].active]
-
-    def _with_snapshots(self) -> list[str]:
-        return [name for name in self._changing() if self.disks[name].snapshots]
-
-    def _clones(self, name: str, snapshot: str | None = None) -> list[str]:
-        """The clones that read through a volume, or through a snapshot of it."""
-        found = {other: disk.base[1] for other, disk in self.disks.items() if disk.base and disk.base[0] == name}
-        disk = self.disks[name]
-        return sorted(
-            other
-            for other, read in found.items()
-            if snapshot is None or snapshot in disk.line(read if read is not None else disk.under)
-        )
-
-    def _loosen(self, clone: _Disk) -> None:
-        """It reads through others no more."""
-        while clone.base:
-            clone = self.disks[clone.base[0]]
-            clone.loose = True
-
-    def _with_older_snapshots(self) -> dict[str, list[str]]:
-        """By volume, the snapshots to which no rollback leads without leaving others behind."""
-        older = {
-            name: [snapshot for snapshot in self.disks[name].snapshots if self.disks[name].newer(snapshot)]
-            for name in self._changing()
-        }
-        return {name: snapshots for name, snapshots in older.items() if snapshots}
-
-    def _pick_an_older_snapshot(self, data: st.DataObject) -> tuple[str, _Disk, str]:
-        older = self._with_older_snapshots()
+    def _pick_an_older_snapshot(self, data: st.DataObject) -> tuple[str, DiskModel, str]:
+        older = with_older_snapshots(self.disks)
         name = data.draw(st.sampled_from(sorted(older)), label="volume")
         return name, self.disks[name], data.draw(st.sampled_from(older[name]), label="snapshot")
 
-    def _pick(self, data: st.DataObject) -> tuple[str, _Disk]:
+    def _pick(self, data: st.DataObject) -> tuple[str, DiskModel]:
         name = data.draw(st.sampled_from(sorted(self.disks)), label="volume")
         return name, self.disks[name]
 
-    def _pick_changing(self, data: st.DataObject) -> tuple[str, _Disk]:
-        name = data.draw(st.sampled_from(self._changing()), label="volume")
+    def _pick_changing(self, data: st.DataObject) -> tuple[str, DiskModel]:
+        name = data.draw(st.sampled_from(changing(self.disks)), label="volume")
         return name, self.disks[name]
 
-    def _pick_with_snapshots(self, data: st.DataObject) -> tuple[str, _Disk]:
-        name = data.draw(st.sampled_from(self._with_snapshots()), label="volume")
+    def _pick_with_snapshots(self, data: st.DataObject) -> tuple[str, DiskModel]:
+        name = data.draw(st.sampled_from(with_snapshots(self.disks)), label="volume")
         return name, self.disks[name]
-
-    def _refusal_of_clone(self, disk: _Disk, snapshot: str | None, new: str) -> type[LvmqcowError] | None:
-        if disk.image_format is Format.RAW:
-            return NotPossible
-        if parse_volume_name(new).format is Format.RAW:
-            return FormatMismatch
-        if new in self.disks:
-            return AlreadyExists
-        return None if snapshot or disk.template else NotPossible
-
-    def _refusal_of_snapshot(self, disk: _Disk, snapshot: str) -> type[LvmqcowError] | None:
-        if disk.image_format is Format.RAW:
-            return NotPossible
-        return AlreadyExists if snapshot in disk.snapshots else None
-
-    def _refusal_of_conversion(self, disk: _Disk, new: str) -> type[LvmqcowError] | None:
-        if parse_volume_name(new).format is disk.image_format:
-            return FormatMismatch
-        if disk.snapshots or disk.template:
-            return NotPossible
-        return AlreadyExists if new in self.disks else None
-
-
-def _source(disk: _Disk) -> str | None:
-    """What a clone is said to be one of."""
-    if disk.base is None:
-        return None
-    name, snapshot = disk.base
-    return f"{name}@{snapshot}" if snapshot else name
-
-
-def _lvs(name: str, disk: _Disk, layout: Layout) -> dict[str, Content]:
-    """What each logical volume of a volume should hold."""
-    volume = parse_volume_name(name)
-    frozen = {snapshot_lv_name(volume, name, layout): snapshot.content for name, snapshot in disk.snapshots.items()}
-    return {name: disk.current, **frozen}
 
 
 def machine(world: Callable[[], World], ended: Callable[[int], None] = lambda steps: None) -> type[StorageMachine]:

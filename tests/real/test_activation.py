@@ -20,6 +20,7 @@ from lvmqcow.operations import (
     Merge,
     Remove,
     Rename,
+    RenameSnapshot,
     Request,
     Resize,
     Rollback,
@@ -164,6 +165,7 @@ INACTIVE: dict[str, Request] = {
     "delete": DeleteSnapshot(DISK, "s1"),
     "resize": Resize(DISK, 16 * MIB),
     "rename": Rename(DISK, ELSEWHERE),
+    "rename a snapshot": RenameSnapshot(DISK, "s1", "other"),
     "activate and deactivate": Activate(DISK),
     "remove": Remove(DISK),
 }

@@ -163,7 +163,7 @@ def test_a_stranger_is_named_and_is_no_reason_for_a_bad_status(
     run("lvcreate", "--yes", "--size", "4m", "--name", "root", vg)
     assert main(["check", vg]) == 0
     out, err = capfd.readouterr()
-    assert f"foreign    {vg}/root" in out
+    assert f"unmanaged  {vg}/root" in out
     assert "nothing is wrong" in err
 
 

@@ -266,12 +266,12 @@ def test_both_ways_to_talk_to_lvm_make_the_same_volume(cli: Cli) -> None:
 
 
 def test_the_first_snapshot_is_named_in_the_layout_that_is_asked_for_and_later_ones_like_it(cli: Cli) -> None:
-    for number, layout in enumerate(["pve9", "seed"]):
+    for number, layout in enumerate(["pve9", "rfc"]):
         name = f"vm-100-disk-{number}.qcow2"
         cli("create", f"{{vg}}/{name}", "--size", "8M")
         cli("snapshot", f"{{vg}}/{name}", "s1", "--layout", layout)
         cli("snapshot", f"{{vg}}/{name}", "s2")
-        cli("snapshot", f"{{vg}}/{name}", "s3", "--layout", "seed" if layout == "pve9" else "pve9")
+        cli("snapshot", f"{{vg}}/{name}", "s3", "--layout", "rfc" if layout == "pve9" else "pve9")
     pve9 = {f"snap_vm-100-disk-0_{snapshot}.qcow2" for snapshot in ("s1", "s2", "s3")}
     seed = {f"snap-{snapshot}-vm-100-disk-1.qcow2" for snapshot in ("s1", "s2", "s3")}
     assert {name for name in cli.picture().lv_names if name.startswith("snap")} == pve9 | seed

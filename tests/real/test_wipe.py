@@ -238,7 +238,7 @@ def test_what_somebody_has_open_is_not_wiped(wiper: Wiper) -> None:
 SLOWLY = """
 import sys
 from lvmqcow.real_host import RealHost
-from lvmqcow.lvm import LvmProcesses
+from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.core.names import parse_volume_name
 from lvmqcow.operations.remove import plan_remove
 from lvmqcow.qemu.img import QemuImg
