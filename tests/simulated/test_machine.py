@@ -1,4 +1,4 @@
-"""The state machine on simulated volume groups: it finds nothing in ours, and it finds every planted defect."""
+"""The state machine on simulated volume groups: it finds no defect in lvmqcow, and it finds every planted defect."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Defect = Callable[[SimHost, Step, Run], None]
 
 
 SHARDS = int(os.environ.get("LVMQCOW_SHARDS", "1"))
-"""Of each layout; each runs sequences of its own."""
+"""The number of runs for each layout. Each run has its own random sequences."""
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -55,7 +55,7 @@ def test_no_sequence_of_operations_loses_a_byte(
 
 
 class Defective(SimHost):
-    """A volume group with a planted defect: it stands between every step and what the step does."""
+    """A volume group with a planted defect: the defect intercepts every step."""
 
     def __init__(self, defect: Defect) -> None:
         super().__init__()
@@ -240,10 +240,10 @@ def search(defect: Defect, examples: int) -> None:
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
-def test_the_machine_finds_a_planted_defect(defect: Defect) -> None:
+def test_state_machine_finds_each_planted_defect(defect: Defect) -> None:
     with pytest.raises((AssertionError, LvmqcowError, pytest.fail.Exception)):
         search(defect, examples=2000)
 
 
-def test_the_machine_finds_nothing_where_nothing_is_planted() -> None:
+def test_state_machine_finds_nothing_without_a_planted_defect() -> None:
     search(harmless, examples=20)
