@@ -1,4 +1,4 @@
-"""Any step of any operation may fail. The error is reported and no data is lost. Images that run full get more space."""
+"""Any step of any operation may fail. The error is reported, no data is lost, and full images get more space."""
 
 from __future__ import annotations
 
