@@ -1,4 +1,4 @@
-"""Nothing may be left over when the tests of a kernel are done."""
+"""The tests of a kernel must leave nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""The examples in the README work as shown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def sessions() -> Iterator[tuple[str, str]]:
-    """Commands shown with a prompt, and the output shown after each."""
+    """Commands after a prompt, with the output shown for each."""
     for block in re.findall(r"^```\n(\$ .*?)^```", README.read_text(), re.MULTILINE | re.DOTALL):
         for entry in block.split("$ ")[1:]:
             command, _, output = entry.partition("\n")
@@ -28,7 +28,7 @@ def sessions() -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def _no_vg0() -> Iterator[None]:
-    """The session leaves its volume group, as a reader would have it."""
+    """The session leaves its volume group behind, so remove it."""
     yield
     try:
         loopvg.destroy("vg0")
@@ -37,7 +37,7 @@ def _no_vg0() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_no_vg0")
-def test_the_session_in_the_readme_is_real(capsys: pytest.CaptureFixture[str]) -> None:
+def test_session_in_the_readme_is_real(capsys: pytest.CaptureFixture[str]) -> None:
     shown = list(sessions())
     assert len(shown) >= 5
     for command, output in shown:
@@ -48,7 +48,7 @@ def test_the_session_in_the_readme_is_real(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.usefixtures("_no_vg0")
-def test_the_library_in_ten_lines_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_library_example_in_the_readme_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
     loopvg.create("vg0", 30 * 1024**3, tmp_path / "pv.img")
     exec(compile(code, str(README), "exec"), {})
