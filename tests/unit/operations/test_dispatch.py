@@ -22,7 +22,7 @@ from lvmqcow.core.wiping import Wipe, Wiping, parse_wiping, wipe_tags
 from lvmqcow.errors import CommandFailed, Corrupt
 from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.lvm.report import Report
-from lvmqcow.operations import OPERATIONS as ROOMS
+from lvmqcow.operations import OPERATIONS as ALL_OPERATIONS
 from lvmqcow.operations import Plan, Remove, Request
 from lvmqcow.operations.delete import Pulling, Pushing
 from lvmqcow.operations.operation import NOTHING_CUT, OnLv, Operation
@@ -68,7 +68,7 @@ STARTS: dict[str, Callable[[], SimHost]] = {
     ),
     "with leftovers": lambda: run(chain(3), *(LvCreate(f"del-{lv}", 8 * MIB, LEFT_OVER) for lv in (S3, DISK.text))),
 }
-INTENTS = [kind for room in ROOMS for kind in room.intents]
+INTENTS = [kind for operation in ALL_OPERATIONS for kind in operation.intents]
 GIVEN_UP: dict[bool, tuple[type[Intent], ...]] = {
     True: (RollingBack, Discarding, Resizing),
     False: (Pulling, Pushing, Discarding),
@@ -159,7 +159,7 @@ def half_written(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Register `Polishing`: as an intent without a recovery, or as one that no operation knows."""
     if request.param != "no operation":
         polish = Operation(requests=(), intents=(Polishing,), recover=NOTHING_CUT, cuts=())
-        monkeypatch.setattr("lvmqcow.operations.OPERATIONS", (*ROOMS, polish))
+        monkeypatch.setattr("lvmqcow.operations.OPERATIONS", (*ALL_OPERATIONS, polish))
     return Polishing()
 
 
@@ -293,7 +293,7 @@ def test_step_on_several_lvs_has_parts(step: Step) -> None:
 
 
 def test_request_without_wipe_uses_the_wipe_of_the_storage() -> None:
-    wiping = {kind for room in ROOMS for kind in room.requests if "wipe" in get_type_hints(kind)}
+    wiping = {kind for operation in ALL_OPERATIONS for kind in operation.requests if "wipe" in get_type_hints(kind)}
     tried = {type(request) for _, request in OPERATIONS.values() if getattr(request, "wipe", None) is Wipe.ZERO}
     assert wiping == tried
     for name, (start, request) in OPERATIONS.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lvmqcow.operations import OPERATIONS as ROOMS
+from lvmqcow.operations import OPERATIONS as ALL_OPERATIONS
 from lvmqcow.operations import Plan, Request
 from lvmqcow.operations.delete import DeleteSnapshot
 from lvmqcow.operations.export import Export
@@ -17,7 +17,7 @@ from lvmqcow.steps import LvExtend, LvRename, LvTag, Step
 from tests.support.operation_table import OPERATIONS
 from tests.support.scenarios import DISK, planned
 
-REQUESTS = [request for room in ROOMS for request in room.requests]
+REQUESTS = [request for operation in ALL_OPERATIONS for request in operation.requests]
 
 
 def commit_point(commit: Commit, *steps: Step) -> int:
@@ -36,9 +36,11 @@ def test_plan_has_the_commit_rule_of_its_operation(operation: str) -> None:
     assert (plan.operation, plan.commit) == (request.kind.operation, request.kind.commit)
 
 
-@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.requests[0].__name__)
-def test_operation_with_a_commit_point_describes_its_cuts(room: object) -> None:
-    kinds: list[tuple[Kind, bool]] = [(request.kind, bool(each.cuts)) for each in ROOMS for request in each.requests]
+@pytest.mark.parametrize("operation", ALL_OPERATIONS, ids=lambda operation: operation.requests[0].__name__)
+def test_operation_with_a_commit_point_describes_its_cuts(operation: object) -> None:
+    kinds: list[tuple[Kind, bool]] = [
+        (request.kind, bool(each.cuts)) for each in ALL_OPERATIONS for request in each.requests
+    ]
     assert [kind.operation for kind, told in kinds if (kind.commit is NEVER) == told] == []
 
 
