@@ -83,7 +83,7 @@ def test_lab_ends_although_background_processes_write(tmp_path: Path) -> None:
 
 
 def test_late_reader_misses_nothing(tmp_path: Path) -> None:
-    # More than the pipes outside hold, less than what they and the one inside hold together.
+    # More than the outer pipes can hold, but less than the outer and inner pipes together.
     lab = StartedLab("sh", "-c", "head -c 160000 /dev/zero; touch written", cwd=tmp_path)
     wait_until("all is written", (tmp_path / "written").exists)
     assert len(lab.finish().output) == 160_000

@@ -41,7 +41,7 @@ NO_KERNEL = replace(PERFECT, device_mapper=Driver.ABSENT)
 
 
 def finding(machine: Machine, check: str) -> Finding:
-    """The one finding of a check."""
+    """The only finding of a check."""
     (found,) = [each for each in diagnose(machine) if each.check == check]
     return found
 

@@ -94,7 +94,7 @@ def test_missing_cpu_core_is_refused(monkeypatch: pytest.MonkeyPatch, name: str)
 
 
 def test_labs_share_cpu_cores_evenly() -> None:
-    # In a network namespace of its own: the labs of others do not count there.
+    # A separate network namespace, where labs of other users do not count.
     script = (
         "import contextlib, collections\n"
         "from lvmqcow.lab.cpu import claim_cpu\n"

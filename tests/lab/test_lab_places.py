@@ -27,7 +27,7 @@ SHOW = "import sys; print(sys.prefix); print(open(sys.argv[1]).read())"
 
 @dataclass(frozen=True)
 class Checkout:
-    """Some files, a virtual environment and the lab, in a directory."""
+    """A directory with some files, a virtual environment and the lab."""
 
     path: Path
 
@@ -36,12 +36,12 @@ class Checkout:
         return self.path / "venv/bin/python"
 
     def run(self, *command: str, cwd: Path) -> Result:
-        """A command in a lab that this checkout starts, from an environment that names nothing."""
+        """Run a command in a lab started by this checkout. The environment names no path."""
         prefix = ("env", "-i", f"PATH={os.defpath}", "sh", "-c", 'exec "$0" "$@"')
         return run_lab(*command, cwd=cwd, lab=str(self.path / "ci/lab"), prefix=prefix)
 
     def show(self, cwd: Path) -> Result:
-        """Its Python, named by its path, prints where it is and what a file beside it holds."""
+        """Run the Python of the checkout by its path. It prints its prefix and the content of a file."""
         return self.run(str(self.python), "-c", SHOW, str(self.path / "seen"), cwd=cwd)
 
 

@@ -36,7 +36,7 @@ class Person:
         os.write(self.terminal, text.encode())
 
     def read_until(self, pattern: str) -> re.Match[str]:
-        """The first match in what the screen shows from now on."""
+        """Read the screen up to the first match, and return the match."""
         seen, end = "", time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < end:
             found = re.search(pattern, seen)
@@ -47,7 +47,7 @@ class Person:
         raise AssertionError(f"no {pattern!r} in {seen!r}")
 
     def leave(self) -> int:
-        """Wait for the shell's end, reading on as a terminal does."""
+        """Wait for the end of the shell, and read the output meanwhile, like a terminal."""
         _, status = wait_until("the end", lambda: _ended(self.pid, self.terminal))
         return os.waitstatus_to_exitcode(status)
 
@@ -84,7 +84,7 @@ def test_interactive_session_has_size_signals_and_job_control(person: Person) ->
     person.read_until("gone-42")
 
     before = termios.tcgetattr(person.terminal)
-    assert not before[3] & termios.ECHO  # raw, while the lab has it
+    assert not before[3] & termios.ECHO  # raw mode during the lab
     person.type("exit 5\n")
     assert person.leave() == 5
 

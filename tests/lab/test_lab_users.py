@@ -70,7 +70,7 @@ def test_concurrent_labs_use_different_cpu_cores(tmp_path: Path) -> None:
         timeout=DEADLINE_SECONDS,
         check=True,
     )
-    first, second = done.stdout.split()  # each lab on one core
+    first, second = done.stdout.split()  # each lab runs on one core
     assert first != second
 
 

@@ -9,7 +9,7 @@ import pytest
 
 
 def traces() -> set[str]:
-    """Loop devices in use, device-mapper nodes, mounts."""
+    """The loop devices in use, the device-mapper nodes and the mounts."""
     loops = {path.parts[3] for path in Path("/sys/block").glob("loop*/loop/backing_file")}
     nodes = {str(node) for node in Path("/dev/mapper").glob("*")}
     return loops | nodes | set(Path("/proc/self/mounts").read_text().splitlines())

@@ -44,7 +44,7 @@ class Cli:
         self._capsys = capsys
 
     def __call__(self, *argv: str, expect: int = 0) -> Said:
-        """Run it; ``{vg}`` in a word is the volume group."""
+        """Run lvmqcow. ``{vg}`` in a word stands for the volume group."""
         words = [word.replace("{vg}", self.vg) for word in argv]
         try:
             status = main(words)
@@ -55,12 +55,12 @@ class Cli:
         return said
 
     def json(self, *argv: str) -> dict[str, Any]:
-        """What it prints with ``--json``."""
+        """The parsed output of the command with ``--json``."""
         document: dict[str, Any] = json.loads(self(*argv, "--json").stdout)
         return document
 
     def snapshots(self) -> list[str]:
-        """Of the first volume that is listed."""
+        """The snapshots of the first listed volume."""
         snapshots: list[str] = self.json("list", "{vg}")["volumes"][0]["snapshots"]
         return snapshots
 
@@ -476,7 +476,7 @@ def test_list_reports_an_unreadable_vg_and_shows_the_others(
         assert f"the volumes of {twice} are not listed" in said.stderr
         said = with_snapshots("list", "--json", expect=1)
         assert twice not in {volume["vg"] for volume in json.loads(said.stdout)["volumes"]}
-        lines = [json.loads(line) for line in said.stderr.splitlines()]  # LVM warns of it too
+        lines = [json.loads(line) for line in said.stderr.splitlines()]  # LVM warns of this too
         assert [twice in line["message"] for line in lines if "error" in line] == [True], said
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)

@@ -104,7 +104,7 @@ def test_convert_killed_during_its_copy_is_undone_by_either_name(world: RealWorl
     running.communicate()
     assert world.host.observe().lv_names == {old.text, new.text}
     target = f"{world.host.vg}/{old if by == 'old' else new}"
-    assert main(("recover", target, "--wait", "60")) == 0  # its qemu-img may still run, and holds the lock
+    assert main(("recover", target, "--wait", "60")) == 0  # qemu-img may still run, and then holds the lock
     require_only(world, old)
 
 

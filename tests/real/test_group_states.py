@@ -42,7 +42,7 @@ def run(*argv: str) -> str:
 
 @dataclass
 class Group:
-    """A volume group on two loop devices, with a volume that has one snapshot and is not active."""
+    """A volume group on two loop devices, with an inactive volume that has one snapshot."""
 
     name: str
     directory: Path
@@ -65,11 +65,11 @@ class Group:
         self.devices.remove(device)
 
     def metadata(self) -> tuple[bytes, ...]:
-        """The first MiB of each device: LVM keeps its metadata there."""
+        """The first MiB of each device, where LVM keeps its metadata."""
         return tuple(Path(device).open("rb", buffering=0).read(MIB) for device in sorted(self.devices))
 
     def edited(self, change: Callable[[str], str]) -> None:
-        """Restore the group's metadata, changed as text: for what no command of lvm2 makes."""
+        """Edit the metadata of the group as text and restore it, for states that no lvm2 command makes."""
         file = self.directory / "metadata"
         run("vgcfgbackup", "-f", str(file), self.name)
         file.write_text(change(file.read_text()))
@@ -241,7 +241,7 @@ def test_duplicate_pv_is_named_until_one_device_is_gone(group: Group, lvm: str) 
         assert sum("Not using device" in line for line in warned) == 1, "each line once for a storage"
         assert any(copy in line for line in warned)
         group.detach(copy)
-        storage.volume(DISK.text).snapshot("s2")  # at once: nothing of it is remembered
+        storage.volume(DISK.text).snapshot("s2")  # takes effect at once: nothing is cached
         assert storage.volume(DISK.text).info().snapshots == ("s1", "s2")
 
 
@@ -314,7 +314,7 @@ def test_free_space_under_an_allocation_policy_agrees_with_lvm(group: Group, lvm
         with pytest.raises(NoSpace, match=policy):
             storage.create("vm-1-disk-0", room + 4 * MIB)
         assert group.metadata() == before
-        storage.create("vm-1-disk-0", room)  # LVM agrees
+        storage.create("vm-1-disk-0", room)  # LVM allows it
         made = storage.picture().lv("vm-1-disk-0")
         assert made is not None
         assert storage.picture().room_extents(made) == 0

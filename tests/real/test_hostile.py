@@ -41,7 +41,7 @@ LAYERS = (DISK.text, S2, S1)
 
 @dataclass
 class Place:
-    """An empty volume group, the qemu-img commands that run on it, and a canary outside."""
+    """An empty volume group, a record of the qemu-img commands, and a canary outside."""
 
     world: RealWorld
     storage: Storage
@@ -60,7 +60,7 @@ class Place:
         return Path(device_path(self.vg, lv))
 
     def put(self, lv: str, image: Image) -> None:
-        """Write an image over the start of an LV, as who restores a backup does."""
+        """Write an image over the start of an LV, like the restore of a backup."""
         with self.device(lv).open("r+b", buffering=0) as device:
             for offset, data in image.parts.items():
                 device.seek(offset)

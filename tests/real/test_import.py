@@ -98,7 +98,7 @@ def test_foreign_disk_without_a_declared_format_is_refused(
     assert command in lvmqcow("import", file, target, expect=2)
     assert "and is called .raw" in lvmqcow("import", file.rename(tmp_path / "file.raw"), target, expect=2)
     piped = (tmp_path / "file.raw").read_bytes()
-    if name != "vhd-fixed":  # its start is that of its disk
+    if name != "vhd-fixed":  # a fixed VHD starts with the disk content
         said = lvmqcow("import", "-", target, "--size", str(len(piped)), stdin=piped, expect=2)
         assert f"--source-format {source_format}" in said
     assert world.host.observe() == before

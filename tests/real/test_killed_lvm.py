@@ -93,25 +93,25 @@ class Killing:
 
     @property
     def names(self) -> list[VolumeName]:
-        """Every volume that the request names, the one that it changes first."""
+        """Every volume that the request names. The one that it changes comes first."""
         first = changed(self._request)
         named = {value for value in vars(self._request).values() if isinstance(value, VolumeName)}
         return [first, *sorted(named - {first})]
 
     def calls(self) -> tuple[Call, ...]:
-        """The places to be killed at: before each call that changes something."""
+        """The calls before which the command is killed: each call that changes something."""
         self._real.checkpoints.put_back(self._before)
         return self._killer.watch(partial(self._watched.run, self._step)).every
 
     def kill(self, call: Call) -> str:
-        """Go there; returns what happened, for people."""
+        """Kill the command before this call. Return a description for messages."""
         self._real.checkpoints.put_back(self._before)
         what = f"{self._plan.operation}, {type(self._step).__name__} (step {self._done + 1}) killed {call}"
         assert self._killer.kill(call, partial(self._watched.run, self._step)), f"{what}: it ended before"
         return what
 
     def require_recovery(self, what: str) -> None:
-        """What is wrong is named before; one recovery puts all of it right."""
+        """Check names the problem before the recovery, and one recovery repairs everything."""
         world = self._real.world
         left, found = world.leftovers(), world.storage.check()
         named = {finding.severity for finding in found}

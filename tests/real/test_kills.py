@@ -229,7 +229,7 @@ def test_kill_comes_before_the_chosen_call(real: Starts, mortal: Mortal) -> None
     assert [str(call).rpartition(" ")[0] for call in calls] == [
         "at ioctl",
         "at ioctl",
-    ]  # 32 MiB each, but for the first
+    ]  # 32 MiB each, without the first one
     for done, call in enumerate(calls, 1):
         world.write(RAW.text, RAW.format, list(runs(content.blocks)))
         assert mortal.killer.kill(call, clear)
@@ -261,7 +261,7 @@ def careful(right: Plan) -> Plan:
 
 
 def believing_the_header(right: Plan) -> Plan:
-    """A recovery that only runs the rebase again."""
+    """A recovery that only repeats the rebase."""
     return replace(right, steps=tuple(step for step in right.steps if not isinstance(step, QcowRelink)))
 
 

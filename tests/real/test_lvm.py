@@ -248,7 +248,7 @@ def test_lvmqcow_waits_for_the_lvm_lock_and_says_so(
             assert "waiting for `fullreport" in waiting.stderr.readline()
             if ends == "by Ctrl-C":
                 waiting.send_signal(signal.SIGINT)
-                said = waiting.communicate()[1]  # the lock is held still
+                said = waiting.communicate()[1]  # the lock is still held
                 assert waiting.returncode == 130, said
         if ends == "by Ctrl-C":
             assert read_volume_group(lvm, vg) == before

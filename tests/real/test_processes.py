@@ -163,7 +163,7 @@ class Crowd:
         return "".join(path.read_text() for path in sorted(self.directory.glob("stderr-*")))
 
     def wait(self) -> None:
-        """Until all are done. One that never ends is told by its own stacks."""
+        """Wait until all are done. A process that never ends prints its own stack traces."""
         for process in self.started:
             process.wait()
 
@@ -309,7 +309,7 @@ def test_lvm_shell_never_overwrites_newer_metadata(world: RealWorld) -> None:
         lvm = LvmShell() if number % 2 else LvmProcesses()
         try:
             for count in range(each):
-                read_volume_group(lvm, vg)  # what it could keep, it has seen
+                read_volume_group(lvm, vg)  # it has seen everything that it could cache
                 lvm.change(("lvchange", "--addtag", f"by.{number}.{count}", f"{vg}/{DISK}"))
         except LvmqcowError as error:
             failures.append(str(error))

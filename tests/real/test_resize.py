@@ -140,7 +140,7 @@ def test_resize_cut_after_any_step_is_recovered_as_planned(world: RealWorld, vol
         assert len(plan.steps) == 4
         for step in plan.steps[:done]:
             world.host.run(step)
-        LvmProcesses().change(("lvchange", "--activate", "n", f"{vg}/{volume}"))  # the machine went down
+        LvmProcesses().change(("lvchange", "--activate", "n", f"{vg}/{volume}"))  # the host crashed
         recovery = plan_recovery(world.host.observe(), volume, world.host.measure)
         outcome = {"undoes": "undo", "finishes": "finish"}[plan.outcome(done)]
         assert recovery.operation == (f"{outcome} resize" if done in (1, 2, 3) else "finish removal")

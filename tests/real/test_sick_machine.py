@@ -86,7 +86,7 @@ class Sick:
         return f"{', '.join(self.directories)} {'full' if self.full else 'read-only'}"
 
     def mount(self) -> None:
-        """In this process's own namespace."""
+        """Make the directories read-only or full in the namespace of this process."""
         for directory in self.directories:
             if self.full:
                 program = {path: os.open(path, os.O_PATH) for path in program_below(directory)}
@@ -163,7 +163,7 @@ def test_change_without_device_mapper_is_refused_before_any_step(world: RealWorl
         status, stderr = in_a_process(argv, hide)
         if verb in LOOKING:
             assert status == 0, f"{verb}: {stderr}"
-        elif status not in (0, NotFound.exit_status):  # nothing to do, or nothing there to do it with
+        elif status not in (0, NotFound.exit_status):  # nothing to do, or the means are missing
             assert (status, "lvmqcow lab run" in stderr) == (UnfitMachine.exit_status, True), f"{verb}: {stderr}"
             refused.add(argv[0])
         assert world.host.observe() == before, verb

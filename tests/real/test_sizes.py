@@ -82,7 +82,7 @@ def test_lv_fits_the_allocated_image_with_no_spare_extent(storage: Storage, size
     assert done.returncode == 0, done.stderr
     assert current.lv.size_bytes - EXTENT < end_of(path) <= current.lv.size_bytes
     if size_bytes <= 26 * GIB:
-        # physically too: the last clusters of the disk, which lie at the end of the LV, and the first
+        # also physically: the last clusters of the disk, at the end of the LV, and the first ones
         places = [0, size_bytes // 2, *(size_bytes - number * CLUSTER for number in range(1, 65))]
         said = write(path, *(f"{verb} -P 0x5a {place} {CLUSTER}" for verb in ("write", "read") for place in places))
         assert said.count(f"wrote {CLUSTER}/{CLUSTER}") == len(places), said
@@ -91,7 +91,7 @@ def test_lv_fits_the_allocated_image_with_no_spare_extent(storage: Storage, size
     shrink(storage)
     done = allocated(path, size_bytes, layer)
     assert done.returncode != 0
-    # the last tables do not fit, or only the last data, which is not written here but has its place
+    # the last tables do not fit, or only the last data (not written here, but allocated)
     assert "No space left on device" in done.stderr or "Cannot grow device files" in done.stderr, done.stderr
 
 

@@ -62,17 +62,17 @@ class Wiper:
         return {lv.name: lv for lv in self.host.observe().logical_volumes}
 
     def take_the_rest(self) -> None:
-        """From now on nothing is free."""
+        """Allocate all free extents."""
         LvmProcesses().change(("lvcreate", "--yes", "--extents", "100%FREE", "--name", "rest", self.vg))
 
     def freed(self) -> bytes:
-        """What the extents hold that are free now, as the next to get them could read it."""
+        """The data in the free extents, as the next owner could read it."""
         raw = ("--wipesignatures", "n", "--zero", "n")
         LvmProcesses().change(("lvcreate", "--yes", *raw, "--extents", "100%FREE", "--name", "probe", self.vg))
         return Path(device_path(self.vg, "probe")).read_bytes()
 
     def blkdiscards(self) -> list[str]:
-        """The LVs that it was called for a part of, and what was to be done."""
+        """The recorded wipes: the kind of wipe and the LV of each blkdiscard command."""
         calls = [argv for argv in self.ran if argv[0] == "blkdiscard" and "--offset" in argv]
         return [f"{'zero' if '--zeroout' in argv else 'discard'} {Path(argv[-1]).name}" for argv in calls]
 
@@ -134,7 +134,7 @@ def test_wiped_volume_leaves_no_data_in_freed_extents(
     assert set(wiper.lvs()) == {"rest"}
     freed = wiper.freed()
     assert len(freed) >= 8 * MIB * len(lvs)
-    assert not any(freed)  # where our loop devices discard, they read zeros
+    assert not any(freed)  # discarded blocks of our loop devices read as zeros
 
 
 @pytest.mark.parametrize("name", [QCOW2, RAW], ids=["qcow2", "raw"])
@@ -270,7 +270,7 @@ def test_killed_wipe_resumes_at_its_last_segment(wiper: Wiper, wipe: Wipe, down:
     wait_until(lambda: done_bytes() >= 8 * MIB)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    wait_until(lambda: not wiper.host.holders(doomed))  # a blkdiscard outlives it by a moment
+    wait_until(lambda: not wiper.host.holders(doomed))  # blkdiscard ends a moment later
     recorded = wiper.lvs()[doomed].wiping
     assert isinstance(recorded, Wiping)
     assert 8 * MIB <= recorded.done_bytes < 48 * MIB
@@ -301,14 +301,14 @@ def test_ctrl_c_stops_a_wipe_that_does_not_block_other_volumes(wiper: Wiper) -> 
             break
     assert main(("create", f"{wiper.vg}/{QCOW2}", "--size", "8M")) == 0
     assert main(("snapshot", f"{wiper.vg}/{QCOW2}", "s1")) == 0
-    assert main(("create", f"{wiper.vg}/{RAW}", "--size", "8M")) == 11  # its name is locked until then
+    assert main(("create", f"{wiper.vg}/{RAW}", "--size", "8M")) == 11  # the name is locked until then
     assert running.poll() is None
     running.send_signal(signal.SIGINT)
     said = running.communicate()[1]
     assert running.returncode == 130, said
     assert "recover" in said
     assert main(("check", wiper.vg)) == 13
-    assert main(("create", f"{wiper.vg}/{RAW}", "--size", "8M")) == 0  # recovery first
+    assert main(("create", f"{wiper.vg}/{RAW}", "--size", "8M")) == 0  # recovers first
     assert set(wiper.lvs()) == {QCOW2.text, S1, RAW.text}
     assert main(("check", wiper.vg)) == 0
 

@@ -129,7 +129,7 @@ def test_two_damages_together_are_reported_and_refused(one: str, other: str) -> 
 
 
 def test_qcow2_header_inside_a_raw_volume_is_never_read() -> None:
-    """A guest can write a qcow2 header to its raw disk, naming any file of the host."""
+    """A guest can write a qcow2 header to its raw disk, and this header can name any file of the host."""
 
     class Watched(SimHost):
         def headers(self, lv_names: object) -> dict[str, object]:  # type: ignore[override]

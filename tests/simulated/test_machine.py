@@ -103,7 +103,7 @@ def an_lvremove_that_removes_nothing(host: SimHost, step: Step, run: Run) -> Non
         run(step)
 
 
-def an_lvremove_that_removes_one_more(host: SimHost, step: Step, run: Run) -> None:
+def an_lvremove_that_removes_another_lv(host: SimHost, step: Step, run: Run) -> None:
     run(step)
     rest = sorted(host.observe().lv_names)
     if isinstance(step, LvRemove) and rest:
@@ -121,11 +121,11 @@ def old_bytes_in_a_raw_volume(host: SimHost, step: Step, run: Run) -> None:
         run(step)
 
 
-def an_overlay_over_nothing(host: SimHost, step: Step, run: Run) -> None:
+def an_overlay_without_backing(host: SimHost, step: Step, run: Run) -> None:
     run(replace(step, backing=None) if isinstance(step, QcowCreate) else step)
 
 
-def a_rollback_that_keeps_what_was_written(host: SimHost, step: Step, run: Run) -> None:
+def a_rollback_that_keeps_new_data(host: SimHost, step: Step, run: Run) -> None:
     kept: Blocks = {}
     if isinstance(step, QcowCreate) and step.lv in host.headers(host.observe().lv_names):
         kept = host._qcow(step.lv, ()).blocks
@@ -153,7 +153,7 @@ def a_resize_of_the_lv_alone(host: SimHost, step: Step, run: Run) -> None:
         run(step)
 
 
-def old_bytes_in_what_a_raw_volume_grew_by(host: SimHost, step: Step, run: Run) -> None:
+def old_bytes_in_the_new_part_of_a_raw_volume(host: SimHost, step: Step, run: Run) -> None:
     if not isinstance(step, LvZeroRange):
         run(step)
 
@@ -162,7 +162,7 @@ def a_resize_that_zeroes_too_much(host: SimHost, step: Step, run: Run) -> None:
     run(replace(step, offset_bytes=0) if isinstance(step, LvZeroRange) else step)
 
 
-def an_activation_that_leaves_one_out(host: SimHost, step: Step, run: Run) -> None:
+def an_activation_that_omits_one_lv(host: SimHost, step: Step, run: Run) -> None:
     lvs = step.lvs[1:] if isinstance(step, LvActivate | LvDeactivate) else ()
     run(replace(step, lvs=lvs) if isinstance(step, LvActivate | LvDeactivate) and lvs else step)
 
@@ -177,7 +177,7 @@ def a_relink_that_changes_nothing(host: SimHost, step: Step, run: Run) -> None:
         run(step)
 
 
-def a_copy_without_what_lies_below(host: SimHost, step: Step, run: Run) -> None:
+def a_copy_without_its_backing_image(host: SimHost, step: Step, run: Run) -> None:
     if isinstance(step, ImageCopy) and isinstance(source := host._lvs[step.source_lv].image, _Qcow):
         host._put(step.source_lv, replace(source, backing=None))
         run(step)
@@ -195,9 +195,9 @@ def a_copy_that_forgets_a_block(host: SimHost, step: Step, run: Run) -> None:
 
 
 DEFECTS: list[Defect] = [
-    a_copy_without_what_lies_below,
+    a_copy_without_its_backing_image,
     a_copy_that_forgets_a_block,
-    an_activation_that_leaves_one_out,
+    an_activation_that_omits_one_lv,
     a_volume_left_active,
     a_relink_that_changes_nothing,
     a_rebase_that_does_not_copy,
@@ -205,16 +205,16 @@ DEFECTS: list[Defect] = [
     a_commit_that_forgets_a_block,
     a_rename_that_swaps_content,
     an_lvremove_that_removes_nothing,
-    an_lvremove_that_removes_one_more,
+    an_lvremove_that_removes_another_lv,
     old_bytes_in_the_first_block_of_a_new_image,
     old_bytes_in_a_raw_volume,
-    an_overlay_over_nothing,
-    a_rollback_that_keeps_what_was_written,
+    an_overlay_without_backing,
+    a_rollback_that_keeps_new_data,
     a_tag_that_is_not_dropped,
     an_lv_left_inactive,
     an_image_of_another_size,
     a_resize_of_the_lv_alone,
-    old_bytes_in_what_a_raw_volume_grew_by,
+    old_bytes_in_the_new_part_of_a_raw_volume,
     a_resize_that_zeroes_too_much,
 ]
 
@@ -224,7 +224,7 @@ def harmless(host: SimHost, step: Step, run: Run) -> None:
 
 
 def search(defect: Defect, examples: int) -> None:
-    """Look for a failure without shrinking it: the same search every time."""
+    """Search for a failure without shrinking. The search is the same every time."""
     run_state_machine_as_test(
         machine(lambda: SimWorld(Defective(defect))),
         settings=settings(

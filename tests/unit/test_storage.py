@@ -171,7 +171,7 @@ def test_error_names_the_failed_step_and_the_recovery(operation: str) -> None:
             done,
             len(plan.steps),
         )
-        began = done > 0 or not isinstance(step, LvmStep)  # a picture does not show what is in an LV
+        began = done > 0 or not isinstance(step, LvmStep)  # the report does not show the data in an LV
         assert isinstance(error, NothingChanged) != began
         assert ("Nothing was changed" in str(error)) != began
         leaves_nothing = not began or isinstance(request, Activate | Deactivate | Export | ExportStream)

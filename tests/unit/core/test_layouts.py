@@ -63,7 +63,7 @@ def test_volume_with_both_layouts_continues_in_the_pve_layout() -> None:
 
 def test_untagged_lv_with_a_pve_name_does_not_set_the_layout() -> None:
     host = run(chain(0), LvCreate("snap_vm-100-disk-0_s1.qcow2", MIB, ()), LvCreate(SHARED, MIB, A.tags))
-    assert storage(host).picture().volume(DISK).layout is Layout.PVE9  # A's own snapshot shows it
+    assert storage(host).picture().volume(DISK).layout is Layout.PVE9  # the snapshot of A shows this layout
     host = run(chain(0), LvCreate("snap_vm-100-disk-0_s1.qcow2", MIB, ()))
     assert storage(host).picture().volume(DISK).layout is Layout.RFC
     assert storage(host).volume(DISK.text).info().snapshots == ()

@@ -34,7 +34,7 @@ from lvmqcow.core.names import (
 from lvmqcow.errors import FormatMismatch, InvalidName
 
 LVM_CHARACTERS = set(string.ascii_letters + string.digits + "+_.-")
-# The table of lvm2 2.03.16 (lib/misc/lvm-string.c, and lvm(8), VALID NAMES, which leaves some of them out).
+# The table of lvm2 2.03.16 (lib/misc/lvm-string.c). The list in lvm(8), VALID NAMES, is incomplete.
 RESERVED = [
     *("_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_wcorig", "_mimage", "_mlog", "_rimage", "_rmeta", "_tdata"),
     *("_tmeta", "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin"),
@@ -276,7 +276,7 @@ def test_accepted_name_stays_within_both_limits_when_doomed(
         assert dm_name_length(vg, f"del-99-{lv_name}") > 127
     else:
         assert dm_name_length(vg, longest) <= 127
-        assert len(vg) + len(longest) <= 124  # lvm2's own rule, measured
+        assert len(vg) + len(longest) <= 124  # the rule of lvm2, measured
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_accepted_name_stays_within_both_limits_when_doomed(
         # "vg0" and the hyphen: 4; "del--99--vm--100--": 18; so 105 are left for the disk
         ("vg0", "vm-100-" + "d" * 105, "", None, 0),
         ("vg0", "vm-100-" + "d" * 106, "", None, 1),
-        # every hyphen costs two
+        # every hyphen counts twice
         ("vg0", "vm-100-" + "d" * 103 + "-", "", None, 0),
         ("vg0", "vm-100-" + "d" * 104 + "-", "", None, 1),
         ("v-0", "vm-100-" + "d" * 105, "", None, 1),

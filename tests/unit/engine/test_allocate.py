@@ -63,13 +63,13 @@ def test_similar_name_does_not_take_the_disk_number(text: str) -> None:
     [
         (SimHost(), 0),
         (chain(2), 1),
-        (run(chain(2), LvRemove((DISK.text,))), 1),  # its snapshots are still there
+        (run(chain(2), LvRemove((DISK.text,))), 1),  # the snapshots still exist
         (raw_volume(chain(1)), 1),
         (raw_volume(lvs("vm-100-disk-0", "vm-100-disk-1.qcow2")), 3),
         (lvs("vm-100-disk-0.qcow2"), 1),  # a foreign LV with that name
         (lvs("else", tags=("pve-vm-100-disk-0.qcow2",)), 1),
         (run(chain(0), LvTag((DISK.text,), add=("lvmqcow.intent=rename/x/vm-100-disk-1.qcow2",))), 2),
-        (run(chain(1), *planned(chain(1), Snapshot(DISK, "s9")).steps[:3]), 1),  # cut: there is no current LV
+        (run(chain(1), *planned(chain(1), Snapshot(DISK, "s9")).steps[:3]), 1),  # a cut: the current LV does not exist
     ],
 )
 @pytest.mark.parametrize("image_format", Format)

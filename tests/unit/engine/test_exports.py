@@ -32,7 +32,7 @@ def test_failed_export_leaves_no_file(tmp_path: Path) -> None:
 def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "disk.raw").write_bytes(b"old")
     with pytest.raises(AlreadyExists, match=r"disk\.raw"), whole_file(tmp_path / "disk.raw", replace=False):
-        pytest.fail("begun")
+        pytest.fail("this block must not run")
     assert (tmp_path / "disk.raw").read_bytes() == b"old"
 
 
@@ -60,4 +60,4 @@ def test_replaced_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> No
 @pytest.mark.parametrize("path", [Path("/dev/null"), Path("/tmp"), Path("/nowhere/disk.raw")])
 def test_device_or_directory_is_never_replaced(path: Path) -> None:
     with pytest.raises(NotPossible, match=str(path)), whole_file(path, replace=True):
-        pytest.fail("begun")
+        pytest.fail("this block must not run")

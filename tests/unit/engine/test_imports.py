@@ -145,7 +145,7 @@ def test_spooled_stream_is_sparse_and_removed_afterwards(tmp_path: Path) -> None
 
 def test_unusable_spool_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound, match="nowhere"), spooled(0, tmp_path / "nowhere"):
-        pytest.fail("begun")
+        pytest.fail("this block must not run")
 
 
 def test_error_after_spooling_is_not_blamed_on_the_stream(tmp_path: Path) -> None:

@@ -26,5 +26,5 @@ def test_lvm_shell_that_exits_without_an_answer_is_noticed(tmp_path: Path) -> No
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(timeout=60)  # it would wait for ever
+    asking.join(timeout=60)  # otherwise it waits forever
     assert died == [3] * ROUNDS

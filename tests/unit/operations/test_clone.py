@@ -79,7 +79,7 @@ def test_template_is_read_only_and_refused_for_a_volume_in_use() -> None:
     assert isinstance(refused(host, Template(DISK)), InUse)
 
 
-def test_a_clone_is_a_new_overlay_of_a_snapshot_or_template() -> None:
+def test_clone_is_a_new_overlay_of_a_snapshot_or_template() -> None:
     intent, tags = "lvmqcow.intent=create", f"--addtag pve-vm-300 --addtag pve-{THIRD}"
     made = "lvcreate --yes --wipesignatures y --zero y --setautoactivation n"
     for host, snapshot, base in ((chain(2), "s1", S1), (template(2), None, DISK.text)):

@@ -113,7 +113,7 @@ def carriers(host: SimHost, intent: Intent) -> list[str]:
 def may_go(host: SimHost, intent: Intent, place: str) -> set[str]:
     """The LVs that recovery may change or remove because of the intent."""
     layers = [layer.lv for volume in host.observe().volumes for layer in volume.layers]
-    if isinstance(intent, Discarding) and place == DISK.text:  # what is newer than the snapshot goes with it
+    if isinstance(intent, Discarding) and place == DISK.text:  # newer snapshots are removed too
         chain = [DISK.text, S3, S2, S1]
         return set(chain[: chain.index(intent.backing)])
     if isinstance(intent, Discarding):

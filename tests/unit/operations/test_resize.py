@@ -64,7 +64,7 @@ def test_resize_of_a_raw_volume_zeroes_only_the_new_part() -> None:
 
 
 def test_resize_does_not_extend_an_lv_that_is_large_enough() -> None:
-    """``lvextend`` to the size an LV has is an error."""
+    """``lvextend`` to the current size of an LV is an error."""
     plan = planned(chain(0), Resize(DISK, 5 * MIB))
     assert [type(step) for step in plan.steps if isinstance(step, LvExtend)] == []
     assert plan.commit_point == 1

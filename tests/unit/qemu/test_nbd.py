@@ -80,7 +80,7 @@ def require_content(target: tuple[str, ...], tmp_path: Path) -> None:
     subprocess.run(compare, check=True, capture_output=True)
 
 
-def test_zeros_are_not_written(target: tuple[str, ...]) -> None:
+def test_receive_does_not_write_zeros(target: tuple[str, ...]) -> None:
     with piped(CONTENT) as stream:
         QemuNbd().receive(target, stream, len(CONTENT))
     argv = ("qemu-img", "map", "-f", "qcow2", "--output=json", target[-1])
