@@ -1,7 +1,6 @@
-"""What all our suites share.
+"""Set-up shared by all suites.
 
-Hypothesis runs the ``lvmqcow-ci`` profile unless another one is asked for. Tests run as from a terminal, whatever
-started them.
+Hypothesis runs the ``lvmqcow-ci`` profile unless another one is given. Tests run as if started from a terminal.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from hypothesis import settings
 
 from lvmqcow.testing.profiles import register
 
-pytest.register_assert_rewrite(  # so that an assertion in a helper shows its facts, as one in a test does
+pytest.register_assert_rewrite(  # assertions in helpers show their values, as in tests
     *("tests.support", "tests.simulated", "tests.real"),
 )
 
@@ -27,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the sums of what tests counted with ``record_property``: how much was tried is a part of the proof."""
+    """Print the sums of all counts from ``record_property``: they show how much was tested."""
     counts = Counter[str]()
     for report in terminalreporter.getreports("passed"):
         counts.update({name: count for name, count in report.user_properties if isinstance(count, int)})
@@ -37,7 +36,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_is_not_ignored() -> Iterator[None]:
-    """A shell that is not interactive starts its background jobs with SIGINT ignored, and children inherit that."""
+    """A non-interactive shell starts background jobs with SIGINT ignored, and children inherit that. Undo it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

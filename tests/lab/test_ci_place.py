@@ -1,4 +1,4 @@
-"""Where CI keeps what it must write: in the checkout, or elsewhere if that is read-only."""
+"""The directory that CI writes to: the checkout, or another one if the checkout is read-only."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def place_of(checkout: Path, *prefix: str, **variables: str) -> str:
 
 
 def read_only(directory: Path) -> tuple[str, ...]:
-    """What to put in front of a command for which the directory is read-only, also for root."""
+    """A command prefix that makes the directory read-only, also for root."""
     user = [] if os.getuid() == 0 else ["--map-root-user"]
     script = 'mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; exec "$@"'
     return ("unshare", *user, "--mount", "sh", "-ec", script, str(directory))
 
 
-def test_a_checkout_that_can_be_written_to_keeps_its_own(tmp_path: Path) -> None:
+def test_writable_checkout_is_its_own_place(tmp_path: Path) -> None:
     assert place_of(tmp_path, HOME="/nonexistent") == str(tmp_path)
 
 
-def test_the_place_of_a_read_only_checkout_is_its_own_and_always_the_same(tmp_path: Path) -> None:
+def test_read_only_checkout_has_a_fixed_separate_place(tmp_path: Path) -> None:
     one, two, cache = (tmp_path / name for name in ("one ☃", "two", "my cache"))
     for directory in (one, two):
         directory.mkdir()
@@ -39,13 +39,13 @@ def test_the_place_of_a_read_only_checkout_is_its_own_and_always_the_same(tmp_pa
     assert all(Path(place).is_dir() for place in places)
 
 
-def test_a_place_may_be_named(tmp_path: Path) -> None:
+def test_place_can_be_set_by_environment(tmp_path: Path) -> None:
     (tmp_path / "checkout").mkdir()
     for prefix in ((), read_only(tmp_path / "checkout")):
         assert place_of(tmp_path / "checkout", *prefix, LVMQCOW_PLACE=f"{tmp_path}/x y") == f"{tmp_path}/x y"
 
 
-def test_no_worker_of_tox_is_given_a_path_that_could_have_spaces() -> None:
+def test_tox_starts_workers_by_a_path_without_spaces() -> None:
     text = (CHECKOUT / "tox.ini").read_text()
     workers = re.findall(r"popen//python=(.*)", text)
     assert workers == ["ci/worker"]

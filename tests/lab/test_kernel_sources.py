@@ -1,4 +1,4 @@
-"""`ci/kernel` takes the mirror, the keys and the options of this machine's own apt."""
+"""`ci/kernel` uses the mirror, the keys and the options of apt on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n mQINBF\n -----END PGP PUBLIC K
 
 
 def derived(tmp_path: Path, *, suites: tuple[str, ...] = ("new",), **sources: str) -> list[str]:
-    """What apt reads in the sources that are made of these: a line for each index, `URI suite component`."""
+    """The indexes that apt reads from the derived sources, one line each: `URI suite component`."""
     parts, output = tmp_path / "sources.list.d", tmp_path / "derived"
     for directory in (parts, output):
         directory.mkdir()
@@ -36,12 +36,12 @@ def derived(tmp_path: Path, *, suites: tuple[str, ...] = ("new",), **sources: st
     return sorted(set(listed.splitlines()))
 
 
-def test_a_line(tmp_path: Path) -> None:
+def test_source_in_one_line_format_is_derived(tmp_path: Path) -> None:
     text = "# deb http://no RELEASE main\n deb  http://a.test/debian/ RELEASE main contrib # ours\n"
     assert derived(tmp_path, a_list=text) == ["http://a.test/debian/ new main"]
 
 
-def test_the_options_of_a_line_stay(tmp_path: Path) -> None:
+def test_options_of_a_line_are_kept(tmp_path: Path) -> None:
     text = "deb [ arch=amd64 signed-by=/k.gpg ] http://a.test/debian RELEASE main\n"
     assert derived(tmp_path, a_list=text) == ["http://a.test/debian/ new main"]
     assert (tmp_path / "derived/0.list").read_text() == (
@@ -50,7 +50,7 @@ def test_the_options_of_a_line_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\n\n# the end\n"])
-def test_a_stanza_with_several_addresses(tmp_path: Path, end: str) -> None:
+def test_stanza_with_several_addresses_is_derived(tmp_path: Path, end: str) -> None:
     text = """# A comment
 types: deb deb-src
 URIs: http://a.test/debian
@@ -69,13 +69,13 @@ Signed-By: /k.gpg"""
     assert "Architectures: amd64\nSigned-By: /k.gpg\n" in (tmp_path / "derived/0.sources").read_text()
 
 
-def test_a_key_inside_a_stanza_stays(tmp_path: Path) -> None:
+def test_key_inside_a_stanza_is_kept(tmp_path: Path) -> None:
     text = f"Types: deb\nURIs: http://a.test/debian\nSuites: RELEASE\nComponents: main\nSigned-By:\n {KEY}\n"
     assert derived(tmp_path, a_sources=text) == ["http://a.test/debian/ new main"]
     assert KEY in (tmp_path / "derived/0.sources").read_text()
 
 
-def test_updates_security_and_what_is_no_debian_are_not_taken(tmp_path: Path) -> None:
+def test_other_suites_and_other_distributions_are_ignored(tmp_path: Path) -> None:
     stanza = "Types: {}\nURIs: http://no.test/debian\nSuites: {}\nComponents: {}\n{}\n"
     lines = "deb http://no.test RELEASE-updates main\ndeb http://no.test RELEASE/updates main\n\
 deb-src http://no.test RELEASE main\ndeb cdrom:[x]/ RELEASE main\ndeb http://no.test RELEASE stable\n\
@@ -89,12 +89,12 @@ deb http://no.test ./\ndeb http://yes.test stable main\n"
     assert derived(tmp_path, a_list=lines, b_sources=stanzas, c_save=lines) == ["http://yes.test/ new main"]
 
 
-def test_no_debian_source_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_missing_debian_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as failed:
         derived(tmp_path, a_list="deb http://no.test other main\n")
     assert b"no source of apt on this machine has main of" in failed.value.stderr
 
 
-def test_no_host_is_named() -> None:
+def test_no_script_names_a_host() -> None:
     for name in ("kernel", "apt_sources.py", "setup", "test", "lab", "demo"):
         assert "://" not in (CHECKOUT / "ci" / name).read_text()

@@ -1,4 +1,4 @@
-"""The lab on a machine that has everything: tried in a lab within a lab, which is one."""
+"""The direct lab on a machine that has everything. Here that machine is itself a lab."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_the_inner_lab_runs_directly(tmp_path: Path) -> None:
     assert (result.status, result.output, result.errors) == (7, b"direct\n", b"oops\n")
 
 
-def test_streams(tmp_path: Path) -> None:
+def test_streams_of_a_direct_lab_are_complete(tmp_path: Path) -> None:
     script = """set -e
         seq 100000 > numbers; $LAB run -- cat < numbers | cmp - numbers
         $LAB run -- sh -c 'cat numbers & cat numbers >&2; wait' 2> errors | cmp - numbers
@@ -25,7 +25,7 @@ def test_streams(tmp_path: Path) -> None:
     assert (result.status, result.output) == (0, b"y\n"), result
 
 
-def test_lvm_has_a_home_of_its_own(tmp_path: Path) -> None:
+def test_lvm_has_its_own_system_directory(tmp_path: Path) -> None:
     script = """set -e
         mkdir -p /run/lock/lvm; truncate -s 1G /tmp/pv; loop=$(losetup --find --show /tmp/pv)
         $LAB run -- sh -ec "
@@ -47,7 +47,7 @@ def test_mounts_and_processes_are_private(tmp_path: Path) -> None:
     assert (result.status, result.lines) == (0, ["", "gone"]), result
 
 
-def test_a_disk_is_a_loop_device_while_it_lasts(tmp_path: Path) -> None:
+def test_disk_is_a_loop_device_during_the_lab(tmp_path: Path) -> None:
     script = """set -e
         truncate -s 8M disk
         $LAB run --disk disk -- sh -c 'printf hello > $LVMQCOW_LAB_DISKS; echo $LVMQCOW_LAB_DISKS'
@@ -56,7 +56,7 @@ def test_a_disk_is_a_loop_device_while_it_lasts(tmp_path: Path) -> None:
     assert (result.status, result.lines) == (0, ["/dev/loop0", "hello"]), result
 
 
-def test_nothing_is_left_when_the_runner_is_killed(tmp_path: Path) -> None:
+def test_killed_runner_leaves_nothing(tmp_path: Path) -> None:
     script = """set -e
         truncate -s 8M disk
         $LAB run --disk disk -- sh -c 'touch up; setsid sleep 100000 & sleep 100000' & runner=$!
@@ -71,7 +71,7 @@ def test_nothing_is_left_when_the_runner_is_killed(tmp_path: Path) -> None:
     assert (result.status, result.lines) == (0, ["/dev/loop0", "clean"]), result
 
 
-def test_signals(tmp_path: Path) -> None:
+def test_signal_reaches_the_command_in_a_direct_lab(tmp_path: Path) -> None:
     script = """
         $LAB run -- sh -c 'trap "echo caught; exit 9" TERM; touch up
             while :; do sleep 0.05; done' &
@@ -80,7 +80,7 @@ def test_signals(tmp_path: Path) -> None:
     assert run_nested(script, cwd=tmp_path, launcher=PATIENT_LAB).lines == ["caught", "9"]
 
 
-def test_a_container_with_a_snapshot_of_dev(tmp_path: Path) -> None:
+def test_lab_works_in_a_container_with_a_copied_dev(tmp_path: Path) -> None:
     script = """set -e
         cp -a /dev/null /dev/zero /tmp/; mkdir /tmp/pts; truncate -s 1G /tmp/pv
         unshare --mount sh -ec "
@@ -96,7 +96,7 @@ def test_a_container_with_a_snapshot_of_dev(tmp_path: Path) -> None:
     assert sum("docker run -v /dev:/dev" in line for line in result.lines) == 3
 
 
-def test_a_world_that_cannot_be_built_says_why(tmp_path: Path) -> None:
+def test_failed_set_up_exits_125_with_the_reason(tmp_path: Path) -> None:
     script = """truncate -s 8M disk; rm /dev/loop-control; $LAB run --disk disk -- true"""
     result = run_nested(script, cwd=tmp_path)
     assert result.status == 125

@@ -1,4 +1,4 @@
-"""The doctor's judgement: a machine for each known failure, and the finding it must lead to."""
+"""The findings of the doctor: one machine for each known failure, with the expected finding."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NO_KERNEL = replace(PERFECT, device_mapper=Driver.ABSENT)
 
 
 def finding(machine: Machine, check: str) -> Finding:
-    """The one finding of a check."""
+    """The only finding of a check."""
     (found,) = [each for each in diagnose(machine) if each.check == check]
     return found
 
@@ -50,7 +50,7 @@ def with_setting(name: str, value: str) -> Machine:
     return replace(PERFECT, lvm_settings={**PERFECT.lvm_settings, name: value})
 
 
-def test_nothing_to_say_about_a_perfect_machine() -> None:
+def test_perfect_machine_has_only_ok_findings() -> None:
     assert {each.status for each in diagnose(PERFECT)} == {Status.OK}
     assert verdict(PERFECT).startswith("lab: direct")
 
@@ -73,7 +73,7 @@ def test_nothing_to_say_about_a_perfect_machine() -> None:
         (replace(NO_KERNEL, memory_directories=()), None),
     ],
 )
-def test_which_lab(machine: Machine, kind: str | None) -> None:
+def test_lab_kind_depends_on_the_machine(machine: Machine, kind: str | None) -> None:
     assert lab_kind(machine) == kind
     assert verdict(machine).startswith(f"lab: {kind or 'none'}")
 
@@ -112,7 +112,7 @@ def test_which_lab(machine: Machine, kind: str | None) -> None:
          "uml-memory", "--shm-size"),
     ],
 )  # fmt: skip
-def test_a_failure_that_is_worked_around_is_a_warning(machine: Machine, check: str, mend: str) -> None:
+def test_failure_with_a_workaround_is_a_warning(machine: Machine, check: str, mend: str) -> None:
     found = finding(machine, check)
     assert found.status is Status.WARN
     assert mend in found.mend
@@ -130,7 +130,7 @@ def test_a_failure_that_is_worked_around_is_a_warning(machine: Machine, check: s
         (replace(PERFECT, qemu_img_version=(5, 1, 9)), "qemu-img-version"),
     ],
 )
-def test_a_failure_without_a_way_around_is_missing(machine: Machine, check: str) -> None:
+def test_failure_without_a_workaround_is_missing(machine: Machine, check: str) -> None:
     assert finding(machine, check).status is Status.MISSING
 
 
@@ -139,14 +139,14 @@ def test_a_failure_without_a_way_around_is_missing(machine: Machine, check: str)
     [("lvm", "lvm2"), ("dmsetup", "dmsetup"), ("losetup", "mount"), ("blkdiscard", "util-linux"),
      ("qemu-img", "qemu-utils"), ("modprobe", "kmod")],
 )  # fmt: skip
-def test_a_missing_tool_names_its_package(tool: str, package: str) -> None:
+def test_missing_tool_is_named_with_its_package(tool: str, package: str) -> None:
     machine = replace(PERFECT, tools={**PERFECT.tools, tool: None})
     assert finding(machine, tool) == Finding(
         tool, Status.MISSING, f"{tool} is not installed.", f"apt-get install {package}"
     )
 
 
-def test_every_finding_that_is_not_fine_says_how_to_mend_it() -> None:
+def test_every_finding_that_is_not_ok_has_advice() -> None:
     worst = replace(
         NO_KERNEL,
         user_id=1000,

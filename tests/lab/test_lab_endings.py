@@ -1,4 +1,4 @@
-"""However a lab ends, the caller learns how, and nothing of it is left."""
+"""Every way a lab can end: the caller gets the right status, and nothing of the lab is left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CAREFUL = "trap 'echo caught; echo tidy > tidied; exit 9' {}; echo up; while :; 
 STUBBORN = "trap '' INT TERM; echo up; while :; do sleep 0.05; done"
 
 
-def test_nothing_is_left_of_a_lab_that_ended_well(tmp_path: Path) -> None:
+def test_finished_lab_leaves_nothing(tmp_path: Path) -> None:
     lab = StartedLab("sh", "-c", "echo up", cwd=tmp_path)
     run_directory = lab.run_directory()
     assert lab.finish().status == 0
@@ -24,7 +24,7 @@ def test_nothing_is_left_of_a_lab_that_ended_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_lets_the_command_finish(tmp_path: Path, number: signal.Signals) -> None:
+def test_signal_lets_the_command_finish(tmp_path: Path, number: signal.Signals) -> None:
     lab = StartedLab("sh", "-c", CAREFUL.format(number.name[3:]), cwd=tmp_path, launcher=PATIENT_LAB)
     lab.wait_for_output(b"up\n")
     lab.runner.send_signal(number)
@@ -34,14 +34,14 @@ def test_a_signal_lets_the_command_finish(tmp_path: Path, number: signal.Signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_that_ends_the_command(tmp_path: Path, number: signal.Signals) -> None:
+def test_signal_that_ends_the_command_sets_the_status(tmp_path: Path, number: signal.Signals) -> None:
     lab = StartedLab("sh", "-c", "echo up; exec sleep 100000", cwd=tmp_path)
     lab.wait_for_output(b"up\n")
     lab.runner.send_signal(number)
     assert lab.finish().status == 128 + number
 
 
-def test_a_signal_reaches_the_whole_group(tmp_path: Path) -> None:
+def test_signal_reaches_the_whole_process_group(tmp_path: Path) -> None:
     script = "sh -c 'trap \"echo child; exit\" INT; echo up; while :; do sleep 0.05; done'; echo end"
     lab = StartedLab("bash", "-c", script, cwd=tmp_path, launcher=PATIENT_LAB)
     lab.wait_for_output(b"up\n")
@@ -50,26 +50,26 @@ def test_a_signal_reaches_the_whole_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_kills(tmp_path: Path, number: signal.Signals) -> None:
+def test_second_signal_kills_the_command(tmp_path: Path, number: signal.Signals) -> None:
     lab = StartedLab("sh", "-c", STUBBORN, cwd=tmp_path, launcher=PATIENT_LAB)
     lab.wait_for_output(b"up\n")
     run_directory = lab.run_directory()
     lab.runner.send_signal(number)
-    # The second counts once the first has been taken: a pending signal is not delivered twice.
+    # Wait until the first signal is delivered: a pending signal is not delivered twice.
     wait_until("the first is taken", lambda: not _pending(lab.runner.pid, number))
     lab.runner.send_signal(number)
     assert lab.finish().status == 128 + number
     assert traces_of(run_directory) == []
 
 
-def test_a_command_that_will_not_finish_is_killed(tmp_path: Path) -> None:
+def test_command_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     lab = StartedLab("sh", "-c", STUBBORN, cwd=tmp_path)
     lab.wait_for_output(b"up\n")
     lab.runner.send_signal(signal.SIGTERM)
     assert lab.finish().status == 143
 
 
-def test_a_signal_while_booting(tmp_path: Path) -> None:
+def test_signal_during_boot_ends_the_lab(tmp_path: Path) -> None:
     lab = StartedLab("sleep", "100000", cwd=tmp_path, launcher=PATIENT_LAB)
     run_directory = lab.run_directory()
     lab.runner.send_signal(signal.SIGINT)
@@ -77,7 +77,7 @@ def test_a_signal_while_booting(tmp_path: Path) -> None:
     assert traces_of(run_directory) == []
 
 
-def test_the_runner_is_killed(tmp_path: Path) -> None:
+def test_killed_runner_leaves_nothing(tmp_path: Path) -> None:
     lab = StartedLab("sh", "-c", "echo up; while :; do /bin/true; done", cwd=tmp_path)
     lab.wait_for_output(b"up\n")
     run_directory = lab.run_directory()
@@ -87,7 +87,7 @@ def test_the_runner_is_killed(tmp_path: Path) -> None:
     wait_until("nothing left", lambda: not traces_of(run_directory))
 
 
-def test_the_runner_is_killed_while_booting(tmp_path: Path) -> None:
+def test_runner_killed_during_boot_leaves_nothing(tmp_path: Path) -> None:
     lab = StartedLab("true", cwd=tmp_path)
     run_directory = lab.run_directory()
     lab.runner.kill()
@@ -95,7 +95,7 @@ def test_the_runner_is_killed_while_booting(tmp_path: Path) -> None:
     wait_until("nothing left", lambda: not traces_of(run_directory))
 
 
-def test_the_supervisor_is_killed(tmp_path: Path) -> None:
+def test_killed_supervisor_exits_125_and_leaves_nothing(tmp_path: Path) -> None:
     lab = StartedLab("sh", "-c", "echo up; while :; do /bin/true; done", cwd=tmp_path)
     lab.wait_for_output(b"up\n")
     run_directory = lab.run_directory()
@@ -106,7 +106,7 @@ def test_the_supervisor_is_killed(tmp_path: Path) -> None:
     wait_until("nothing left", lambda: not traces_of(run_directory))
 
 
-def test_runner_and_supervisor_are_killed(tmp_path: Path) -> None:
+def test_next_lab_cleans_up_after_killed_runner_and_supervisor(tmp_path: Path) -> None:
     lab = StartedLab("sh", "-c", "echo up; while :; do /bin/true; done", cwd=tmp_path)
     lab.wait_for_output(b"up\n")
     run_directory = lab.run_directory()
@@ -118,11 +118,11 @@ def test_runner_and_supervisor_are_killed(tmp_path: Path) -> None:
     assert traces_of(run_directory) == []
 
 
-def test_runner_and_supervisor_are_killed_when_the_kernel_heeds_no_signal(tmp_path: Path) -> None:
+def test_kernel_that_ignores_signals_ends_after_a_killed_runner(tmp_path: Path) -> None:
     lab = StartedLab("sh", "-c", "echo up; exec sleep 100000", cwd=tmp_path)
     lab.wait_for_output(b"up\n")
     run_directory = lab.run_directory()
-    # As one that spins while it cleans up after a SIGTERM: only SIGKILL ends it.
+    # Like a kernel that hangs in its clean-up after a SIGTERM: only SIGKILL ends it.
     os.kill(min(kernels_of(run_directory)), signal.SIGSTOP)
     for pid in (lab.supervisor(), lab.runner.pid):
         os.kill(pid, signal.SIGKILL)
@@ -132,7 +132,7 @@ def test_runner_and_supervisor_are_killed_when_the_kernel_heeds_no_signal(tmp_pa
     assert traces_of(run_directory) == []
 
 
-def test_the_kernel_is_killed(tmp_path: Path) -> None:
+def test_killed_kernel_exits_125_and_leaves_nothing(tmp_path: Path) -> None:
     lab = StartedLab("sh", "-c", "echo up; exec sleep 100000", cwd=tmp_path)
     lab.wait_for_output(b"up\n")
     run_directory = lab.run_directory()
@@ -141,10 +141,10 @@ def test_the_kernel_is_killed(tmp_path: Path) -> None:
     assert traces_of(run_directory) == []
 
 
-def test_a_panic_shows_the_console(tmp_path: Path) -> None:
+def test_kernel_panic_shows_the_console(tmp_path: Path) -> None:
     script = "echo before; until [ -e go ]; do sleep 0.1; done; echo c > /proc/sysrq-trigger; sleep 100000"
     lab = StartedLab("sh", "-c", script, cwd=tmp_path)
-    lab.wait_for_output(b"before\n")  # a panic takes what has not left the kernel yet
+    lab.wait_for_output(b"before\n")  # a panic loses all output that is still in the kernel
     (tmp_path / "go").touch()
     result = lab.finish()
     assert result.status == 125
@@ -153,13 +153,13 @@ def test_a_panic_shows_the_console(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["go"]  # no core file
 
 
-def test_a_kernel_that_cannot_boot_shows_the_console(tmp_path: Path) -> None:
+def test_kernel_that_cannot_boot_shows_the_console(tmp_path: Path) -> None:
     result = run_lab("true", cwd=tmp_path, options=["--memory", "9M"])
     assert result.status == 125
     assert b"--- the lab's console ---" in result.errors
 
 
-def test_more_memory_than_there_is(tmp_path: Path) -> None:
+def test_too_much_memory_is_refused_with_advice(tmp_path: Path) -> None:
     result = run_lab("true", cwd=tmp_path, options=["--memory", "99999G"])
     assert result.status == 125
     assert b"Ask for less with --memory" in result.errors

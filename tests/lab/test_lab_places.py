@@ -1,4 +1,4 @@
-"""A checkout may be anywhere: the lab that is started in it, or with a program of it, sees it as the machine does."""
+"""A checkout may be anywhere: a lab started in it, or with a program from it, sees it like the machine does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .test_lab_users import NOBODY
 pytestmark = pytest.mark.lab_host
 
 ROOTS = [root for root in ("/tmp", "/run", "/dev/shm", "/var/tmp") if os.access(root, os.W_OK)]
-"""The lab covers the first three with directories of its own."""
+"""The lab hides the first three behind its own directories."""
 ODD = "two  wörds, it's $HOME & a=b ☃"
 LONG = "long" + "-" * 200
 SHOW = "import sys; print(sys.prefix); print(open(sys.argv[1]).read())"
@@ -27,7 +27,7 @@ SHOW = "import sys; print(sys.prefix); print(open(sys.argv[1]).read())"
 
 @dataclass(frozen=True)
 class Checkout:
-    """Some files, a virtual environment and the lab, in a directory."""
+    """A directory with some files, a virtual environment and the lab."""
 
     path: Path
 
@@ -36,12 +36,12 @@ class Checkout:
         return self.path / "venv/bin/python"
 
     def run(self, *command: str, cwd: Path) -> Result:
-        """A command in a lab that this checkout starts, from an environment that names nothing."""
+        """Run a command in a lab started by this checkout. The environment names no path."""
         prefix = ("env", "-i", f"PATH={os.defpath}", "sh", "-c", 'exec "$0" "$@"')
         return run_lab(*command, cwd=cwd, lab=str(self.path / "ci/lab"), prefix=prefix)
 
     def show(self, cwd: Path) -> Result:
-        """Its Python, named by its path, prints where it is and what a file beside it holds."""
+        """Run the Python of the checkout by its path. It prints its prefix and the content of a file."""
         return self.run(str(self.python), "-c", SHOW, str(self.path / "seen"), cwd=cwd)
 
 
@@ -56,7 +56,7 @@ def make_checkout(path: Path) -> Checkout:
 
 @pytest.fixture(params=ROOTS)
 def root(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A directory of ours, directly below one of the roots."""
+    """A new directory directly below one of the roots."""
     directory = Path(tempfile.mkdtemp(prefix="lab-places-", dir=request.param))
     yield directory
     shutil.rmtree(directory)
@@ -71,18 +71,18 @@ def assert_used_from_within(checkout: Checkout, cwd: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain", ODD, LONG])
-def test_a_checkout_is_used_from_within(root: Path, name: str) -> None:
+def test_checkout_can_be_used_from_inside(root: Path, name: str) -> None:
     checkout = make_checkout(root / name)
     assert_used_from_within(checkout, checkout.path)
 
 
-def test_a_program_of_a_checkout_is_run_from_elsewhere(root: Path, tmp_path: Path) -> None:
+def test_program_of_a_checkout_runs_from_elsewhere(root: Path, tmp_path: Path) -> None:
     checkout = make_checkout(root / ODD)
     result = checkout.show(cwd=tmp_path)
     assert result.output.decode() == f"{checkout.path}/venv\nseen\n", result
 
 
-def test_what_is_written_to_a_checkout_from_elsewhere_vanishes(root: Path, tmp_path: Path) -> None:
+def test_writes_to_a_checkout_from_elsewhere_are_discarded(root: Path, tmp_path: Path) -> None:
     checkout = make_checkout(root / "checkout")
     script = 'cd "$1"; rm seen; echo new > written; ls'
     result = checkout.run("sh", "-c", script, "sh", str(checkout.path), cwd=tmp_path)
@@ -90,7 +90,7 @@ def test_what_is_written_to_a_checkout_from_elsewhere_vanishes(root: Path, tmp_p
     assert sorted(os.listdir(checkout.path)) == ["ci", "lvmqcow", "seen", "venv"]
 
 
-def test_a_checkout_behind_a_symbolic_link(root: Path, tmp_path: Path) -> None:
+def test_checkout_behind_a_symbolic_link_works(root: Path, tmp_path: Path) -> None:
     checkout = make_checkout(root / "checkout")
     other = Path(tempfile.mkdtemp(prefix="lab-places-link-", dir="/tmp"))
     try:
@@ -104,7 +104,7 @@ def test_a_checkout_behind_a_symbolic_link(root: Path, tmp_path: Path) -> None:
     assert (checkout.path / "written").exists()
 
 
-def test_a_checkout_of_another_user(root: Path, tmp_path: Path) -> None:
+def test_checkout_of_another_user_works(root: Path, tmp_path: Path) -> None:
     if os.getuid() != 0:
         pytest.fail("needs root, to make a file that is another user's")
     checkout = make_checkout(root / "checkout")
@@ -114,12 +114,12 @@ def test_a_checkout_of_another_user(root: Path, tmp_path: Path) -> None:
     assert checkout.show(cwd=tmp_path).output.decode() == f"{checkout.path}/venv\nseen\n"
 
 
-def test_a_checkout_that_cannot_be_written_to(root: Path) -> None:
+def test_read_only_checkout_works(root: Path) -> None:
     checkout = make_checkout(root / "checkout")
     for path in (checkout.path, *checkout.path.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode & ~0o222)
-    # Root may write everywhere, but for a file system that is mounted read-only.
+    # Root can write everywhere except on a file system that is mounted read-only.
     bound = 'mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; cd "$0"; exec "$@"'
     user = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--mount"]
     prefix = (*user, "sh", "-ec", bound, str(checkout.path))

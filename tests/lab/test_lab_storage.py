@@ -1,4 +1,4 @@
-"""What the lab is for: real LVM on loop devices, driven through the persistent lvm shell."""
+"""The purpose of the lab: real LVM on loop devices, through the persistent lvm shell."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def succeed(line):
     answer = ask(line)
     assert answer["log"][-1]["log_ret_code"] == "1", (line, answer)
     return answer
-for number in range(20):  # more loop devices than there are to begin with
+for number in range(20):  # more loop devices than at the start
     os.truncate(os.open(f"/tmp/pv{number}", os.O_CREAT | os.O_RDWR), 10 << 30)
     attach = ["losetup", "--find", "--show", f"/tmp/pv{number}"]
     loop = subprocess.check_output(attach, text=True).strip()
@@ -54,13 +54,13 @@ shell.stdin.close(); shell.wait()
 """
 
 
-def test_lvm_and_qcow2_on_a_loop_device(tmp_path: Path) -> None:
+def test_lvm_and_qcow2_work_on_a_loop_device(tmp_path: Path) -> None:
     result = run_lab("/usr/bin/python3", "-c", LVM_SHELL, cwd=tmp_path)
     assert result.status == 0, result.errors.decode()
     assert json.loads(result.output) == [{"lv_name": "snap", "lv_size": "1073741824"}]
 
 
-def test_fault_injection_targets_load(tmp_path: Path) -> None:
+def test_fault_injection_targets_can_be_loaded(tmp_path: Path) -> None:
     script = """set -e
         for target in flakey delay error linear; do
             dmsetup create t-$target --table "$(case $target in
@@ -73,7 +73,7 @@ def test_fault_injection_targets_load(tmp_path: Path) -> None:
     assert (result.status, result.lines) == (0, ["t-delay", "t-error", "t-flakey", "t-linear"]), result
 
 
-def test_a_process_stuck_on_a_suspended_device_does_not_hold_the_lab(tmp_path: Path) -> None:
+def test_process_stuck_on_a_suspended_device_does_not_block_the_lab(tmp_path: Path) -> None:
     script = """truncate -s 8M /tmp/disk; losetup /dev/loop0 /tmp/disk
         dmsetup create t --table '0 16384 linear /dev/loop0 0'; dmsetup suspend t
         dd if=/dev/zero of=/dev/mapper/t bs=1M count=1 oflag=direct &

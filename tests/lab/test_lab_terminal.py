@@ -1,4 +1,4 @@
-"""`lvmqcow lab run -- bash` on a terminal: one inside, its size, its signals, job control."""
+"""`lvmqcow lab run -- bash` on a terminal: a terminal inside, its size, its signals, job control."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.lab_host
 
 
 class Person:
-    """Somebody at a terminal who has started an interactive shell in the lab."""
+    """A user at a terminal with an interactive shell in the lab."""
 
     def __init__(self, cwd: Path) -> None:
         self.pid, self.terminal = pty.fork()
@@ -36,7 +36,7 @@ class Person:
         os.write(self.terminal, text.encode())
 
     def read_until(self, pattern: str) -> re.Match[str]:
-        """The first match in what the screen shows from now on."""
+        """Read the screen up to the first match, and return the match."""
         seen, end = "", time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < end:
             found = re.search(pattern, seen)
@@ -47,7 +47,7 @@ class Person:
         raise AssertionError(f"no {pattern!r} in {seen!r}")
 
     def leave(self) -> int:
-        """Wait for the shell's end, reading on as a terminal does."""
+        """Wait for the end of the shell, and read the output meanwhile, like a terminal."""
         _, status = wait_until("the end", lambda: _ended(self.pid, self.terminal))
         return os.waitstatus_to_exitcode(status)
 
@@ -57,10 +57,10 @@ def person(tmp_path: Path) -> Iterator[Person]:
     somebody = Person(tmp_path)
     somebody.read_until(r"# ")
     yield somebody
-    os.close(somebody.terminal)  # hangs up, if the test has not come to its end
+    os.close(somebody.terminal)  # hangs up, if the test has failed
 
 
-def test_a_session(person: Person) -> None:
+def test_interactive_session_has_size_signals_and_job_control(person: Person) -> None:
     person.type("test -t 0 -a -t 1 -a -t 2 && echo tty-$((6*7))\n")
     person.read_until("tty-42")
     person.type("stty size\n")
@@ -84,12 +84,12 @@ def test_a_session(person: Person) -> None:
     person.read_until("gone-42")
 
     before = termios.tcgetattr(person.terminal)
-    assert not before[3] & termios.ECHO  # raw, while the lab has it
+    assert not before[3] & termios.ECHO  # raw mode during the lab
     person.type("exit 5\n")
     assert person.leave() == 5
 
 
-def test_the_terminal_is_as_before_afterwards(tmp_path: Path) -> None:
+def test_terminal_settings_are_restored(tmp_path: Path) -> None:
     master, slave = pty.openpty()
     before = termios.tcgetattr(slave)
     pid = os.fork()
@@ -110,7 +110,7 @@ def test_the_terminal_is_as_before_afterwards(tmp_path: Path) -> None:
     assert termios.tcgetattr(slave) == before
 
 
-def test_errors_stay_apart_when_they_go_elsewhere(tmp_path: Path) -> None:
+def test_redirected_stderr_stays_separate(tmp_path: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
@@ -121,7 +121,7 @@ def test_errors_stay_apart_when_they_go_elsewhere(tmp_path: Path) -> None:
 
 def _ended(pid: int, terminal: int) -> tuple[int, ...]:
     if select.select([terminal], [], [], 0)[0]:
-        with contextlib.suppress(OSError):  # EIO: nobody has it open any more
+        with contextlib.suppress(OSError):  # EIO: no process has it open any more
             os.read(terminal, 4096)
     ended, status = os.waitpid(pid, os.WNOHANG)
     return (ended, status) if ended else ()

@@ -1,4 +1,4 @@
-"""The lab for an ordinary user, and several labs at once."""
+"""The lab for an ordinary user, and several labs at the same time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 
 @pytest.fixture
 def nobodys() -> Iterator[Path]:
-    """A directory that nobody owns and can reach, with the lab in it: tmp_path and the checkout may be private."""
+    """A directory of the user nobody with the lab in it, because tmp_path and the checkout may be private."""
     directory = Path(tempfile.mkdtemp(prefix="lab-nobody-"))
     shutil.copytree(CHECKOUT / "lvmqcow", directory / "lvmqcow")
     (directory / "ci").mkdir()
@@ -33,7 +33,7 @@ def nobodys() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-def test_an_ordinary_user_is_root_inside(nobodys: Path) -> None:
+def test_ordinary_user_is_root_inside_the_lab(nobodys: Path) -> None:
     prefix = AS_NOBODY if os.getuid() == 0 else ()
     script = """set -e
         id -u
@@ -47,10 +47,10 @@ def test_an_ordinary_user_is_root_inside(nobodys: Path) -> None:
     assert (nobodys / "file").stat().st_uid == nobodys.stat().st_uid
 
 
-def test_labs_side_by_side_have_cores_of_their_own(tmp_path: Path) -> None:
+def test_concurrent_labs_use_different_cpu_cores(tmp_path: Path) -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.fail("two labs side by side need two cores")
-    # In a network namespace without other people's labs, two of ours must not meet.
+    # In a network namespace without labs of other users, two of ours must not share a core.
     script = (
         "import os, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
         "from labs import StartedLab, kernels_of\n"
@@ -70,7 +70,7 @@ def test_labs_side_by_side_have_cores_of_their_own(tmp_path: Path) -> None:
         timeout=DEADLINE_SECONDS,
         check=True,
     )
-    first, second = done.stdout.split()  # each lab on one core
+    first, second = done.stdout.split()  # each lab runs on one core
     assert first != second
 
 
@@ -88,7 +88,7 @@ def test_two_labs_share_a_disk(tmp_path: Path) -> None:
     assert disk.read_bytes()[:5] == b"hello"
 
 
-def test_a_disk_reaches_the_file_when_the_command_has_ended(tmp_path: Path) -> None:
+def test_disk_writes_are_in_the_file_after_the_command(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).write_bytes(b"\0" * (4 << 20))
     script = "set -- $LVMQCOW_LAB_DISKS; printf 1 > $1; printf 2 > $2"

@@ -1,4 +1,4 @@
-"""`ci/leftovers` fails a run that leaves something behind, and only that."""
+"""`ci/leftovers` fails a run that leaves something behind, and no other run."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def run_and_look(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("status", [0, 7])
-def test_the_status_is_that_of_the_command(status: int) -> None:
+def test_leftovers_passes_on_the_exit_status(status: int) -> None:
     done = run_and_look("sh", "-c", f"sh -c 'sleep 0 &'; exit {status}")
     assert (done.returncode, done.stderr) == (status, "")
 
 
-def test_a_process_of_any_name_is_named(tmp_path: Path) -> None:
+def test_process_left_behind_is_named(tmp_path: Path) -> None:
     script = f"setsid sleep 100000 > /dev/null 2>&1 & echo $! > '{tmp_path}/pid'"
     done = run_and_look("sh", "-c", script)
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
@@ -36,7 +36,7 @@ def test_a_process_of_any_name_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def strangers() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that somebody else starts meanwhile, called as one of ours may be."""
+    """A process of another user with a name like one of ours."""
     process = subprocess.Popen(["bash", "-c", "exec -a qemu-nbd sleep 100000"])
     yield process
     process.kill()
@@ -44,13 +44,13 @@ def strangers() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.usefixtures("strangers")
-def test_a_process_of_others_is_none_of_ours() -> None:
+def test_process_of_another_user_is_ignored() -> None:
     assert run_and_look("true").returncode == 0
 
 
-def test_the_run_directory_of_a_lab_that_was_killed_is_named() -> None:
+def test_run_directory_of_a_killed_lab_is_named() -> None:
     directory = "/var/tmp/lvmqcow-lab-dead"
-    private = 'mount -t tmpfs t /var/tmp; exec "$@"'  # where no lab of others comes to sweep
+    private = 'mount -t tmpfs t /var/tmp; exec "$@"'  # no other lab sweeps here
     user = [] if os.getuid() == 0 else ["--map-root-user"]
     script = 'mkdir "$0"; touch "$0/console"'
     argv = ["unshare", *user, "--mount", "sh", "-c", private, "sh", LEFTOVERS, "sh", "-c", script, directory]

@@ -1,4 +1,4 @@
-"""Nothing may be left over when the tests of a kernel are done."""
+"""The tests of a kernel must leave nothing behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def traces() -> set[str]:
-    """Loop devices in use, device-mapper nodes, mounts."""
+    """The loop devices in use, the device-mapper nodes and the mounts."""
     loops = {path.parts[3] for path in Path("/sys/block").glob("loop*/loop/backing_file")}
     nodes = {str(node) for node in Path("/dev/mapper").glob("*")}
     return loops | nodes | set(Path("/proc/self/mounts").read_text().splitlines())

@@ -1,4 +1,4 @@
-"""Activation on real volume groups: one volume and no other, holders are named, inactive volumes stay inactive."""
+"""Activation on real volume groups: it affects one volume only, names holders, and keeps inactive volumes inactive."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ S1 = f"snap-s1-{DISK}"
 
 @pytest.fixture
 def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
-    """A disk with the snapshots s1 and s2, each layer with something of its own."""
+    """A disk with the snapshots s1 and s2. Each layer has data of its own."""
     made = lvmqcow_world()
     fill(made.storage)
     yield made
@@ -71,7 +71,7 @@ def active(storage: Storage) -> dict[str, bool]:
 
 @contextmanager
 def process_with(path: Path) -> Iterator[int]:
-    """A process that has a device open until the end."""
+    """A process that has a device open until the context ends."""
     holder = subprocess.Popen(
         ["sh", "-c", f"exec 3<{path}; echo open; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -82,9 +82,7 @@ def process_with(path: Path) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("tag", ["pve-vm-100", DISK.volume_tag])
-def test_only_the_layers_of_the_one_volume_are_activated_and_deactivated(
-    world: RealWorld, twin: Storage, tag: str
-) -> None:
+def test_activation_affects_only_the_layers_of_one_volume(world: RealWorld, twin: Storage, tag: str) -> None:
     storage, vg = world.storage, world.host.vg
     for name in (f"del-{S1}", "other"):
         argv = ("lvcreate", "--yes", "--size", "4m", "--addtag", tag, "--name", name, vg)
@@ -105,8 +103,8 @@ def test_only_the_layers_of_the_one_volume_are_activated_and_deactivated(
     assert set(active(twin).values()) == {False}
 
 
-def test_an_active_lv_is_refreshed(world: RealWorld) -> None:
-    """Another host's extension: in the metadata, and not in the device."""
+def test_activation_refreshes_an_active_lv(world: RealWorld) -> None:
+    """Another host extended the LV: the metadata has the new size, the local device does not."""
     world.storage.create(RAW.text, 4 * MIB)
     path = world.storage.volume(RAW.text).path()
     argv = ("lvextend", "--driverloaded", "n", "--size", "8m", f"{world.host.vg}/{RAW}")
@@ -121,13 +119,13 @@ def device_bytes(path: Path) -> int:
         return device.seek(0, os.SEEK_END)
 
 
-def test_nothing_of_ours_is_active_after_a_boot(world: RealWorld) -> None:
+def test_no_volume_is_active_after_a_boot(world: RealWorld) -> None:
     world.storage.volume(DISK.text).activate()
     argv = ("lvs", "--noheadings", "-o", "lv_autoactivation", world.host.vg)
     assert subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split() == []
     world.storage.volume(DISK.text).deactivate()
     subprocess.run(("vgchange", "--activate", "y", world.host.vg), check=True, capture_output=True)
-    assert set(active(world.storage).values()) == {True}, "asked for by hand, it is"
+    assert set(active(world.storage).values()) == {True}, "explicit activation still works"
     world.storage.volume(DISK.text).deactivate()
     subprocess.run(("vgchange", "--activate", "ay", world.host.vg), check=True, capture_output=True)
     assert set(active(world.storage).values()) == {False}
@@ -135,7 +133,7 @@ def test_nothing_of_ours_is_active_after_a_boot(world: RealWorld) -> None:
 
 @pytest.mark.parametrize("request_", [Deactivate(DISK), Rename(DISK, ELSEWHERE)], ids=["deactivate", "rename"])
 @pytest.mark.parametrize("snapshot", [None, "s1"])
-def test_the_process_that_has_a_device_open_is_named(world: RealWorld, snapshot: str | None, request_: Request) -> None:
+def test_process_with_an_open_device_is_named(world: RealWorld, snapshot: str | None, request_: Request) -> None:
     volume, before = world.storage.volume(DISK.text), world.storage.picture()
     with process_with(volume.path(snapshot)) as process_id:
         with pytest.raises(InUse) as refused:
@@ -147,7 +145,7 @@ def test_the_process_that_has_a_device_open_is_named(world: RealWorld, snapshot:
     world.storage.apply(request_)
 
 
-def test_the_device_on_top_is_named(world: RealWorld) -> None:
+def test_device_mapper_device_on_top_is_named(world: RealWorld) -> None:
     path = world.storage.volume(DISK.text).path()
     subprocess.run(("dmsetup", "create", "on-top", "--table", f"0 8 linear {path} 0"), check=True)
     try:
@@ -173,7 +171,7 @@ INACTIVE: dict[str, Request] = {
 
 @pytest.mark.parametrize("ours", [True, False], ids=["ours", "written by Proxmox VE"])
 @pytest.mark.parametrize("operation", INACTIVE)
-def test_every_operation_works_on_an_inactive_volume_and_leaves_it_inactive(
+def test_operation_works_on_an_inactive_volume_and_leaves_it_inactive(
     world: RealWorld, operation: str, ours: bool
 ) -> None:
     storage, vg, request = world.storage, world.host.vg, INACTIVE[operation]
@@ -198,7 +196,7 @@ def test_every_operation_works_on_an_inactive_volume_and_leaves_it_inactive(
 
 
 def reads(path: Path) -> bool:
-    """Whether the current layer still shows what was written last; what is below it has to be there."""
+    """Whether the current layer shows the last write. All layers below it must be readable for this."""
 
     def shows(number: int) -> bool:
         argv = ("qemu-io", "-r", "-f", Format.QCOW2.value, "-c", f"read -P {number} {number * 64}k 64k", str(path))

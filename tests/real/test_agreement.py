@@ -1,4 +1,4 @@
-"""The simulated host and the real one agree: what is proved on the first holds on the second."""
+"""The simulated host and the real host behave the same, so results on the first hold for the second."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ requests: st.SearchStrategy[Request] = st.one_of(
 
 @dataclass(frozen=True)
 class GuestWrites:
-    """Between two requests."""
+    """Writes of a guest between two requests."""
 
     writes: Sequence[Write]
 
 
 def outcome(world: World, request: Request) -> object:
-    """The plan that ran, or the class of the refusal."""
+    """The plan that ran, or the class of the error."""
     try:
         return world.storage.apply(request).commands
     except LvmqcowError as error:
@@ -82,18 +82,18 @@ def outcome(world: World, request: Request) -> object:
 
 
 def _readable(world: World, name: VolumeName) -> bool:
-    """Whether a guest could open it: the disk, and all it reads through."""
+    """Whether a guest can open the disk with all its backing images."""
     volume = world.host.observe().volume(name)
     return all(layer.lv.active for layer in volume.reads(volume.current))
 
 
 def comparable(lv: LogicalVolume) -> LogicalVolume:
-    header = replace(lv.header, tables=()) if lv.header else None  # where they lie is qemu-img's own affair
+    header = replace(lv.header, tables=()) if lv.header else None  # qemu-img decides where they are
     return replace(lv, uuid="", header=header)
 
 
 def picture(world: World) -> VolumeGroup:
-    """Everything but the disks below and the identifiers that LVM draws at random, headers included."""
+    """The whole volume group with headers, without physical volumes and random identifiers."""
     seen = world.storage.picture()
     lvs = tuple(map(comparable, seen.logical_volumes))
     return replace(seen, uuid="", physical_volumes=(), logical_volumes=lvs)
@@ -105,7 +105,7 @@ def picture(world: World) -> VolumeGroup:
     snapshots=st.lists(snapshot_names, min_size=2, max_size=3, unique=True),
     guest=st.lists(writes(SIZE_BYTES // BLOCK_BYTES), min_size=3, max_size=3),
 )
-def test_the_same_requests_lead_to_the_same_picture_and_content(
+def test_same_requests_give_the_same_volume_group_and_content(
     lvmqcow_world: Callable[[], RealWorld],
     history: list[Request | GuestWrites],
     snapshots: list[str],

@@ -1,4 +1,4 @@
-"""``check`` and ``recover`` on real volume groups that are damaged: named, nothing removed, nothing gone on over."""
+"""``check`` and ``recover`` on damaged real volume groups: damage is named, and nothing is removed or ignored."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ KINDS = [
     "a delete was cut",
     "the tag of one volume, the name of another",
 ]
-"""Those that are told from what LVM or qemu-img say in another way than the others."""
+"""Kinds of damage that differ in the reports of LVM or qemu-img."""
 
 
 @pytest.fixture
 def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
-    """A disk with the snapshots s1 and s2, each layer with something of its own."""
+    """A disk with the snapshots s1 and s2. Each layer has data of its own."""
     made = lvmqcow_world()
     fill(made.storage, lambda number: made.write(DISK.text, Format.QCOW2, [Write(number * 16, 16, number)]))
     yield made
@@ -74,7 +74,7 @@ def run(*argv: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_planted_damage_is_named_and_nothing_is_removed_for_it(world: RealWorld, kind: str) -> None:
+def test_planted_damage_is_named_and_nothing_is_removed(world: RealWorld, kind: str) -> None:
     damage = DAMAGES[kind]
     assert not callable(damage.plant)
     world.storage.create(NEIGHBOUR.text, 4 * MIB)
@@ -97,7 +97,7 @@ def test_planted_damage_is_named_and_nothing_is_removed_for_it(world: RealWorld,
         assert world.storage.picture() == before
 
 
-def test_an_image_that_reaches_beyond_the_end_of_its_lv_is_damage(world: RealWorld) -> None:
+def test_image_larger_than_its_lv_is_damage(world: RealWorld) -> None:
     world.write(DISK.text, Format.QCOW2, [Write(0, 1024, 7)])
     run("lvreduce", "--force", "--size", "4m", f"{world.host.vg}/{DISK}")
     found = world.storage.check(DISK.text)
@@ -107,11 +107,11 @@ def test_an_image_that_reaches_beyond_the_end_of_its_lv_is_damage(world: RealWor
     ), found
 
 
-def test_leaked_clusters_are_told_with_the_command_that_frees_them(world: RealWorld) -> None:
-    """A rebase that was killed and not recovered by us leaves some."""
+def test_leaked_clusters_are_reported_with_a_repair_command(world: RealWorld) -> None:
+    """A killed rebase without recovery leaves leaked clusters."""
     path = device_path(world.host.vg, DISK.text)
     end = int(json.loads(run("qemu-img", "check", "-f", "qcow2", "--output=json", path))["image-end-offset"])
-    table = int.from_bytes(read(path, 48, 8))  # the refcount table's offset
+    table = int.from_bytes(read(path, 48, 8))  # the offset of the refcount table
     block = int.from_bytes(read(path, table, 8))
     with Path(path).open("r+b", buffering=0) as device:
         device.seek(block + end // (128 * 1024) * 2)
@@ -128,9 +128,9 @@ def read(path: str, offset: int, length: int) -> bytes:
         return device.read(length)
 
 
-def test_an_lv_too_small_for_its_image_is_found_and_the_advice_mends_it_below_a_running_guest(world: RealWorld) -> None:
+def test_advice_for_a_too_small_lv_works_under_a_running_guest(world: RealWorld) -> None:
     vg = world.host.vg
-    run("lvreduce", "--force", "--size", "4m", f"{vg}/{DISK}")  # its image ends below that
+    run("lvreduce", "--force", "--size", "4m", f"{vg}/{DISK}")  # the image ends before that size
     (found,) = world.storage.check()
     assert (found.lv, found.severity) == (DISK.text, Severity.WARNING)
     with Path(device_path(vg, DISK.text)).open("rb"):
@@ -140,7 +140,7 @@ def test_an_lv_too_small_for_its_image_is_found_and_the_advice_mends_it_below_a_
     assert world.difference(DISK.text, Format.QCOW2, Content(4 * MIB).written([Write(0, 1024, 9)])) is None
 
 
-def test_inactive_volumes_are_not_called_healthy_and_activated_on_demand(
+def test_check_reports_inactive_volumes_and_activates_on_request(
     world: RealWorld, capfd: pytest.CaptureFixture[str]
 ) -> None:
     vg = world.host.vg
@@ -156,9 +156,7 @@ def test_inactive_volumes_are_not_called_healthy_and_activated_on_demand(
     assert world.host.observe() == before
 
 
-def test_a_stranger_is_named_and_is_no_reason_for_a_bad_status(
-    world: RealWorld, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_foreign_lv_is_named_without_a_bad_exit_status(world: RealWorld, capfd: pytest.CaptureFixture[str]) -> None:
     vg = world.host.vg
     run("lvcreate", "--yes", "--size", "4m", "--name", "root", vg)
     assert main(["check", vg]) == 0
@@ -168,12 +166,12 @@ def test_a_stranger_is_named_and_is_no_reason_for_a_bad_status(
 
 
 @pytest.mark.parametrize("whole_group", [True, False], ids=["volume group", "volume"])
-def test_a_dry_run_of_recover_prints_what_it_would_do_and_does_nothing(
+def test_dry_run_of_recover_prints_its_plan_and_changes_nothing(
     world: RealWorld, capfd: pytest.CaptureFixture[str], whole_group: bool
 ) -> None:
     vg = world.host.vg
     world.storage.create(NEIGHBOUR.text, 4 * MIB)
-    world.host.run(LvTag((NEIGHBOUR.text,), add=("lvmqcow.intent=copy",)))  # of another version: never touched
+    world.host.run(LvTag((NEIGHBOUR.text,), add=("lvmqcow.intent=copy",)))  # from another version: never changed
     world.host.run(LvTag((DISK.text,), add=(RollingBack(S2).tag,)))
     before = world.host.observe()
     target, status = (vg, 14) if whole_group else (f"{vg}/{DISK}", 0)
@@ -189,7 +187,7 @@ def test_a_dry_run_of_recover_prints_what_it_would_do_and_does_nothing(
 
 @pytest.fixture(params=[LvmShell, LvmProcesses])
 def torn(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealHost]:
-    """A volume group of two disks, the second lost: a volume on the first alone, and one that had a part on both."""
+    """A volume group that lost its second disk: one volume is on the first disk only, one was on both."""
     name, loops = f"torn-{os.getpid()}", []
     for number in (0, 1):
         file = tmp_path / f"pv{number}.img"
@@ -217,7 +215,7 @@ def torn(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealHost]:
         run("losetup", "--detach", loop)
 
 
-def test_a_lost_disk_is_named_with_the_volumes_on_it_and_nothing_is_changed(torn: RealHost) -> None:
+def test_lost_pv_is_named_with_its_volumes_and_nothing_changes(torn: RealHost) -> None:
     storage = Storage(torn, NoLocks())
     found = {(finding.lv, finding.severity) for finding in storage.check()}
     assert ("", Severity.DAMAGED) in found

@@ -1,4 +1,4 @@
-"""A real volume group is put back as it was: every byte, every name and tag, and what was active."""
+"""A checkpoint restores a real volume group: every byte, name and tag, and the activation of each LV."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starts]:
         yield made
 
 
-def test_what_was_changed_and_removed_is_there_again(real: Starts) -> None:
+def test_checkpoint_restores_changed_and_removed_volumes(real: Starts) -> None:
     real.build(chain(2).history)
     world, taken = real.world, real.checkpoints.take()
     pictured, holds = world.storage.picture(), contents(chain(2))
@@ -39,7 +39,7 @@ def test_what_was_changed_and_removed_is_there_again(real: Starts) -> None:
     assert world.leftovers() == ()
 
 
-def test_what_was_not_active_is_not_and_without_power_nothing_is(real: Starts) -> None:
+def test_checkpoint_restores_activation_or_none_after_power_loss(real: Starts) -> None:
     real.build(half_active(chain(1)).history)
     taken = real.checkpoints.take()
     assert taken.active
@@ -53,7 +53,7 @@ def test_what_was_not_active_is_not_and_without_power_nothing_is(real: Starts) -
     assert real.checkpoints.take().active == ()
 
 
-def test_one_changed_block_or_tag_or_activity_makes_another_state(real: Starts) -> None:
+def test_state_key_changes_with_any_block_tag_or_activation(real: Starts) -> None:
     real.build(chain(1).history)
     world, taken = real.world, real.checkpoints.take()
     assert real.checkpoints.take().key == taken.key

@@ -1,4 +1,4 @@
-"""The command line on a real volume group: exit statuses, JSON, and what stays untouched."""
+"""The command line on a real volume group: exit statuses, JSON, and no change after a refusal."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ DISK = "vm-100-disk-0.qcow2"
 
 @dataclass(frozen=True)
 class Said:
-    """What a command wrote."""
+    """The output of a command."""
 
     stdout: str
     stderr: str
 
 
 class Cli:
-    """Runs ``lvmqcow`` on one volume group, in this process: a start of Python is slow in the lab."""
+    """Run ``lvmqcow`` on one volume group, in this process, because Python starts slowly in the lab."""
 
     def __init__(self, world: RealWorld, capsys: pytest.CaptureFixture[str]) -> None:
         self.world = world
@@ -44,23 +44,23 @@ class Cli:
         self._capsys = capsys
 
     def __call__(self, *argv: str, expect: int = 0) -> Said:
-        """Run it; ``{vg}`` in a word is the volume group."""
+        """Run lvmqcow. ``{vg}`` in a word stands for the volume group."""
         words = [word.replace("{vg}", self.vg) for word in argv]
         try:
             status = main(words)
-        except SystemExit as usage:  # argparse's own
+        except SystemExit as usage:  # from argparse
             status = int(str(usage.code))
         said = Said(*self._capsys.readouterr())
         assert status == expect, f"{words}: {status}, {said}"
         return said
 
     def json(self, *argv: str) -> dict[str, Any]:
-        """What it prints with ``--json``."""
+        """The parsed output of the command with ``--json``."""
         document: dict[str, Any] = json.loads(self(*argv, "--json").stdout)
         return document
 
     def snapshots(self) -> list[str]:
-        """Of the first volume that is listed."""
+        """The snapshots of the first listed volume."""
         snapshots: list[str] = self.json("list", "{vg}")["volumes"][0]["snapshots"]
         return snapshots
 
@@ -78,14 +78,14 @@ def cli(lvmqcow_world: Callable[[], RealWorld], capsys: pytest.CaptureFixture[st
 
 @pytest.fixture
 def with_snapshots(cli: Cli) -> Cli:
-    """The same, with a volume that has the snapshots s1 and s2."""
+    """The command line on a volume group with a volume that has the snapshots s1 and s2."""
     volume = cli.world.storage.create(DISK, 8 * 1024**2)
     volume.snapshot("s1")
     volume.snapshot("s2")
     return cli
 
 
-def test_list_and_info_give_the_fields_that_programs_rely_on(with_snapshots: Cli) -> None:
+def test_list_and_info_json_have_the_documented_fields(with_snapshots: Cli) -> None:
     (listed,) = with_snapshots.json("list", "{vg}")["volumes"]
     assert listed == {
         "vg": with_snapshots.vg,
@@ -108,7 +108,7 @@ def test_list_and_info_give_the_fields_that_programs_rely_on(with_snapshots: Cli
     ]
 
 
-def test_sizes_are_told_of_an_inactive_volume_without_activating_it(with_snapshots: Cli) -> None:
+def test_info_shows_sizes_of_an_inactive_volume_without_activation(with_snapshots: Cli) -> None:
     with_snapshots("resize", f"{{vg}}/{DISK}", "--size", "64M")
     lvs = [f"{with_snapshots.vg}/{lv.name}" for lv in with_snapshots.picture().logical_volumes]
     subprocess.run(["lvchange", "--activate", "n", *lvs], check=True, capture_output=True)
@@ -127,7 +127,7 @@ def test_sizes_are_told_of_an_inactive_volume_without_activating_it(with_snapsho
     assert with_snapshots.picture() == before
 
 
-def test_resize_by_more_adds_to_what_there_is(cli: Cli) -> None:
+def test_resize_with_plus_adds_to_the_current_size(cli: Cli) -> None:
     cli("create", "{vg}/vm-100-disk-0", "--size", "8M")
     for _ in range(2):
         cli("resize", "{vg}/vm-100-disk-0", "--size", "+8M")
@@ -135,7 +135,7 @@ def test_resize_by_more_adds_to_what_there_is(cli: Cli) -> None:
     assert cli.json("resize", "{vg}/vm-100-disk-0", "--size", "24M")["commands"] == []
 
 
-def test_a_free_name_is_found_and_printed(cli: Cli) -> None:
+def test_create_finds_a_free_name_and_prints_it(cli: Cli) -> None:
     create = ("create", "{vg}", "--vmid", "100", "--size", "8M")
     assert cli(*create).stdout == f"{cli.vg}/vm-100-disk-0.qcow2\n"
     assert cli(*create, "--format", "raw").stdout == f"{cli.vg}/vm-100-disk-1\n"
@@ -144,7 +144,7 @@ def test_a_free_name_is_found_and_printed(cli: Cli) -> None:
     assert cli(*create).stdout == f"{cli.vg}/vm-100-disk-1.qcow2\n"
 
 
-def test_processes_that_race_for_a_name_each_get_one(cli: Cli) -> None:
+def test_concurrent_creates_get_different_names(cli: Cli) -> None:
     command = (sys.executable, "-m", "lvmqcow", "create", cli.vg, "--vmid", "100", "--size", "8M", "--format")
     racing = [
         subprocess.Popen([*command, image_format], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -204,7 +204,7 @@ def test_path_is_the_device_of_the_volume_or_of_a_snapshot(with_snapshots: Cli) 
         (("convert", "{vg}/vm-100-disk-0.qcow2", "vm-100-disk-1.qcow2"), 2),
     ],
 )
-def test_a_refusal_has_its_status_and_touches_nothing(with_snapshots: Cli, argv: Sequence[str], status: int) -> None:
+def test_refusal_has_its_exit_status_and_changes_nothing(with_snapshots: Cli, argv: Sequence[str], status: int) -> None:
     before = with_snapshots.picture()
     refused = with_snapshots(*argv, expect=status)
     assert refused.stdout == ""
@@ -232,7 +232,7 @@ def test_a_refusal_has_its_status_and_touches_nothing(with_snapshots: Cli, argv:
         ("recover", "{vg}"),
     ],
 )
-def test_a_dry_run_prints_what_then_runs_and_touches_nothing(with_snapshots: Cli, argv: Sequence[str]) -> None:
+def test_dry_run_prints_the_real_commands_and_changes_nothing(with_snapshots: Cli, argv: Sequence[str]) -> None:
     before = with_snapshots.picture()
     printed = with_snapshots(*argv, "--dry-run").stdout.splitlines()
     assert with_snapshots.picture() == before
@@ -242,14 +242,14 @@ def test_a_dry_run_prints_what_then_runs_and_touches_nothing(with_snapshots: Cli
     assert printed == changing
 
 
-def test_the_commands_of_a_dry_run_do_the_job_when_pasted(with_snapshots: Cli) -> None:
+def test_commands_of_a_dry_run_work_in_a_shell(with_snapshots: Cli) -> None:
     printed = with_snapshots("snapshot", f"{{vg}}/{DISK}", "s3", "--dry-run").stdout
     subprocess.run(["sh", "-e"], input=printed, text=True, check=True, capture_output=True)
     assert with_snapshots.snapshots() == ["s1", "s2", "s3"]
     with_snapshots("check", "{vg}")
 
 
-def test_both_ways_to_talk_to_lvm_make_the_same_volume(cli: Cli) -> None:
+def test_lvm_shell_and_lvm_processes_make_the_same_volume(cli: Cli) -> None:
     for vmid, lvm in ((100, "shell"), (200, "process")):
         for verb in (("create",), ("snapshot", "s1"), ("snapshot", "s2"), ("delete-snapshot", "s1")):
             size = ("--size", "8M") if verb == ("create",) else ()
@@ -265,7 +265,7 @@ def test_both_ways_to_talk_to_lvm_make_the_same_volume(cli: Cli) -> None:
     assert str(one).replace("vm-100", "vm-200") == str(other)
 
 
-def test_the_first_snapshot_is_named_in_the_layout_that_is_asked_for_and_later_ones_like_it(cli: Cli) -> None:
+def test_layout_option_applies_to_the_first_snapshot_only(cli: Cli) -> None:
     for number, layout in enumerate(["pve9", "rfc"]):
         name = f"vm-100-disk-{number}.qcow2"
         cli("create", f"{{vg}}/{name}", "--size", "8M")
@@ -278,7 +278,7 @@ def test_the_first_snapshot_is_named_in_the_layout_that_is_asked_for_and_later_o
     cli("snapshot", f"{{vg}}/{DISK}", "s4", "--layout", "thin", expect=2)
 
 
-def test_import_takes_the_very_bytes(cli: Cli, tmp_path: Path) -> None:
+def test_import_copies_every_byte(cli: Cli, tmp_path: Path) -> None:
     source = tmp_path / "disk.raw"
     source.write_bytes(os.urandom(3 * 1024**2) + bytes(1024**2) + os.urandom(512))
     for name in ("vm-100-disk-0.qcow2", "vm-100-disk-1"):
@@ -288,7 +288,7 @@ def test_import_takes_the_very_bytes(cli: Cli, tmp_path: Path) -> None:
         subprocess.run(compare, check=True, capture_output=True)
 
 
-def test_a_raw_volume_that_cannot_be_snapshotted_says_how_it_can_and_then_it_can(cli: Cli) -> None:
+def test_advice_of_a_refused_raw_snapshot_works(cli: Cli) -> None:
     cli("create", "{vg}/vm-100-disk-0", "--size", "8M")
     refused = cli("snapshot", "{vg}/vm-100-disk-0", "s1", expect=13).stderr
     assert f"`lvmqcow convert {cli.vg}/vm-100-disk-0`" in refused
@@ -304,7 +304,7 @@ def test_a_raw_volume_that_cannot_be_snapshotted_says_how_it_can_and_then_it_can
     }
 
 
-def test_a_raw_volume_reads_zeros_whatever_was_there(cli: Cli) -> None:
+def test_new_raw_volume_reads_zeros_on_used_extents(cli: Cli) -> None:
     cli("create", "{vg}/vm-100-disk-0", "--size", "16M")
     device = Path(f"/dev/{cli.vg}/vm-100-disk-0")
     device.write_bytes(b"\xaa" * 16 * 1024**2)
@@ -313,7 +313,7 @@ def test_a_raw_volume_reads_zeros_whatever_was_there(cli: Cli) -> None:
     assert not any(Path(f"/dev/{cli.vg}/vm-100-disk-1").read_bytes())
 
 
-def test_a_cut_operation_is_found_refused_and_recovered(with_snapshots: Cli) -> None:
+def test_cut_operation_is_reported_refused_and_recovered(with_snapshots: Cli) -> None:
     lines = with_snapshots("snapshot", f"{{vg}}/{DISK}", "s3", "--dry-run").stdout.splitlines()
     subprocess.run(["sh", "-e"], input="\n".join(lines[:3]), text=True, check=True, capture_output=True)
     found = with_snapshots("check", "{vg}", expect=13)
@@ -325,7 +325,7 @@ def test_a_cut_operation_is_found_refused_and_recovered(with_snapshots: Cli) -> 
     assert "nothing to do" in with_snapshots("recover", "{vg}").stderr
 
 
-def test_a_locked_volume_names_its_holder_and_a_neighbour_is_free(with_snapshots: Cli) -> None:
+def test_locked_volume_is_refused_but_its_neighbour_is_not(with_snapshots: Cli) -> None:
     target = f"{with_snapshots.vg}--{DISK}"
     lock = f"/run/lock/lvmqcow/{target}"
     Path(lock).parent.mkdir(parents=True, exist_ok=True)
@@ -341,7 +341,7 @@ def test_a_locked_volume_names_its_holder_and_a_neighbour_is_free(with_snapshots
 
 
 @pytest.mark.parametrize("argv", [("snapshot", "s3"), ("rollback", "s2"), ("delete-snapshot", "s2"), ("remove",)])
-def test_nothing_is_done_below_a_guest_that_has_the_disk_open(with_snapshots: Cli, argv: tuple[str, ...]) -> None:
+def test_change_under_a_running_guest_is_refused(with_snapshots: Cli, argv: tuple[str, ...]) -> None:
     before = with_snapshots.picture()
     with Path(f"/dev/{with_snapshots.vg}/{DISK}").open("r+b"):
         said = with_snapshots(argv[0], f"{{vg}}/{DISK}", *argv[1:], expect=13).stderr
@@ -353,7 +353,7 @@ def test_nothing_is_done_below_a_guest_that_has_the_disk_open(with_snapshots: Cl
     "verb", [("list", "{vg}"), ("info", f"{{vg}}/{DISK}", "--json"), ("export", f"{{vg}}/{DISK}", "-")]
 )
 @pytest.mark.parametrize("sink", ["a reader that stopped", "a full disk"])
-def test_what_cannot_be_printed_is_one_line_on_stderr(with_snapshots: Cli, sink: str, verb: tuple[str, ...]) -> None:
+def test_output_error_is_one_line_on_stderr(with_snapshots: Cli, sink: str, verb: tuple[str, ...]) -> None:
     words = [word.replace("{vg}", with_snapshots.vg) for word in verb]
     if sink == "a full disk":
         stdout = os.open("/dev/full", os.O_WRONLY)
@@ -369,8 +369,8 @@ def test_what_cannot_be_printed_is_one_line_on_stderr(with_snapshots: Cli, sink:
     assert "Exception ignored" not in done.stderr
 
 
-def test_no_device_takes_the_place_of_standard_streams_that_are_closed(with_snapshots: Cli) -> None:
-    """The first file that is opened gets the lowest free number, and 1 is where an export goes."""
+def test_closed_standard_streams_are_not_replaced_by_a_device(with_snapshots: Cli) -> None:
+    """The first opened file gets the lowest free descriptor. An export would write to it if that is 1."""
     before = with_snapshots.world.host.observe()
     for closed in (">&-", "<&- >&- 2>&-"):
         command = f"{sys.executable} -m lvmqcow export {with_snapshots.vg}/{DISK} - {closed}"
@@ -403,7 +403,7 @@ def test_ctrl_c_exits_130_and_the_volume_recovers(cli: Cli) -> None:
     assert "verification failed" not in read.stdout
 
 
-def test_a_call_takes_less_than_60_mb(with_snapshots: Cli) -> None:
+def test_lvmqcow_needs_less_than_60_mb_of_memory(with_snapshots: Cli) -> None:
     measured = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
@@ -416,7 +416,7 @@ def test_a_call_takes_less_than_60_mb(with_snapshots: Cli) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "{vg}/", "/dev/{vg}/"], ids=["bare", "VG/", "/dev/VG/"])
-def test_a_new_volume_may_be_named_with_the_volume_group_of_its_source(with_snapshots: Cli, prefix: str) -> None:
+def test_new_name_may_include_the_vg_of_the_source(with_snapshots: Cli, prefix: str) -> None:
     with_snapshots("copy", f"{{vg}}/{DISK}@s1", f"{prefix}vm-200-disk-0")
     with_snapshots("convert", "{vg}/vm-200-disk-0", f"{prefix}vm-201-disk-0.qcow2")
     with_snapshots("rename", "{vg}/vm-201-disk-0.qcow2", f"{prefix}vm-202-disk-0.qcow2")
@@ -425,7 +425,7 @@ def test_a_new_volume_may_be_named_with_the_volume_group_of_its_source(with_snap
     assert listed == [DISK, "vm-202-disk-0.qcow2", "vm-203-disk-0.qcow2"]
 
 
-def test_an_error_for_a_program_has_its_sizes_in_bytes_and_the_message_has_them_in_words(cli: Cli) -> None:
+def test_json_error_has_sizes_in_bytes_and_a_readable_message(cli: Cli) -> None:
     said = json.loads(cli("create", "{vg}/vm-100-disk-0", "--size", "1T", "--json", expect=12).stderr)
     assert (said["error"], said["vg"], said["needed_bytes"]) == ("NoSpace", cli.vg, 1024**4)
     assert said["free_bytes"] == cli.picture().free_bytes
@@ -434,7 +434,7 @@ def test_an_error_for_a_program_has_its_sizes_in_bytes_and_the_message_has_them_
 
 @pytest.fixture
 def others(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """Two more volume groups: one with a volume, one without."""
+    """Two more volume groups: one with a volume and one without."""
     full, empty = (f"{kind}-{os.getpid()}" for kind in ("full", "empty"))
     for name in (full, empty):
         loopvg.create(name, 64 * 1024**2, tmp_path / f"{name}.img")
@@ -446,7 +446,7 @@ def others(tmp_path: Path) -> Iterator[tuple[str, str]]:
         loopvg.destroy(name)
 
 
-def test_without_a_volume_group_all_that_hold_volumes_are_listed(with_snapshots: Cli, others: tuple[str, str]) -> None:
+def test_list_without_a_vg_shows_all_vgs_with_volumes(with_snapshots: Cli, others: tuple[str, str]) -> None:
     full, empty = others
     listed = [(volume["vg"], volume["name"]) for volume in with_snapshots.json("list")["volumes"]]
     assert {(with_snapshots.vg, DISK), (full, "vm-300-disk-0")} <= set(listed)
@@ -456,10 +456,10 @@ def test_without_a_volume_group_all_that_hold_volumes_are_listed(with_snapshots:
     assert {tuple(row.split()[:2]) for row in rows} == set(listed)
 
 
-def test_a_volume_group_that_cannot_be_read_is_an_error_and_the_others_are_listed(
+def test_list_reports_an_unreadable_vg_and_shows_the_others(
     with_snapshots: Cli, others: tuple[str, str], tmp_path: Path
 ) -> None:
-    """Of two that have the same name LVM reads neither by it."""
+    """If two volume groups have the same name, LVM reads neither of them by name."""
     full, twice = others[0], f"twice-{os.getpid()}"
     first = loopvg.create(twice, 64 * 1024**2, tmp_path / "first.img")
     subprocess.run(["losetup", "--detach", first.device], check=True)
@@ -476,7 +476,7 @@ def test_a_volume_group_that_cannot_be_read_is_an_error_and_the_others_are_liste
         assert f"the volumes of {twice} are not listed" in said.stderr
         said = with_snapshots("list", "--json", expect=1)
         assert twice not in {volume["vg"] for volume in json.loads(said.stdout)["volumes"]}
-        lines = [json.loads(line) for line in said.stderr.splitlines()]  # LVM warns of it too
+        lines = [json.loads(line) for line in said.stderr.splitlines()]  # LVM warns of this too
         assert [twice in line["message"] for line in lines if "error" in line] == [True], said
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
@@ -484,8 +484,8 @@ def test_a_volume_group_that_cannot_be_read_is_an_error_and_the_others_are_liste
         loopvg.destroy(twice)
 
 
-def test_a_volume_group_whose_metadata_is_damaged_is_in_nobodys_way(with_snapshots: Cli, tmp_path: Path) -> None:
-    """LVM remarks on it wherever it looks at all disks, in the midst of its reports."""
+def test_vg_with_damaged_metadata_does_not_disturb_others(with_snapshots: Cli, tmp_path: Path) -> None:
+    """LVM prints remarks about it inside its reports whenever it scans all disks."""
     group = loopvg.create(f"damaged-{os.getpid()}", 64 * 1024**2, tmp_path / "damaged.img")
     text = group.file.read_bytes()[: 1024**2]
     with group.file.open("r+b") as file:
@@ -500,7 +500,7 @@ def test_a_volume_group_whose_metadata_is_damaged_is_in_nobodys_way(with_snapsho
         subprocess.run(["losetup", "--detach", group.device], check=True)
 
 
-def test_a_person_is_asked_what_goes_and_nothing_is_touched_without_a_yes(with_snapshots: Cli, tmp_path: Path) -> None:
+def test_destructive_verb_at_a_terminal_changes_nothing_without_yes(with_snapshots: Cli, tmp_path: Path) -> None:
     def at_a_terminal(keys: str, *argv: str) -> tuple[int, str]:
         return answer((sys.executable, "-m", "lvmqcow", *argv), keys)
 

@@ -1,4 +1,4 @@
-"""Templates and linked clones on a real volume group: contents by qemu-img compare, permissions by the kernel."""
+"""Templates and linked clones on a real volume group, with content compared and permissions tested."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
 
 
 def neighbour(world: RealWorld) -> tuple[Volume, Content, Content]:
-    """A volume with a snapshot s1; what that and the volume itself hold."""
+    """A volume with a snapshot s1, and the content of the snapshot and of the volume."""
     volume = world.storage.create(NEIGHBOUR.text, 4 * MIB)
     frozen = wrote(world, NEIGHBOUR.text, Content(4 * MIB), [Write(0, 40, 1), Write(60, 1, 2)])
     volume.snapshot("s1")
@@ -50,13 +50,13 @@ def neighbour(world: RealWorld) -> tuple[Volume, Content, Content]:
 
 
 def wrote(world: RealWorld, lv: str, content: Content, writes: list[Write]) -> Content:
-    """A guest writes; what is there then."""
+    """Write as a guest. Return the new content."""
     world.write(lv, Format.QCOW2, writes)
     return content.written(writes)
 
 
 def scribble(volume: Volume) -> None:
-    """Write to the device itself; the kernel refuses that where the LV is read-only, at the open or at the write."""
+    """Write to the device directly. The kernel refuses this for a read-only LV, at open or at write."""
     device = os.open(volume.path(), os.O_RDWR)
     try:
         os.pwrite(device, bytes(512), 0)
@@ -65,7 +65,7 @@ def scribble(volume: Volume) -> None:
 
 
 def require(world: RealWorld, holds: dict[str, Content]) -> None:
-    """These LVs hold that, and nothing is wrong or left over."""
+    """These LVs have this content, and nothing is wrong or left over."""
     with world.readable():
         for lv_name, content in holds.items():
             assert world.difference(lv_name, Format.QCOW2, content) is None
@@ -73,7 +73,7 @@ def require(world: RealWorld, holds: dict[str, Content]) -> None:
     assert world.leftovers() == ()
 
 
-def test_a_clone_lives_its_own_life_until_it_is_flattened(world: RealWorld) -> None:
+def test_clone_is_independent_and_can_be_flattened(world: RealWorld) -> None:
     base, frozen, current = neighbour(world)
     clone = base.clone(DISK.text, "s1")
     assert clone.info().base == f"{NEIGHBOUR}@s1"
@@ -98,7 +98,7 @@ def test_a_clone_lives_its_own_life_until_it_is_flattened(world: RealWorld) -> N
     assert NEIGHBOUR.text not in subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
-def test_a_template_refuses_a_writer_and_serves_many_clones(world: RealWorld) -> None:
+def test_template_refuses_writes_and_has_many_clones(world: RealWorld) -> None:
     base, frozen, current = neighbour(world)
     held = os.open(base.path(), os.O_RDWR)
     with pytest.raises(InUse):
@@ -125,9 +125,7 @@ def test_a_template_refuses_a_writer_and_serves_many_clones(world: RealWorld) ->
 
 
 @pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
-def test_snapshots_of_an_inactive_clone_come_and_go_and_its_base_is_active_after(
-    world: RealWorld, merge: Merge
-) -> None:
+def test_inactive_clone_can_delete_snapshots_and_leaves_base_active(world: RealWorld, merge: Merge) -> None:
     base, frozen, current = neighbour(world)
     base.template()
     clone, held = base.clone(DISK.text), current
@@ -136,7 +134,7 @@ def test_snapshots_of_an_inactive_clone_come_and_go_and_its_base_is_active_after
         clone.snapshot(f"c{number}")
     clone.deactivate()
     base.deactivate()
-    for snapshot in ("c0", "c2"):  # what reads through the base itself, and what the current layer reads through
+    for snapshot in ("c0", "c2"):  # the layer directly above the base, and the layer below the current one
         clone.delete_snapshot(snapshot, merge)
     active = {lv.name for lv in world.host.observe().logical_volumes if lv.active}
     assert active == {NEIGHBOUR.text, BASE}
@@ -144,7 +142,7 @@ def test_snapshots_of_an_inactive_clone_come_and_go_and_its_base_is_active_after
 
 
 @pytest.mark.parametrize("with_snapshot", [True, False])
-def test_a_flatten_cut_after_any_of_its_commands_is_finished(world: RealWorld, with_snapshot: bool) -> None:
+def test_flatten_cut_after_any_command_is_finished(world: RealWorld, with_snapshot: bool) -> None:
     base, frozen, current = neighbour(world)
     done, steps = 0, 1
     while done <= steps:
@@ -164,7 +162,7 @@ def test_a_flatten_cut_after_any_of_its_commands_is_finished(world: RealWorld, w
         done += 1
 
 
-def test_what_is_not_active_can_be_made_a_template_and_be_wiped_after(world: RealWorld) -> None:
+def test_inactive_volume_can_become_a_template_and_be_wiped(world: RealWorld) -> None:
     base, frozen, current = neighbour(world)
     base.deactivate()
     assert {lv.writable for lv in world.host.observe().logical_volumes} == {True}
@@ -179,7 +177,7 @@ def test_what_is_not_active_can_be_made_a_template_and_be_wiped_after(world: Rea
     assert world.host.observe().logical_volumes == ()
 
 
-def test_a_template_with_snapshots_is_renamed_and_stays_read_only(world: RealWorld) -> None:
+def test_renamed_template_with_snapshots_stays_read_only(world: RealWorld) -> None:
     base, frozen, current = neighbour(world)
     base.template()
     renamed = base.rename(THIRD.text)
@@ -188,7 +186,7 @@ def test_a_template_with_snapshots_is_renamed_and_stays_read_only(world: RealWor
     require(world, {THIRD.text: current, snapshot_lv_name(THIRD, "s1", Layout.RFC): frozen})
 
 
-def test_a_layer_with_several_children_is_never_merged(world: RealWorld) -> None:
+def test_layer_with_several_children_is_never_merged(world: RealWorld) -> None:
     base, frozen, _ = neighbour(world)
     base.clone(DISK.text, "s1")
     base.clone(THIRD.text, "s1")

@@ -1,4 +1,4 @@
-"""In a privileged container every verb works by itself: there is no udev, and /dev has no node of a new device."""
+"""Every verb works in a privileged container, without udev and without device nodes for new devices in /dev."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ mount --bind "$1" /dev
 shift
 exec env -i PATH="$PATH" "$@"
 """
-"""A mount and an IPC namespace with a /dev as container runtimes make it, and no variable but PATH."""
+"""A mount and IPC namespace with a /dev like that of container runtimes, and only PATH in the environment."""
 
 SIZE_BYTES = 8 * 1024**2
 
@@ -51,7 +51,7 @@ def session(lvmqcow: str, vg: str, file: Path, lvm: str) -> str:
 
 
 @pytest.mark.parametrize("lvm", ["process", "shell"])
-def test_the_command_line_works_in_a_privileged_container_with_no_variable_set(tmp_path: Path, lvm: str) -> None:
+def test_command_line_works_in_a_privileged_container(tmp_path: Path, lvm: str) -> None:
     vg = f"container-{lvm}-{os.getpid()}"
     lvmqcow = shlex.join((sys.executable, "-P", "-m", "lvmqcow"))
     if Path("lvmqcow/__init__.py").exists():

@@ -1,4 +1,4 @@
-"""Conversion on real volumes: there and back, killed in the middle, and recovered by either name."""
+"""Conversion of real volumes: in both directions, killed in the middle, and recovered by either name."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def filled(world: RealWorld, name: VolumeName) -> None:
 
 
 def require_only(world: RealWorld, name: VolumeName) -> None:
-    """It is there with all it should hold, and nothing else is."""
+    """This volume exists with the expected content, and there is no other."""
     picture = world.host.observe()
     assert picture.lv_names == {name.text}
     assert [lv.intent_tags for lv in picture.logical_volumes] == [()]
@@ -52,7 +52,7 @@ def require_only(world: RealWorld, name: VolumeName) -> None:
 
 
 @NAMES
-def test_there_and_back(world: RealWorld, old: VolumeName) -> None:
+def test_converting_there_and_back_keeps_the_content(world: RealWorld, old: VolumeName) -> None:
     filled(world, old)
     there = world.storage.volume(old.text).convert()
     require_only(world, in_other_format(old))
@@ -61,7 +61,7 @@ def test_there_and_back(world: RealWorld, old: VolumeName) -> None:
 
 
 @NAMES
-def test_an_inactive_volume_is_converted_to_an_inactive_one(world: RealWorld, old: VolumeName) -> None:
+def test_convert_of_an_inactive_volume_leaves_it_inactive(world: RealWorld, old: VolumeName) -> None:
     filled(world, old)
     world.storage.volume(old.text).deactivate()
     world.storage.volume(old.text).convert()
@@ -70,7 +70,7 @@ def test_an_inactive_volume_is_converted_to_an_inactive_one(world: RealWorld, ol
 
 
 @NAMES
-def test_a_cut_after_any_step_is_recovered_by_either_name(world: RealWorld, old: VolumeName) -> None:
+def test_convert_cut_after_any_step_is_recovered_by_either_name(world: RealWorld, old: VolumeName) -> None:
     new = in_other_format(old)
     filled(world, old)
     for done in range(len(world.storage.plan(Convert(old, new)).steps) + 1):
@@ -89,9 +89,7 @@ def test_a_cut_after_any_step_is_recovered_by_either_name(world: RealWorld, old:
 
 @NAMES
 @pytest.mark.parametrize("by", ["old", "new"])
-def test_a_conversion_that_was_killed_while_it_copied_is_undone_by_either_name(
-    world: RealWorld, old: VolumeName, by: str
-) -> None:
+def test_convert_killed_during_its_copy_is_undone_by_either_name(world: RealWorld, old: VolumeName, by: str) -> None:
     filled(world, old)
     new = in_other_format(old)
     argv = ("convert", f"{world.host.vg}/{old}", "--verbose")
@@ -106,18 +104,18 @@ def test_a_conversion_that_was_killed_while_it_copied_is_undone_by_either_name(
     running.communicate()
     assert world.host.observe().lv_names == {old.text, new.text}
     target = f"{world.host.vg}/{old if by == 'old' else new}"
-    assert main(("recover", target, "--wait", "60")) == 0  # its qemu-img may still run, and holds the lock
+    assert main(("recover", target, "--wait", "60")) == 0  # qemu-img may still run, and then holds the lock
     require_only(world, old)
 
 
-def test_a_volume_that_somebody_uses_is_refused(world: RealWorld) -> None:
+def test_convert_of_a_volume_in_use_is_refused(world: RealWorld) -> None:
     filled(world, RAW)
     with Path(device_path(world.host.vg, RAW.text)).open("r+b"), pytest.raises(InUse, match=f"process {os.getpid()} "):
         world.storage.volume(RAW.text).convert()
     require_only(world, RAW)
 
 
-def test_a_volume_that_is_opened_while_it_is_copied_is_not_converted(world: RealWorld) -> None:
+def test_convert_stops_if_the_volume_is_opened_during_the_copy(world: RealWorld) -> None:
     filled(world, RAW)
     plan = world.storage.plan(Convert(RAW, in_other_format(RAW)))
     copied = next(number for number, step in enumerate(plan.steps) if isinstance(step, ImageCopy)) + 1

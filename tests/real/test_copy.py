@@ -1,4 +1,4 @@
-"""Copies on real volume groups: what a guest read there, as sparse as it was, whoever uses the source's snapshots."""
+"""Copies on real volume groups have the content of the source, stay sparse, and work while snapshots are in use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOW = AT_S1.written([Write(1, 1, 0), Write(16000, 2, 9)])
 
 @pytest.fixture
 def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
-    """A disk with a snapshot s1, on extents that somebody else filled."""
+    """A disk with a snapshot s1, on extents with old data."""
     made = lvmqcow_world()
     made.storage.create("vm-1-earlier", 512 * MIB)
     with Path(device_path(made.host.vg, "vm-1-earlier")).open("wb", buffering=0) as device:
@@ -44,7 +44,7 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
 
 @contextmanager
 def guest(world: RealWorld) -> Iterator[None]:
-    """A QEMU process has the disk open for writing, as a running guest has."""
+    """A QEMU process that has the disk open for writing, like a running guest."""
     argv = ("qemu-io", "-f", "qcow2", device_path(world.host.vg, DISK.text))
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdin is not None
@@ -59,7 +59,7 @@ def guest(world: RealWorld) -> Iterator[None]:
 
 @pytest.mark.parametrize("new", [NEW, RAW_NEW], ids=["qcow2", "raw"])
 @pytest.mark.parametrize(("snapshot", "holds"), [(None, NOW), ("s1", AT_S1)], ids=["current", "s1"])
-def test_a_copy_holds_what_was_there_and_is_a_volume_of_its_own(
+def test_copy_has_the_content_of_its_source_and_is_independent(
     world: RealWorld, new: object, snapshot: str | None, holds: Content
 ) -> None:
     name = parse_volume_name(str(new))
@@ -74,17 +74,17 @@ def test_a_copy_holds_what_was_there_and_is_a_volume_of_its_own(
 
 
 @pytest.mark.parametrize("source_name", [DISK, RAW], ids=["qcow2", "raw"])
-def test_zeros_are_not_written_to_a_qcow2_copy(world: RealWorld, source_name: object) -> None:
+def test_qcow2_copy_does_not_allocate_zeros(world: RealWorld, source_name: object) -> None:
     if source_name == RAW:
         world.storage.volume(DISK.text).copy(RAW.text)
     copy = world.storage.volume(str(source_name)).copy(NEW.text)
     (layer,) = copy.layers()
     assert layer.allocated_bytes is not None
-    assert layer.allocated_bytes <= 1 * MIB  # 5 clusters of 128 KiB and what they are found by, of 64 MiB
+    assert layer.allocated_bytes <= 1 * MIB  # 5 clusters of 128 KiB and their tables, out of 64 MiB
     assert world.difference(NEW.text, Format.QCOW2, NOW) is None
 
 
-def test_a_snapshot_is_copied_below_a_running_guest_and_its_disk_is_not(world: RealWorld) -> None:
+def test_running_guest_allows_copy_of_a_snapshot_but_not_its_disk(world: RealWorld) -> None:
     volume = world.storage.volume(DISK.text)
     with guest(world):
         with pytest.raises(InUse, match="qemu-io"):
@@ -94,7 +94,7 @@ def test_a_snapshot_is_copied_below_a_running_guest_and_its_disk_is_not(world: R
     assert world.difference(DISK.text, Format.QCOW2, NOW) is None
 
 
-def test_an_inactive_volume_is_left_so_and_its_copy_too(world: RealWorld) -> None:
+def test_copy_of_an_inactive_volume_leaves_both_inactive(world: RealWorld) -> None:
     volume = world.storage.volume(DISK.text)
     volume.deactivate()
     volume.copy(RAW_NEW.text, "s1")
@@ -103,7 +103,7 @@ def test_an_inactive_volume_is_left_so_and_its_copy_too(world: RealWorld) -> Non
         assert world.difference(RAW_NEW.text, Format.RAW, AT_S1) is None
 
 
-def test_progress_is_told(world: RealWorld) -> None:
+def test_copy_reports_progress(world: RealWorld) -> None:
     heard: list[float] = []
     *before, copy, drop = world.storage.plan(Copy(DISK, None, NEW)).steps
     for step in before:
@@ -114,8 +114,8 @@ def test_progress_is_told(world: RealWorld) -> None:
     assert world.difference(NEW.text, Format.QCOW2, NOW) is None
 
 
-def test_a_copy_that_fails_midway_is_undone_and_the_source_is_as_it_was(world: RealWorld) -> None:
-    """The device of the new volume gives out: what a broken disk below it looks like to qemu-img."""
+def test_failed_copy_is_undone_and_the_source_is_unchanged(world: RealWorld) -> None:
+    """The device of the new volume fails. To qemu-img this looks like a broken disk."""
     plan = world.storage.plan(Copy(DISK, None, RAW_NEW))
     for step in plan.steps[:-2]:
         world.host.run(step)
@@ -132,8 +132,8 @@ def test_a_copy_that_fails_midway_is_undone_and_the_source_is_as_it_was(world: R
     assert RAW_NEW.text not in world.host.observe().lv_names
 
 
-def test_the_copy_is_written_where_somebody_elses_bytes_were(world: RealWorld) -> None:
-    """Without that, the tests above would not see a block that was left out."""
+def test_copy_is_written_to_extents_with_old_data(world: RealWorld) -> None:
+    """Otherwise the tests above could not notice a missing block."""
     plan = world.storage.plan(Copy(DISK, None, RAW_NEW))
     world.host.run(plan.steps[0])
     device = os.open(device_path(world.host.vg, RAW_NEW.text), os.O_RDONLY)
@@ -144,7 +144,7 @@ def test_the_copy_is_written_where_somebody_elses_bytes_were(world: RealWorld) -
     assert [ran.operation for ran in world.storage.recover()] == ["undo create"]
 
 
-def test_a_killed_copy_leaves_the_name_free(world: RealWorld) -> None:
+def test_name_of_a_killed_copy_can_be_used_again(world: RealWorld) -> None:
     volume = world.storage.volume(DISK.text)
     for step in world.storage.plan(Copy(DISK, None, NEW)).steps[:2]:
         world.host.run(step)

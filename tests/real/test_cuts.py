@@ -1,4 +1,4 @@
-"""A cut anywhere, in any operation or in its recovery, on real volume groups: the same table as the simulated ones'."""
+"""Operations and recoveries on real volume groups, cut at any place. The table is that of the simulated tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.lvmqcow_real
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starts]:
-    """A volume group that can be put into any state of a simulated one."""
+    """A volume group that can be put into any state of a simulated volume group."""
     name = f"cuts-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
     with starts(name, tmp_path_factory.mktemp("cuts"), FILES, 768 * MIB) as made:
         yield made
@@ -31,7 +31,7 @@ TRIED = list(OPERATIONS) if os.environ.get("LVMQCOW_CUTS") == "all" else with_ev
 
 
 @pytest.mark.parametrize("operation", TRIED)
-def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after(
+def test_volume_is_old_or_new_after_any_cut_in_operation_or_recovery(
     real: Starts, operation: str, record_property: Callable[[str, object], None]
 ) -> None:
     start, asked = OPERATIONS[operation]
@@ -55,7 +55,7 @@ def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after
         record_property(f"cuts on real volume groups: {what}", count)
 
 
-def test_a_recovery_that_does_not_merge_is_found(real: Starts) -> None:
+def test_judge_finds_a_recovery_that_does_not_merge(real: Starts) -> None:
     start, request = OPERATIONS["delete 1 of 1 by push, active"]
     simulated = start()
     real.build(simulated.history)
@@ -69,7 +69,7 @@ def test_a_recovery_that_does_not_merge_is_found(real: Starts) -> None:
         every_cut(real.world.host, real.checkpoints, storage.plan(request), careless, Judge(real, simulated, request))
 
 
-def test_a_wrong_outcome_is_found(real: Starts) -> None:
+def test_judge_finds_a_wrong_outcome(real: Starts) -> None:
     start, request = OPERATIONS["snapshot over 0, active"]
     simulated = start()
     real.build(simulated.history)
@@ -90,7 +90,7 @@ def test_a_wrong_outcome_is_found(real: Starts) -> None:
         )
 
 
-def test_every_operation_is_tried() -> None:
+def test_selected_operations_cover_every_request_type() -> None:
     assert {type(OPERATIONS[operation][1]) for operation in TRIED} == {
         type(request) for _, request in OPERATIONS.values()
     }

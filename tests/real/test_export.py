@@ -1,4 +1,4 @@
-"""Exports and imports on real volumes, by the command line: files, pipes, what they hold and what is left of a cut."""
+"""Export and import of real volumes on the command line: files, pipes, their content, and cuts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
 
 
 def lvmqcow(*argv: str, stdin: bytes | None = None, expect: int = 0) -> bytes:
-    """What it wrote to standard output, which is a pipe here."""
+    """Run lvmqcow. Return its standard output, which is a pipe."""
     done = subprocess.run((sys.executable, "-m", "lvmqcow", *argv), input=stdin or b"", capture_output=True)
     assert done.returncode == expect, done.stderr
     return done.stdout
@@ -60,7 +60,7 @@ def allocated_bytes(path: Path) -> int:
 
 @pytest.mark.parametrize("image_format", Format)
 @pytest.mark.parametrize(("layer", "holds"), [("", NOW), ("@s1", AT_S1)], ids=["current", "s1"])
-def test_a_file_holds_what_a_guest_reads_and_is_sparse(
+def test_exported_file_has_the_guest_content_and_is_sparse(
     world: RealWorld, tmp_path: Path, image_format: Format, layer: str, holds: Content
 ) -> None:
     out = tmp_path / "out"
@@ -72,7 +72,7 @@ def test_a_file_holds_what_a_guest_reads_and_is_sparse(
 
 @pytest.mark.parametrize("name", [DISK, RAW], ids=["qcow2", "raw"])
 @pytest.mark.parametrize("stream_format", ["raw", "raw+size"])
-def test_a_stream_is_what_a_guest_reads_and_nothing_else(
+def test_exported_stream_is_exactly_the_guest_content(
     world: RealWorld, tmp_path: Path, name: object, stream_format: str
 ) -> None:
     if name == RAW:
@@ -83,7 +83,7 @@ def test_a_stream_is_what_a_guest_reads_and_nothing_else(
     assert sent == head + (tmp_path / "golden").read_bytes()
 
 
-def test_a_stream_into_a_file_of_the_shell_keeps_its_head(world: RealWorld, tmp_path: Path) -> None:
+def test_stream_redirected_to_a_file_keeps_its_head(world: RealWorld, tmp_path: Path) -> None:
     argv = (sys.executable, "-m", "lvmqcow", "export", f"{world.host.vg}/{DISK}@s1", "-", "--format", "raw+size")
     with (tmp_path / "out").open("wb") as out:
         subprocess.run(argv, check=True, stdout=out)
@@ -98,7 +98,7 @@ def test_a_stream_into_a_file_of_the_shell_keeps_its_head(world: RealWorld, tmp_
 
 @pytest.mark.parametrize("new", ["vm-200-x.qcow2", "vm-200-x"], ids=["to qcow2", "to raw"])
 @pytest.mark.parametrize("stream_format", ["raw", "raw+size", "qcow2"])
-def test_what_goes_out_through_a_pipe_comes_in_through_another(
+def test_stream_exported_to_a_pipe_can_be_imported_from_a_pipe(
     world: RealWorld, new: str, stream_format: str, tmp_path: Path
 ) -> None:
     vg, spool = world.host.vg, ("--spool", str(tmp_path))
@@ -116,7 +116,7 @@ def test_what_goes_out_through_a_pipe_comes_in_through_another(
 
 @pytest.mark.parametrize("new", [NEIGHBOUR, RAW], ids=["qcow2", "raw"])
 @pytest.mark.parametrize("size_bytes", [SIZE_BYTES - 512, SIZE_BYTES + 512], ids=["longer", "shorter"])
-def test_a_stream_that_does_not_keep_its_word_is_undone(world: RealWorld, new: object, size_bytes: int) -> None:
+def test_import_of_a_stream_with_a_wrong_size_is_undone(world: RealWorld, new: object, size_bytes: int) -> None:
     before = world.host.observe()
     stream = size_bytes.to_bytes(8, "little") + bytes(MIB) + b"x" * (SIZE_BYTES - MIB)
     argv = ("import", "-", f"{world.host.vg}/{new}", "--source-format", "raw+size")
@@ -125,9 +125,7 @@ def test_a_stream_that_does_not_keep_its_word_is_undone(world: RealWorld, new: o
     assert world.host.observe() == before
 
 
-def test_a_qcow2_stream_that_reads_through_to_a_file_of_this_machine_is_refused(
-    world: RealWorld, tmp_path: Path
-) -> None:
+def test_qcow2_stream_with_a_local_backing_file_is_refused(world: RealWorld, tmp_path: Path) -> None:
     before, image = world.host.observe(), tmp_path / "image"
     create = ("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "/etc/passwd", "-F", "raw", str(image), "64M")
     subprocess.run(create, check=True)
@@ -138,7 +136,7 @@ def test_a_qcow2_stream_that_reads_through_to_a_file_of_this_machine_is_refused(
 
 @contextmanager
 def guest(world: RealWorld) -> Iterator[None]:
-    """A QEMU process has the disk open for writing, as a running guest has."""
+    """A QEMU process that has the disk open for writing, like a running guest."""
     argv = ("qemu-io", "-f", "qcow2", device_path(world.host.vg, DISK.text))
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdin is not None
@@ -151,7 +149,7 @@ def guest(world: RealWorld) -> Iterator[None]:
         running.stdout.read()
 
 
-def test_a_snapshot_is_exported_below_a_running_guest_and_its_disk_is_not(world: RealWorld, tmp_path: Path) -> None:
+def test_running_guest_allows_export_of_a_snapshot_but_not_its_disk(world: RealWorld, tmp_path: Path) -> None:
     out = tmp_path / "out.qcow2"
     with guest(world):
         assert main(("export", f"{world.host.vg}/{DISK}", str(out))) == 13
@@ -161,7 +159,7 @@ def test_a_snapshot_is_exported_below_a_running_guest_and_its_disk_is_not(world:
     require_holds(out, "qcow2", AT_S1, tmp_path / "golden")
 
 
-def test_an_inactive_volume_is_left_so(world: RealWorld, tmp_path: Path) -> None:
+def test_export_leaves_an_inactive_volume_inactive(world: RealWorld, tmp_path: Path) -> None:
     world.storage.volume(DISK.text).deactivate()
     assert main(("export", f"{world.host.vg}/{DISK}", str(tmp_path / "out.raw"))) == 0
     assert len(lvmqcow("export", f"{world.host.vg}/{DISK}", "-")) == SIZE_BYTES
@@ -169,7 +167,7 @@ def test_an_inactive_volume_is_left_so(world: RealWorld, tmp_path: Path) -> None
     require_holds(tmp_path / "out.raw", "raw", NOW, tmp_path / "golden")
 
 
-def test_a_file_that_is_there_is_replaced_only_by_force(world: RealWorld, tmp_path: Path) -> None:
+def test_existing_file_is_replaced_only_with_force(world: RealWorld, tmp_path: Path) -> None:
     out = tmp_path / "out.raw"
     out.write_bytes(b"mine")
     argv = ("export", f"{world.host.vg}/{DISK}", str(out))
@@ -181,9 +179,9 @@ def test_a_file_that_is_there_is_replaced_only_by_force(world: RealWorld, tmp_pa
 
 
 def interrupted(argv: Sequence[str], at: str, by: signal.Signals, given: bytes = b"") -> int:
-    """Run it, and send the signal when it begins the command that begins so; returns its exit status.
+    """Run lvmqcow, and send the signal when it starts the command with this prefix. Return its exit status.
 
-    It is ``given`` these bytes, and then waits for more.
+    It reads the ``given`` bytes from its stdin, and then waits for more.
     """
     running = subprocess.Popen(
         [sys.executable, "-m", "lvmqcow", *argv, "--verbose"],
@@ -205,35 +203,35 @@ def interrupted(argv: Sequence[str], at: str, by: signal.Signals, given: bytes =
 
 @pytest.fixture
 def large(world: RealWorld) -> str:
-    """A volume that takes a while."""
+    """A volume that takes some time to export."""
     world.storage.create(NEIGHBOUR.text, LARGE_BYTES)
     argv = ("qemu-io", "-f", "qcow2", "-c", "write -P 7 0 96M", device_path(world.host.vg, NEIGHBOUR.text))
     subprocess.run(argv, check=True, capture_output=True)
     return f"{world.host.vg}/{NEIGHBOUR}"
 
 
-def test_an_export_that_was_interrupted_leaves_no_file(world: RealWorld, large: str, tmp_path: Path) -> None:
+def test_interrupted_export_leaves_no_file(world: RealWorld, large: str, tmp_path: Path) -> None:
     argv = ("export", large, str(tmp_path / "out.raw"))
     assert interrupted(argv, "qemu-img convert", signal.SIGINT) == 130
     assert list(tmp_path.iterdir()) == []
     assert interrupted(argv, "qemu-img convert", signal.SIGKILL) == -signal.SIGKILL
     assert not (tmp_path / "out.raw").exists()
-    assert main((*argv, "--wait", "60")) == 0  # its qemu-img may still run, and holds the lock
+    assert main((*argv, "--wait", "60")) == 0  # qemu-img may still run, and then holds the lock
     require_holds(tmp_path / "out.raw", "raw", Content(LARGE_BYTES).written([Write(0, 24576, 7)]), tmp_path / "golden")
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
-def test_an_import_from_a_pipe_that_was_interrupted_is_undone(world: RealWorld, by: signal.Signals) -> None:
-    """The pipe gives as much as is looked at first, and nothing more: so it waits in the middle."""
+def test_interrupted_import_from_a_pipe_is_undone(world: RealWorld, by: signal.Signals) -> None:
+    """The pipe delivers only the first bytes that lvmqcow inspects, so the import waits in the middle."""
     before = world.host.observe()
     argv = ("import", "-", f"{world.host.vg}/{RAW}", "--size", "64M")
     status = interrupted(argv, "qemu-nbd", by, bytes(HEAD_BYTES))
     assert status == (130 if by is signal.SIGINT else -signal.SIGKILL)
-    assert main(("recover", f"{world.host.vg}/{RAW}", "--wait", "60")) == 0  # its qemu-nbd holds the lock till it ends
+    assert main(("recover", f"{world.host.vg}/{RAW}", "--wait", "60")) == 0  # qemu-nbd holds the lock until it ends
     assert world.host.observe() == before
 
 
-def test_a_reader_that_stops_is_an_error_and_nothing_is_left_running(world: RealWorld, large: str) -> None:
+def test_closed_reader_is_an_error_and_leaves_no_process(world: RealWorld, large: str) -> None:
     out, into = os.pipe()
     running = subprocess.Popen(
         [sys.executable, "-m", "lvmqcow", "export", large, "-"], stdout=into, stderr=subprocess.PIPE
@@ -247,7 +245,7 @@ def test_a_reader_that_stops_is_an_error_and_nothing_is_left_running(world: Real
     world.storage.volume(NEIGHBOUR.text).remove()
 
 
-def test_progress_is_told(world: RealWorld, tmp_path: Path) -> None:
+def test_export_reports_progress(world: RealWorld, tmp_path: Path) -> None:
     heard: list[float] = []
     with (tmp_path / "out").open("wb") as out:
         (step,) = world.storage.plan(ExportStream(DISK, None, out.fileno(), StreamFormat.RAW)).steps

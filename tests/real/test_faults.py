@@ -1,4 +1,4 @@
-"""The disk fails under any step of any operation: none says that it succeeded, and nothing is lost."""
+"""I/O errors of the disk in every step of every operation: no operation reports success, and no data is lost."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ ALL = os.environ.get("LVMQCOW_FAULTS") == "all"
 
 @pytest.fixture(scope="module")
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Starts, Disk]]:
-    """A volume group in any state of a simulated one, on a disk that can be told to fail."""
+    """A volume group in any state of a simulated one, on a disk that fails on request."""
     name = f"faults-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
     with breakable_starts(name, tmp_path_factory.mktemp("faults"), FILES, 768 * MIB) as made:
         yield made
 
 
 def traits(request: Request, step: Step, fault: Fault) -> Hashable:
-    """What may distinguish a fault: an LVM command fails as a whole, whoever asked; an image fails at a place."""
+    """The traits of a fault: an LVM command fails as a whole, an image step fails at a place."""
     match step:
-        case LvDeactivate() if isinstance(request, Deactivate):  # who deactivates it asks LVM once more
+        case LvDeactivate() if isinstance(request, Deactivate):  # this request asks LVM once more
             return type(request), type(step), fault
-        case LvAutoactivation():  # no other request does that
+        case LvAutoactivation():  # only one request does this
             return type(step), fault
         case _ if isinstance(step, LvmStep):
             return type(request), type(step)
@@ -77,7 +77,7 @@ def traits(request: Request, step: Step, fault: Fault) -> Hashable:
 
 
 def with_every_trait() -> Mapping[str, set[tuple[int, Fault]]]:
-    """By operation, the steps that are to fail, and how. Those with most that is new are taken first."""
+    """The steps that fail, and how, by operation. Operations with the most new traits come first."""
     possible = {
         operation: {
             traits(request, step, fault): (done, fault)
@@ -101,7 +101,7 @@ TRIED = dict.fromkeys(OPERATIONS) if ALL else with_every_trait()
 
 
 def wanted(operation: str, trials: list[Trial]) -> list[Trial]:
-    """Of an image every place; an LVM command, and what changes nothing that is on the disk, on a disk that is gone."""
+    """Every place of an image step. For LVM commands, and steps that write nothing, only a lost disk."""
     chosen = TRIED[operation]
     if chosen is None:
         return trials
@@ -111,7 +111,7 @@ def wanted(operation: str, trials: list[Trial]) -> list[Trial]:
 
 
 @pytest.mark.parametrize("operation", TRIED)
-def test_no_operation_succeeds_over_an_io_error_and_recovery_brings_the_volume_back(
+def test_operation_fails_on_an_io_error_and_recovery_restores_volume(
     breakable: tuple[Starts, Disk], operation: str, record_property: Callable[[str, object], None]
 ) -> None:
     real, disk = breakable
@@ -127,7 +127,7 @@ def test_no_operation_succeeds_over_an_io_error_and_recovery_brings_the_volume_b
 
 
 WRITES_NOTHING = (LvActivate, LvDeactivate, LvRefresh, ImageExport, ImageSend)
-"""To the disk. Of every other step, and of these when it cannot be read, at least one fault must be hit."""
+"""Steps that write nothing to the disk. Every other fault must be hit at least once."""
 
 
 IN_RECOVERY = [
@@ -139,7 +139,7 @@ IN_RECOVERY = [
 
 
 def longest_recovery(operation: str) -> int:
-    """After how many steps a cut leaves most to do."""
+    """The number of steps after which a cut has the longest recovery."""
     start, request = OPERATIONS[operation]
     host = start()
     steps = planned(host, request).steps
@@ -151,7 +151,7 @@ def longest_recovery(operation: str) -> int:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS if ALL else IN_RECOVERY)
-def test_a_recovery_over_an_io_error_fails_and_the_next_one_brings_the_volume_back(
+def test_recovery_fails_on_an_io_error_and_the_next_one_succeeds(
     breakable: tuple[Starts, Disk], operation: str, record_property: Callable[[str, object], None]
 ) -> None:
     real, disk = breakable
@@ -163,7 +163,7 @@ def test_a_recovery_over_an_io_error_fails_and_the_next_one_brings_the_volume_ba
 
 @contextmanager
 def qemu_img_with(cache: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """For new hosts, a qemu-img that takes another cache mode than it is told to."""
+    """A qemu-img for new hosts that replaces the requested cache mode by another."""
     script = directory / "qemu-img"
     script.write_text(f'#!/bin/bash\nexec {shutil.which("qemu-img")} "${{@/#directsync/{cache}}}"\n')
     script.chmod(0o755)
@@ -173,7 +173,7 @@ def qemu_img_with(cache: str, directory: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("cache", ["none", "writeback", "directsync"])
-def test_a_rebase_whose_last_write_fails_is_found_to_lie_with_any_cache_but_ours(
+def test_rebase_reports_a_failed_last_write_only_with_directsync(
     breakable: tuple[Starts, Disk], cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, disk = breakable
@@ -187,7 +187,7 @@ def test_a_rebase_whose_last_write_fails_is_found_to_lie_with_any_cache_but_ours
 
 
 def map_errors(faulted: Faulted, trials: list[Trial]) -> str:
-    """What there is to say against it."""
+    """The problems found in these trials."""
     said = []
     for trial in trials:
         try:
@@ -206,7 +206,7 @@ def map_errors(faulted: Faulted, trials: list[Trial]) -> str:
         "rename with 1, active",
     ],
 )
-def test_the_lvm_shell_may_be_killed_at_any_moment(
+def test_killed_lvm_shell_loses_nothing(
     breakable: tuple[Starts, Disk], operation: str, record_property: Callable[[str, object], None]
 ) -> None:
     real, disk = breakable
@@ -236,7 +236,7 @@ def test_the_lvm_shell_may_be_killed_at_any_moment(
 
 
 class Killing:
-    """Kills the lvm shell that came after the ``known`` ones, some time after a step began."""
+    """Kill the newest lvm shell (not a ``known`` one), some time after a step began."""
 
     def __init__(self, position: int, delay_seconds: float, known: set[int]) -> None:
         self.timer = threading.Timer(delay_seconds, self._kill)
@@ -255,7 +255,7 @@ class Killing:
 
 
 @pytest.mark.parametrize("lvm", ["shell", "process"])
-def test_a_disk_that_cannot_be_read_is_nothing_healthy_and_all_is_there_once_it_can(
+def test_unreadable_disk_is_reported_and_nothing_is_lost(
     breakable: tuple[Starts, Disk], lvm: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real, disk = breakable
@@ -296,9 +296,7 @@ def test_a_disk_that_cannot_be_read_is_nothing_healthy_and_all_is_there_once_it_
         "remove with 0, to zero, active",
     ],
 )
-def test_a_device_that_vanishes_is_missed_and_no_file_takes_its_place(
-    breakable: tuple[Starts, Disk], operation: str
-) -> None:
+def test_vanished_device_is_an_error_and_no_file_replaces_it(breakable: tuple[Starts, Disk], operation: str) -> None:
     real, disk = breakable
     start, request = OPERATIONS[operation]
     vg, faulted = real.world.host.vg, Faulted(real, disk, start, request)
@@ -322,13 +320,13 @@ def test_a_device_that_vanishes_is_missed_and_no_file_takes_its_place(
 
 
 def lvm_shells() -> set[int]:
-    """The lvm that are children of ours."""
+    """The lvm processes that are children of this process."""
     children = {int(child) for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
     return {child for child in children if Path(f"/proc/{child}/comm").read_text() == "lvm\n"}
 
 
-def test_what_is_tried_is_every_kind_of_step_in_both_ways() -> None:
-    """So that the tests above do not become empty."""
+def test_selected_faults_cover_every_step_with_both_faults() -> None:
+    """Otherwise the tests above could become empty."""
     tried = set()
     for operation, chosen in TRIED.items():
         start, request = OPERATIONS[operation]

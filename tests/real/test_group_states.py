@@ -1,7 +1,7 @@
-"""Real volume groups in every state that forbids changes: named, refused with its exit status, and nothing changed.
+"""Real volume groups in every state that forbids changes: each change is refused with its exit status.
 
-Each state is made with lvm2 itself, or with the kernel's tools, below a volume that has a snapshot and a half-done
-operation's worth of things to change. Both ways to talk to LVM must see the same.
+Each state is made with lvm2 itself or with tools of the kernel, below a volume with a snapshot. The lvm shell and
+single lvm processes must see the same.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.lvmqcow_real
 
 PV_MIB = 64
 OURS = 'local{system_id="other"}global{system_id_source="lvmlocal"}'
-"""Makes of us the host that a volume group was given to: for the tests that give it back."""
+"""Configuration that makes us the host that owns the volume group, to give it back."""
 
 
 def run(*argv: str) -> str:
@@ -42,7 +42,7 @@ def run(*argv: str) -> str:
 
 @dataclass
 class Group:
-    """A volume group on two loop devices, with a volume that has one snapshot and is not active."""
+    """A volume group on two loop devices, with an inactive volume that has one snapshot."""
 
     name: str
     directory: Path
@@ -65,11 +65,11 @@ class Group:
         self.devices.remove(device)
 
     def metadata(self) -> tuple[bytes, ...]:
-        """The first MiB of each device: LVM keeps its metadata there."""
+        """The first MiB of each device, where LVM keeps its metadata."""
         return tuple(Path(device).open("rb", buffering=0).read(MIB) for device in sorted(self.devices))
 
     def edited(self, change: Callable[[str], str]) -> None:
-        """Restore the group's metadata, changed as text: for what no command of lvm2 makes."""
+        """Edit the metadata of the group as text and restore it, for states that no lvm2 command makes."""
         file = self.directory / "metadata"
         run("vgcfgbackup", "-f", str(file), self.name)
         file.write_text(change(file.read_text()))
@@ -89,17 +89,17 @@ def group(tmp_path: Path) -> Iterator[Group]:
         volume.snapshot("s1")
         volume.deactivate()
     yield made
-    for node in Path("/dev/mapper").glob(f"{made.name.replace('-', '--')}-*"):  # LVM may refuse to deactivate it
+    for node in Path("/dev/mapper").glob(f"{made.name.replace('-', '--')}-*"):  # LVM may refuse to deactivate these
         run("dmsetup", "remove", "--retry", node.name)
-    shutil.rmtree(f"/dev/{made.name}", ignore_errors=True)  # with the links that only LVM would have removed
+    shutil.rmtree(f"/dev/{made.name}", ignore_errors=True)  # only LVM would remove these links
     for device in made.devices:
-        run("blockdev", "--setrw", device)  # or the next who gets this loop device cannot write to it
+        run("blockdev", "--setrw", device)  # otherwise the next user of this loop device cannot write to it
         run("losetup", "--detach", device)
 
 
 @pytest.fixture(params=["shell", "process"])
 def lvm(request: pytest.FixtureRequest) -> str:
-    """How to talk to LVM."""
+    """The way to run LVM: shell or process."""
     kind: str = request.param
     return kind
 
@@ -142,7 +142,7 @@ def a_shorter_device(group: Group) -> None:
 
 
 def a_device_that_missed_a_change(group: Group) -> None:
-    """It is put back as it was before LVM changed the volume group: as if it had been away meanwhile."""
+    """Restore one device to its content before a change by LVM, as if it had been absent."""
     old = group.file(1).with_name("old.img")
     run("cp", str(group.file(1)), str(old))
     run("lvchange", "--addtag", "changed", group.target)
@@ -183,7 +183,7 @@ REQUESTS: list[Request] = [
 
 
 @EVERY_REFUSAL
-def test_every_change_is_refused_by_name_and_nothing_is_changed(group: Group, lvm: str, kind: State) -> None:
+def test_every_change_is_refused_by_state_and_nothing_changes(group: Group, lvm: str, kind: State) -> None:
     MAKE[kind](group)
     before = group.metadata()
     with Storage.open(group.name, lvm=lvm, locks=NoLocks()) as storage:  # type: ignore[arg-type]
@@ -202,7 +202,7 @@ def test_every_change_is_refused_by_name_and_nothing_is_changed(group: Group, lv
 
 
 @EVERY_REFUSAL
-def test_the_command_line_names_it_with_its_exit_status(
+def test_command_line_names_the_vg_state_with_its_exit_status(
     group: Group, kind: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
     MAKE[kind](group)
@@ -229,7 +229,7 @@ def test_the_command_line_names_it_with_its_exit_status(
     assert group.metadata() == before
 
 
-def test_two_devices_with_one_physical_volume_are_named_until_one_is_gone(group: Group, lvm: str) -> None:
+def test_duplicate_pv_is_named_until_one_device_is_gone(group: Group, lvm: str) -> None:
     first, second = group.devices
     a_clone(group)
     copy = group.devices[2]
@@ -241,11 +241,11 @@ def test_two_devices_with_one_physical_volume_are_named_until_one_is_gone(group:
         assert sum("Not using device" in line for line in warned) == 1, "each line once for a storage"
         assert any(copy in line for line in warned)
         group.detach(copy)
-        storage.volume(DISK.text).snapshot("s2")  # at once: nothing of it is remembered
+        storage.volume(DISK.text).snapshot("s2")  # takes effect at once: nothing is cached
         assert storage.volume(DISK.text).info().snapshots == ("s1", "s2")
 
 
-def test_a_copy_that_turns_up_later_leaves_a_storage_with_the_devices_of_its_first_look(group: Group, lvm: str) -> None:
+def test_open_storage_keeps_its_devices_if_a_duplicate_pv_appears(group: Group, lvm: str) -> None:
     with Storage.open(group.name, lvm=lvm, locks=NoLocks()) as storage:  # type: ignore[arg-type]
         storage.volume(DISK.text).snapshot("s2")
         a_clone(group)
@@ -259,7 +259,7 @@ def test_a_copy_that_turns_up_later_leaves_a_storage_with_the_devices_of_its_fir
 
 
 @pytest.mark.parametrize("kind", [State.DEVICE_TOO_SMALL, State.OLD_METADATA], ids=str)
-def test_what_lvm_would_only_warn_of_goes_on_for_whoever_accepts_it_by_name(
+def test_accepted_vg_state_allows_changes(
     group: Group, lvm: str, kind: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
     MAKE[kind](group)
@@ -269,17 +269,19 @@ def test_what_lvm_would_only_warn_of_goes_on_for_whoever_accepts_it_by_name(
     with Storage.open(group.name, lvm=lvm, locks=NoLocks()) as storage:  # type: ignore[arg-type]
         assert storage.volume(DISK.text).info().snapshots == ("s1", "s2")
         left = {condition.state for condition in conditions(storage.picture())}
-        assert left == ({kind} if kind is State.DEVICE_TOO_SMALL else set()), "LVM's next change writes all metadata"
+        assert left == ({kind} if kind is State.DEVICE_TOO_SMALL else set()), (
+            "the next change of LVM writes all metadata"
+        )
 
 
-def test_a_volume_group_that_belongs_to_us_by_its_system_id_is_ours(group: Group) -> None:
+def test_vg_with_our_system_id_can_be_changed(group: Group) -> None:
     anothers(group)
     run("vgchange", "--yes", "--config", OURS, "--systemid", "", group.name)
     with Storage.open(group.name, locks=NoLocks()) as storage:
         storage.volume(DISK.text).snapshot("s2")
 
 
-def test_what_lvm_lets_nobody_see_is_not_found_and_lvms_reason_is_told(group: Group, lvm: str) -> None:
+def test_vg_hidden_by_lvm_is_not_found_with_the_reason(group: Group, lvm: str) -> None:
     group.edited(lambda text: text.replace('"RESIZEABLE"', '"CLUSTERED", "RESIZEABLE"', 1))
     with (
         Storage.open(group.name, lvm=lvm, locks=NoLocks()) as storage,  # type: ignore[arg-type]
@@ -288,7 +290,7 @@ def test_what_lvm_lets_nobody_see_is_not_found_and_lvms_reason_is_told(group: Gr
         storage.volumes()
 
 
-def test_space_on_what_is_not_allocatable_is_not_counted(group: Group, lvm: str) -> None:
+def test_space_on_a_non_allocatable_pv_is_not_free(group: Group, lvm: str) -> None:
     run("pvchange", "--allocatable", "n", group.devices[1])
     before = group.metadata()
     with Storage.open(group.name, lvm=lvm, locks=NoLocks()) as storage:  # type: ignore[arg-type]
@@ -302,7 +304,7 @@ def test_space_on_what_is_not_allocatable_is_not_counted(group: Group, lvm: str)
 
 
 @pytest.mark.parametrize("policy", ["contiguous", "cling"])
-def test_what_the_allocation_policy_gives_is_counted_as_lvm_does(group: Group, lvm: str, policy: str) -> None:
+def test_free_space_under_an_allocation_policy_agrees_with_lvm(group: Group, lvm: str, policy: str) -> None:
     run("vgchange", "--alloc", policy, group.name)
     with Storage.open(group.name, lvm=lvm, locks=NoLocks()) as storage:  # type: ignore[arg-type]
         picture = storage.picture()
@@ -312,7 +314,7 @@ def test_what_the_allocation_policy_gives_is_counted_as_lvm_does(group: Group, l
         with pytest.raises(NoSpace, match=policy):
             storage.create("vm-1-disk-0", room + 4 * MIB)
         assert group.metadata() == before
-        storage.create("vm-1-disk-0", room)  # LVM agrees
+        storage.create("vm-1-disk-0", room)  # LVM allows it
         made = storage.picture().lv("vm-1-disk-0")
         assert made is not None
         assert storage.picture().room_extents(made) == 0
@@ -320,7 +322,7 @@ def test_what_the_allocation_policy_gives_is_counted_as_lvm_does(group: Group, l
             storage.volume("vm-1-disk-0").grow(4 * MIB)
 
 
-def test_at_the_limit_of_logical_volumes_nothing_begins_that_makes_one(group: Group, lvm: str) -> None:
+def test_lv_limit_refuses_only_requests_that_create_lvs(group: Group, lvm: str) -> None:
     run("vgchange", "--logicalvolume", "2", group.name)
     before = group.metadata()
     with Storage.open(group.name, lvm=lvm, locks=NoLocks()) as storage:  # type: ignore[arg-type]
@@ -331,7 +333,7 @@ def test_at_the_limit_of_logical_volumes_nothing_begins_that_makes_one(group: Gr
         storage.volume(DISK.text).resize(8 * MIB)
 
 
-def test_a_healthy_look_is_one_command_of_lvm_and_a_warned_one_asks_more_only_then(group: Group) -> None:
+def test_read_of_a_healthy_vg_is_one_lvm_command(group: Group) -> None:
     trace: list[tuple[str, ...]] = []
     with closing(LvmProcesses(trace=lambda argv: trace.append(tuple(argv)))) as lvm:
         for _ in range(3):
@@ -346,7 +348,7 @@ def test_a_healthy_look_is_one_command_of_lvm_and_a_warned_one_asks_more_only_th
 
 @pytest.fixture
 def scsi_disk() -> Iterator[str]:
-    """A disk of which LVM believes that it can be a path of a multipath device."""
+    """A disk that LVM accepts as a path of a multipath device."""
     run("modprobe", "sd_mod")
     run("modprobe", "scsi_debug", "dev_size_mb=64")
     adapters = Path("/sys/bus/pseudo/drivers/scsi_debug")
@@ -355,7 +357,7 @@ def scsi_disk() -> Iterator[str]:
     run("modprobe", "-r", "scsi_debug")
 
 
-def test_a_path_below_a_multipath_device_is_no_duplicate(scsi_disk: str, lvm: str) -> None:
+def test_path_of_a_multipath_device_is_no_duplicate_pv(scsi_disk: str, lvm: str) -> None:
     table = f"0 {64 * 2048} linear {scsi_disk} 0"
     run("dmsetup", "create", "paths", "--uuid", "mpath-3600", "--table", table)
     name = f"paths-{os.getpid()}"

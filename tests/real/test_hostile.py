@@ -1,4 +1,4 @@
-"""Hostile bytes on real logical volumes, and hostile files on their way there: what they name is never opened."""
+"""Hostile bytes on real logical volumes, and imports of hostile files. Files that they name are never opened."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LAYERS = (DISK.text, S2, S1)
 
 @dataclass
 class Place:
-    """An empty volume group, the qemu-img commands that run on it, and a canary outside."""
+    """An empty volume group, a record of the qemu-img commands, and a canary outside."""
 
     world: RealWorld
     storage: Storage
@@ -61,7 +61,7 @@ class Place:
         return Path(device_path(self.vg, lv))
 
     def put(self, lv: str, image: Image) -> None:
-        """Write an image over the start of an LV, as who restores a backup does."""
+        """Write an image over the start of an LV, like the restore of a backup."""
         with self.device(lv).open("r+b", buffering=0) as device:
             for offset, data in image.parts.items():
                 device.seek(offset)
@@ -87,7 +87,7 @@ def place(lvmqcow_world: Callable[[], RealWorld], tmp_path: Path) -> Iterator[Pl
 
 @pytest.fixture
 def volume(place: Place) -> Volume:
-    """A volume with two snapshots, of the size of the specimens, next to a raw one that looks like a qcow2 image."""
+    """A volume with two snapshots, as large as the specimens, and a raw volume that looks like a qcow2 image."""
     place.storage.create(RAW.text, 4 * MIB)
     place.put(RAW.text, place.specimens()["guest-qcow2.raw"].image)
     made = place.storage.create(DISK.text, MIB)
@@ -103,10 +103,10 @@ GUESTS = [specimen.name for specimen in specimens(Path("/")) if specimen.declare
 LEADING_OUT = [
     specimen.name
     for specimen in specimens(Path("/"))
-    if specimen.leads_out and "cycle" not in specimen.name  # circles of layers have a test of their own
+    if specimen.leads_out and "cycle" not in specimen.name  # there is a separate test for circles of layers
 ]
 EXCUSED = ("dirty.qcow2", "cut-in-header.qcow2", "cut-before-l1.qcow2", "refcounts-outside.qcow2", "l1-outside.qcow2")
-"""A layer's dirty bit may be set while a guest runs; and a device is not cut short."""
+"""A running guest may set the dirty bit of a layer. A device cannot be truncated."""
 NOT_TO_BE_OPENED = [
     specimen.name
     for specimen in specimens(Path("/"))
@@ -119,7 +119,7 @@ NOT_TO_BE_OPENED = [
 
 
 @pytest.mark.parametrize("name", GUESTS)
-def test_a_raw_volume_is_raw_whatever_its_guest_wrote(place: Place, name: str) -> None:
+def test_raw_volume_stays_raw_whatever_its_guest_writes(place: Place, name: str) -> None:
     volume, guest = place.storage.create(RAW.text, 4 * MIB), place.specimens()[name]
     place.put(RAW.text, guest.image)
     image = guest.image.write(place.directory / "guest.raw").read_bytes()
@@ -142,7 +142,7 @@ def test_a_raw_volume_is_raw_whatever_its_guest_wrote(place: Place, name: str) -
 
 
 def verbs(volume: Volume) -> dict[str, Callable[[], object]]:
-    """All that open an image, or might."""
+    """Every verb that opens an image, or might open one."""
     return {
         "snapshot": lambda: volume.snapshot("s3"),
         "rollback": lambda: volume.rollback("s2"),
@@ -176,7 +176,7 @@ def require_all_refuse(
 
 
 def require_named(place: Place, volume: Volume, lv: str, where: str) -> None:
-    """`check` says that the LV is what is wrong, and opens nothing."""
+    """`check` names this LV, and opens no image."""
     place.qemu.clear()
     found = volume.check()
     assert any(
@@ -193,7 +193,7 @@ def require_named(place: Place, volume: Volume, lv: str, where: str) -> None:
 
 @pytest.fixture
 def on_layers(place: Place, volume: Volume) -> Callable[[Sequence[str]], Iterator[tuple[str, str]]]:
-    """Puts one specimen after the other on one layer after the other, and makes it good again."""
+    """Put each specimen on each layer in turn, and restore the layer afterwards."""
     good = {lv: place.device(lv).read_bytes() for lv in LAYERS}
 
     def each(names: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -210,7 +210,7 @@ def on_layers(place: Place, volume: Volume) -> Callable[[Sequence[str]], Iterato
 OnLayers = Callable[[Sequence[str]], Iterator[tuple[str, str]]]
 
 
-def test_a_layer_that_leads_out_is_named_and_no_verb_follows_it(
+def test_layer_that_names_an_outside_file_is_refused_by_every_verb(
     place: Place, volume: Volume, on_layers: OnLayers
 ) -> None:
     for lv, where in on_layers(LEADING_OUT):
@@ -220,17 +220,17 @@ def test_a_layer_that_leads_out_is_named_and_no_verb_follows_it(
     assert place.world.difference(DISK.text, Format.QCOW2, CONTENT) is None
 
 
-def test_a_layer_that_no_image_can_be_is_named_and_refused(place: Place, volume: Volume, on_layers: OnLayers) -> None:
+def test_layer_that_is_no_valid_image_is_named_and_refused(place: Place, volume: Volume, on_layers: OnLayers) -> None:
     for lv, where in on_layers(NOT_TO_BE_OPENED):
         require_named(place, volume, lv, where)
         require_all_refuse(place, volume, ["delete by either", "layers"], where)
     assert volume.check() == ()
 
 
-def test_an_inactive_layer_that_leads_out_is_seen_before_anything_is_touched(
+def test_inactive_layer_that_names_an_outside_file_is_refused(
     place: Place, volume: Volume, on_layers: OnLayers
 ) -> None:
-    """Its tags are those of a good one: nothing tells but the header, which is not active."""
+    """Its tags look healthy. Only the header shows the problem, and the LV is not active."""
     for _, where in on_layers(["out-backing-file.qcow2", "out-data-file-unsaid.qcow2", "out-backing-far.qcow2"]):
         place.world.host.run(LvDeactivate(LAYERS))
         require_all_refuse(place, volume, OPENING, where)
@@ -243,10 +243,10 @@ def forget_tags(place: Place) -> None:
             place.world.host.run(LvTag((lv.name,), drop=lv.index_tags))
 
 
-def test_a_layer_of_another_tool_that_leads_out_is_named_and_refused(
+def test_untagged_layer_that_names_an_outside_file_is_refused(
     place: Place, volume: Volume, on_layers: OnLayers
 ) -> None:
-    """Without our tags its header is all there is to say what it reads through."""
+    """Without our tags, only the header names the backing image."""
     forget_tags(place)
     for lv, where in on_layers([name for name in LEADING_OUT if "backing" in name]):
         require_named(place, volume, lv, where)
@@ -262,7 +262,7 @@ CUT: dict[str, tuple[str, Intent]] = {
 
 @pytest.mark.parametrize("active", [True, False], ids=["active", "inactive"])
 @pytest.mark.parametrize("cut", CUT)
-def test_recovery_does_not_follow_a_layer_that_leads_out(
+def test_recovery_refuses_a_layer_that_names_an_outside_file(
     place: Place, volume: Volume, on_layers: OnLayers, cut: str, active: bool
 ) -> None:
     lv, intent = CUT[cut]
@@ -289,7 +289,7 @@ def test_recovery_does_not_follow_a_layer_that_leads_out(
     )
 
 
-def test_recovering_a_rename_does_not_follow_a_layer_that_leads_out(place: Place, volume: Volume) -> None:
+def test_recovery_of_a_rename_refuses_an_outside_file(place: Place, volume: Volume) -> None:
     tag = Renaming(DISK.text, "vm-200-disk-0.qcow2").tag
     place.world.host.run(LvTag(LAYERS, add=(tag,)))
     place.put(DISK.text, place.specimens()["out-data-file.qcow2"].image)
@@ -297,9 +297,7 @@ def test_recovering_a_rename_does_not_follow_a_layer_that_leads_out(place: Place
         volume.recover()
 
 
-def test_a_rebase_does_not_follow_what_the_image_is_to_read_through_when_that_leads_out(
-    place: Place, volume: Volume
-) -> None:
+def test_rebase_refuses_a_new_backing_that_names_an_outside_file(place: Place, volume: Volume) -> None:
     other = place.storage.create("vm-100-disk-1.qcow2", MIB)
     place.put(other.name, place.specimens()["out-backing-file.qcow2"].image)
     with pytest.raises(Corrupt, match=f"{other.name} must not be opened"):
@@ -314,7 +312,7 @@ def relinked(place: Place, lv: str, backing: str) -> None:
 
 
 @pytest.mark.parametrize("tagged", [True, False], ids=["with our tags", "without"])
-def test_a_circle_of_layers_is_named_and_refused(place: Place, volume: Volume, tagged: bool) -> None:
+def test_circle_of_layers_is_named_and_refused(place: Place, volume: Volume, tagged: bool) -> None:
     relinked(place, S1, DISK.text)
     if not tagged:
         forget_tags(place)
@@ -324,22 +322,22 @@ def test_a_circle_of_layers_is_named_and_refused(place: Place, volume: Volume, t
     assert place.qemu == []
 
 
-def test_a_layer_that_reads_through_the_raw_volume_of_a_guest_is_refused(place: Place, volume: Volume) -> None:
-    """What a guest wrote there looks like a qcow2 image, and names the canary."""
+def test_layer_backed_by_a_raw_volume_of_a_guest_is_refused(place: Place, volume: Volume) -> None:
+    """The guest wrote a qcow2 header there, and it names the canary."""
     relinked(place, S1, RAW.text)
     require_named(place, volume, S1, "a raw LV below")
     require_all_refuse(place, volume, list(verbs(volume)), "a raw LV below")
 
 
-def test_a_volume_that_leads_out_can_be_removed(place: Place, volume: Volume) -> None:
+def test_volume_that_names_an_outside_file_can_be_removed(place: Place, volume: Volume) -> None:
     place.put(DISK.text, place.specimens()["out-both.qcow2"].image)
     volume.remove()
     assert [lv.name for lv in place.world.host.observe().logical_volumes] == [RAW.text]
     assert place.qemu == []
 
 
-def test_without_a_guard_the_layers_would_have_led_out(place: Place, volume: Volume) -> None:
-    """What proves that the canary sings in this kernel, for these very layers."""
+def test_hostile_layers_trigger_the_canary_without_our_checks(place: Place, volume: Volume) -> None:
+    """This proves that the canary works in this kernel, for these layers."""
     for name in ("out-backing-file.qcow2", "out-backing-far.qcow2", "out-data-file.qcow2"):
         place.put(DISK.text, place.specimens()[name].image)
         argv = ("qemu-img", "check", "-f", "qcow2", str(place.device(DISK.text)))
@@ -348,7 +346,7 @@ def test_without_a_guard_the_layers_would_have_led_out(place: Place, volume: Vol
 
 
 @pytest.mark.parametrize("name", [s.name for s in specimens(Path("/")) if s.refusal is not None])
-def test_a_hostile_file_is_refused_and_no_volume_is_made(place: Place, name: str) -> None:
+def test_hostile_file_is_refused_and_no_volume_is_made(place: Place, name: str) -> None:
     specimen = place.specimens()[name]
     path = specimen.image.write(place.directory / name)
     before = place.world.host.observe()
@@ -364,7 +362,7 @@ def test_a_hostile_file_is_refused_and_no_volume_is_made(place: Place, name: str
 
 @pytest.mark.parametrize("name", [s.name for s in specimens(Path("/")) if s.notice is Notice.NEVER])
 @pytest.mark.parametrize("target", [DISK, RAW], ids=["qcow2", "raw"])
-def test_what_is_harmless_is_imported_byte_for_byte(place: Place, name: str, target: object) -> None:
+def test_harmless_file_is_imported_byte_for_byte(place: Place, name: str, target: object) -> None:
     specimen = place.specimens()[name]
     path = specimen.image.write(place.directory / name)
     size_bytes = MIB if target is DISK else 4 * MIB

@@ -1,4 +1,4 @@
-"""Disks of other hypervisors and compressed ones, on real volumes by the command line: byte for byte, or refused."""
+"""Import of compressed disks and disks of other hypervisors, on real volumes: byte for byte, or refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MADE = {
     "parallels": ("parallels", ()),
     "qcow2": ("qcow2", ()),
 }
-"""By name: the format, and what else qemu-img is told when it makes one."""
+"""By name: the format, and further options of qemu-img."""
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def raw(tmp_path: Path) -> Path:
 
 
 def lvmqcow(*argv: str | Path, stdin: bytes = b"", expect: int = 0) -> str:
-    """What it wrote to standard error."""
+    """Run lvmqcow. Return its standard error."""
     done = subprocess.run((sys.executable, "-m", "lvmqcow", *map(str, argv)), input=stdin, capture_output=True)
     assert done.returncode == expect, done.stderr
     return done.stderr.decode()
 
 
 def require_holds(world: RealWorld, name: str, disk: Path) -> None:
-    """The volume holds what is in a raw file; zeros are behind it where a raw volume is larger, for its extents."""
+    """The volume has the content of a raw file. A raw volume ends with zeros up to its last extent."""
     image_format = parse_volume_name(name).format
     argv = ("qemu-img", "compare", "-f", "raw", "-F", image_format, str(disk), device_path(world.host.vg, name))
     done = subprocess.run(argv, capture_output=True, text=True)
@@ -68,7 +68,7 @@ def require_holds(world: RealWorld, name: str, disk: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_a_disk_of_another_hypervisor_is_imported_byte_for_byte_by_file_and_by_pipe(
+def test_foreign_disk_is_imported_byte_for_byte_by_file_and_pipe(
     world: RealWorld, raw: Path, tmp_path: Path, name: str
 ) -> None:
     source_format, options = MADE[name]
@@ -86,7 +86,7 @@ def test_a_disk_of_another_hypervisor_is_imported_byte_for_byte_by_file_and_by_p
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_nothing_is_made_of_one_until_somebody_says_what_it_is(
+def test_foreign_disk_without_a_declared_format_is_refused(
     world: RealWorld, raw: Path, tmp_path: Path, name: str
 ) -> None:
     source_format, options = MADE[name]
@@ -98,7 +98,7 @@ def test_nothing_is_made_of_one_until_somebody_says_what_it_is(
     assert command in lvmqcow("import", file, target, expect=2)
     assert "and is called .raw" in lvmqcow("import", file.rename(tmp_path / "file.raw"), target, expect=2)
     piped = (tmp_path / "file.raw").read_bytes()
-    if name != "vhd-fixed":  # its start is that of its disk
+    if name != "vhd-fixed":  # a fixed VHD starts with the disk content
         said = lvmqcow("import", "-", target, "--size", str(len(piped)), stdin=piped, expect=2)
         assert f"--source-format {source_format}" in said
     assert world.host.observe() == before
@@ -106,9 +106,7 @@ def test_nothing_is_made_of_one_until_somebody_says_what_it_is(
     require_holds(world, TARGETS[0], tmp_path / "file.raw")
 
 
-def test_a_compressed_disk_is_refused_with_the_command_that_imports_it(
-    world: RealWorld, raw: Path, tmp_path: Path
-) -> None:
+def test_compressed_disk_is_refused_with_a_command_that_works(world: RealWorld, raw: Path, tmp_path: Path) -> None:
     file = tmp_path / "disk.raw.gz"
     file.write_bytes(gzip.compress(raw.read_bytes()))
     before, vg = world.host.observe(), world.host.vg
@@ -121,7 +119,7 @@ def test_a_compressed_disk_is_refused_with_the_command_that_imports_it(
     require_holds(world, TARGETS[0], raw)
 
 
-def test_the_start_of_a_stream_that_was_looked_at_is_not_lost(world: RealWorld, raw: Path) -> None:
+def test_inspected_start_of_a_stream_is_not_lost(world: RealWorld, raw: Path) -> None:
     target = f"{world.host.vg}/{TARGETS[0]}"
     lvmqcow("import", "-", target, "--size", str(SIZE_BYTES), stdin=raw.read_bytes())
     require_holds(world, TARGETS[0], raw)
@@ -132,7 +130,7 @@ def test_the_start_of_a_stream_that_was_looked_at_is_not_lost(world: RealWorld, 
     lvmqcow("recover", small)
 
 
-def test_a_cd_becomes_a_disk_and_that_is_said(world: RealWorld, tmp_path: Path) -> None:
+def test_cd_image_becomes_a_disk_with_a_notice(world: RealWorld, tmp_path: Path) -> None:
     file = tmp_path / "debian.iso"
     file.write_bytes(bytes(32768) + b"\1CD001\1".ljust(2048, b"\0"))
     assert "the image of a CD" in lvmqcow("import", file, f"{world.host.vg}/{TARGETS[0]}")

@@ -1,6 +1,6 @@
 """SIGKILL inside an LVM command, before every call that changes a disk, a device or a name in /dev.
 
-Recovery leaves no device and no name in /dev that is no LV's, and the volume as it was before or as it is after.
+Recovery leaves no stray device and no stray name in /dev. The volume is as before the operation or as after it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.lvmqcow_real
 
 
 def trait(host: SimHost, step: Step) -> str:
-    """What lvm2 does differently: of what is active it changes the device, and several LVs it changes in turn."""
+    """The cases that lvm2 handles differently: active LVs have devices, and several LVs are changed in turn."""
     lvs = getattr(step, "lvs", ()) or (getattr(step, "lv", ""),)
     active = any(lv.active for name in lvs if (lv := host.observe().lv(name)))
     words = (type(step).__name__, *(["several"] if len(lvs) > 1 else []), "active" if active else "inactive")
@@ -40,7 +40,7 @@ def trait(host: SimHost, step: Step) -> str:
 
 
 def first_of_each() -> dict[str, tuple[str, int]]:
-    """For every trait an operation, and the number of its steps before the one that has it."""
+    """For every trait, an operation and the number of steps before the step with the trait."""
     found: dict[str, tuple[str, int]] = {}
     for operation, (start, request) in OPERATIONS.items():
         host = start()
@@ -68,7 +68,7 @@ def killer(tmp_path_factory: pytest.TempPathFactory) -> Killer:
 
 @pytest.fixture(scope="module")
 def watched(real: Starts, killer: Killer) -> Iterator[Host]:
-    """The same volume group, whose LVM commands can be killed."""
+    """The same volume group, with LVM commands that can be killed."""
     with ExitStack() as opened:
         with killer.ahead():
             lvm = LvmProcesses()
@@ -77,7 +77,7 @@ def watched(real: Starts, killer: Killer) -> Iterator[Host]:
 
 
 class Killing:
-    """One step of one operation, to be killed anywhere and judged."""
+    """One step of one operation, which is killed at any call and judged."""
 
     def __init__(self, real: Starts, killer: Killer, watched: Host, operation: str, done: int) -> None:
         start, self._request = OPERATIONS[operation]
@@ -93,25 +93,25 @@ class Killing:
 
     @property
     def names(self) -> list[VolumeName]:
-        """Every volume that the request names, the one that it changes first."""
+        """Every volume that the request names. The one that it changes comes first."""
         first = changed(self._request)
         named = {value for value in vars(self._request).values() if isinstance(value, VolumeName)}
         return [first, *sorted(named - {first})]
 
     def calls(self) -> tuple[Call, ...]:
-        """The places to be killed at: before each call that changes something."""
+        """The calls before which the command is killed: each call that changes something."""
         self._real.checkpoints.put_back(self._before)
         return self._killer.watch(partial(self._watched.run, self._step)).every
 
     def kill(self, call: Call) -> str:
-        """Go there; returns what happened, for people."""
+        """Kill the command before this call. Return a description for messages."""
         self._real.checkpoints.put_back(self._before)
         what = f"{self._plan.operation}, {type(self._step).__name__} (step {self._done + 1}) killed {call}"
         assert self._killer.kill(call, partial(self._watched.run, self._step)), f"{what}: it ended before"
         return what
 
     def require_recovery(self, what: str) -> None:
-        """What is wrong is named before; one recovery puts all of it right."""
+        """Check names the problem before the recovery, and one recovery repairs everything."""
         world = self._real.world
         left, found = world.leftovers(), world.storage.check()
         named = {finding.severity for finding in found}
@@ -139,7 +139,7 @@ class Killing:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_an_lvm_that_is_killed_at_any_call_leaves_nothing_that_recovery_does_not_put_right(
+def test_recovery_repairs_an_lvm_command_killed_at_any_call(
     real: Starts, killer: Killer, watched: Host, row: str, record_property: Callable[[str, object], None]
 ) -> None:
     killing = Killing(real, killer, watched, *ROWS[row])
@@ -150,11 +150,13 @@ def test_an_lvm_that_is_killed_at_any_call_leaves_nothing_that_recovery_does_not
     record_property("lvm killed before a call", len(calls))
 
 
-def test_so_does_one_that_is_killed_while_it_puts_devices_right(
+def test_recovery_repairs_a_recovery_killed_at_any_call(
     real: Starts, killer: Killer, watched: Host, record_property: Callable[[str, object], None]
 ) -> None:
     killing = Killing(real, killer, watched, *ROWS["LvRename, active"])
-    (cut,) = [call for call in killing.calls() if call.name == "rename"]  # the device has its new name, /dev the old
+    (cut,) = [
+        call for call in killing.calls() if call.name == "rename"
+    ]  # the device has the new name, /dev still the old one
     killing.kill(cut)
     (refresh,) = [step for step in killing.first_recovery() if isinstance(step, LvRefresh)]
     calls = killing.calls_of(refresh)
@@ -167,7 +169,7 @@ def test_so_does_one_that_is_killed_while_it_puts_devices_right(
     record_property("lvm killed before a call, in recovery", len(calls))
 
 
-def test_every_lvm_step_that_an_operation_has_is_killed() -> None:
+def test_rows_cover_every_lvm_step() -> None:
     kinds = {row.partition(",")[0] for row in ROWS}
     used = {type(step).__name__ for start, request in OPERATIONS.values() for step in planned(start(), request).steps}
     assert kinds == {kind for kind in used if kind.startswith("Lv")} - {"LvZero", "LvZeroRange", "LvDiscardRange"}

@@ -1,4 +1,4 @@
-"""SIGKILL inside any long step, or inside one of the recovery from it: the volume is as before or as after."""
+"""SIGKILL inside any long step, or inside a long step of the recovery: the volume is as before or as after."""
 
 from __future__ import annotations
 
@@ -70,30 +70,30 @@ from tests.support.scenarios import DISK, FILES, MIB, NEIGHBOUR, RAW, STREAM, pl
 pytestmark = pytest.mark.lvmqcow_real
 
 KILLS = int(os.environ.get("LVMQCOW_KILLS", "160"))
-"""Over all rows."""
+"""The number of kills over all rows."""
 SEED = int(os.environ.get("LVMQCOW_KILLS_SEED", "0"))
 
 
 SECRET = 0x5E
-"""Fills blocks of what is to be wiped."""
+"""The byte in all blocks that are to be wiped."""
 
 
 def nothing() -> SimHost:
-    """But the neighbour."""
+    """A volume group with only the neighbour."""
     host = SimHost(files=FILES)
     chain(1, NEIGHBOUR, SimWorld(host))
     return host
 
 
 def laid(depth: int, name: VolumeName = DISK) -> SimHost:
-    """A volume with snapshots, and data all over each layer."""
+    """A volume with snapshots, and with data spread over each layer."""
     host = nothing()
     chain(depth, name, SimWorld(host))
     return host
 
 
 def grown() -> SimHost:
-    """A volume that is larger than its snapshot, so that to commit is to resize first."""
+    """A volume that is larger than its snapshot, so a commit resizes the snapshot first."""
     host = laid(1)
     storage(host).volume(DISK.text).resize(8 * MIB)
     host.guest_write(DISK.text, [Write(block, 2, 9) for block in range(300, 2000, 200)])
@@ -101,7 +101,7 @@ def grown() -> SimHost:
 
 
 def cloned(depth: int) -> SimHost:
-    """A clone of the neighbour's snapshot, with snapshots of its own, and much that it reads through that."""
+    """A clone of the snapshot of the neighbour, with own snapshots, and with much data in the base."""
     host = nothing()
     clone = storage(host).volume(NEIGHBOUR.text).clone(DISK.text, "s1")
     for number in range(1, depth + 1):
@@ -110,7 +110,7 @@ def cloned(depth: int) -> SimHost:
 
 
 def wide() -> SimHost:
-    """A volume with a snapshot, in LVs that are wiped in two calls."""
+    """A volume with a snapshot. The wipe of each LV takes two calls."""
     host = nothing()
     volume = storage(host).create(DISK.text, 40 * MIB)
     host.guest_write(DISK.text, [Write(block, 2, 1) for block in range(0, 10000, 1000)])
@@ -120,7 +120,7 @@ def wide() -> SimHost:
 
 
 def large() -> SimHost:
-    """A raw volume that is wiped in two pieces, of several calls each, with what nothing else holds all over it."""
+    """A raw volume filled with a unique byte. Its wipe has two pieces of several calls each."""
     host = nothing()
     storage(host).create(RAW.text, 160 * MIB)
     host.guest_write(RAW.text, [Write(block, 1, SECRET) for block in range(0, 40000, 2000)])
@@ -181,7 +181,7 @@ def mortal(real: Starts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
 
 
 @pytest.mark.parametrize("operation", ROWS)
-def test_a_kill_inside_a_long_step_leaves_the_volume_as_before_or_as_after(
+def test_volume_is_old_or_new_after_a_kill_inside_a_long_step(
     real: Starts,
     mortal: Mortal,
     operation: str,
@@ -210,7 +210,7 @@ def test_a_kill_inside_a_long_step_leaves_the_volume_as_before_or_as_after(
     assert kills.total() >= least()
 
 
-def test_every_kind_of_long_step_is_killed_and_often_enough() -> None:
+def test_rows_kill_every_kind_of_long_step_often_enough() -> None:
     steps = [step for start, request in ROWS.values() for step in planned(start(), request).steps]
     kinds = {type(step) for step in steps if isinstance(step, ImageStep)}
     assert kinds == {
@@ -220,7 +220,7 @@ def test_every_kind_of_long_step_is_killed_and_often_enough() -> None:
     assert least() * len(ROWS) >= 150
 
 
-def test_a_kill_comes_before_the_call_that_it_was_meant_for(real: Starts, mortal: Mortal) -> None:
+def test_kill_comes_before_the_chosen_call(real: Starts, mortal: Mortal) -> None:
     real.build(())
     content = Content(80 * MIB).written([Write(block, 2, 3) for block in range(0, 20000, 4000)])
     world, clear = real.world, partial(mortal.watched.run, LvZeroRange(RAW.text, 0, content.size_bytes))
@@ -229,7 +229,7 @@ def test_a_kill_comes_before_the_call_that_it_was_meant_for(real: Starts, mortal
     assert [str(call).rpartition(" ")[0] for call in calls] == [
         "at ioctl",
         "at ioctl",
-    ]  # 32 MiB each, but for the first
+    ]  # 32 MiB each, without the first one
     for done, call in enumerate(calls, 1):
         world.write(RAW.text, RAW.format, list(runs(content.blocks)))
         assert mortal.killer.kill(call, clear)
@@ -238,7 +238,7 @@ def test_a_kill_comes_before_the_call_that_it_was_meant_for(real: Starts, mortal
     assert not mortal.killer.kill(Call(0, "ioctl", 999), clear)
 
 
-def test_a_killed_step_that_is_reported_as_done_is_found(real: Starts, mortal: Mortal) -> None:
+def test_killed_step_reported_as_done_is_found(real: Starts, mortal: Mortal) -> None:
     real.build(())
     real.world.storage.create(RAW.text, 80 * MIB)
 
@@ -252,16 +252,16 @@ def test_a_killed_step_that_is_reported_as_done_is_found(real: Starts, mortal: M
 
 
 FEW = 8
-"""Kills within which an operation that is done wrongly must be found."""
+"""The number of kills within which a wrong operation must be found."""
 
 
 def careful(right: Plan) -> Plan:
-    """The recovery as it is."""
+    """The unchanged recovery."""
     return right
 
 
 def believing_the_header(right: Plan) -> Plan:
-    """A recovery that only runs the rebase again."""
+    """A recovery that only repeats the rebase."""
     return replace(right, steps=tuple(step for step in right.steps if not isinstance(step, QcowRelink)))
 
 
@@ -274,7 +274,7 @@ def believing_the_header(right: Plan) -> Plan:
         (intent_dropped_too_early, careful, "rollback", "killed in step 3 of 3, QcowCreate"),
     ],
 )
-def test_an_operation_that_is_done_wrongly_is_found(
+def test_wrong_operation_is_found(
     real: Starts,
     mortal: Mortal,
     wrong: Callable[[Plan], Plan],
@@ -282,7 +282,7 @@ def test_an_operation_that_is_done_wrongly_is_found(
     operation: str,
     shows: str,
 ) -> None:
-    """A kill inside a long step shows them all: also an LV that is freed too early, as it is wiped before that."""
+    """A kill inside a long step shows every planted bug, also an LV that is freed too early."""
     start, asked = ROWS[operation]
     simulated = start()
     real.build(simulated.history)
@@ -301,5 +301,5 @@ def test_an_operation_that_is_done_wrongly_is_found(
 
 
 def least() -> int:
-    """Of each row."""
+    """The least number of kills of each row."""
     return -(-KILLS // len(ROWS))

@@ -1,7 +1,7 @@
-"""Volumes that other tools laid out (``fixtures/``): every verb works on them, and the tool reads what we leave.
+"""Volumes made by other tools (``fixtures/``): every verb works on them, and the other tool reads the result.
 
-Their base has other options than ours (64 KiB clusters, all of them allocated), no LV has a tag of ours, and only the
-headers tell the chain.
+Their base has other options than ours (64 KiB clusters, all allocated). No LV has one of our tags, and only the headers
+name the chain.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ FIXTURES = Path(__file__).parents[2] / "fixtures"
 VOLUME = parse_volume_name("vm-100-my_disk.qcow2")
 SIZE_BYTES = 4 * MIB
 GUEST = {
-    "be_fore": [Write(0, SIZE_BYTES // BLOCK_BYTES, 0x11)],  # all of it: allocated clusters show what was there before
+    "be_fore": [Write(0, SIZE_BYTES // BLOCK_BYTES, 0x11)],  # the whole disk: allocated clusters show old data
     "s2": [Write(40, 2, 0x22), Write(0, 1, 0)],
     None: [Write(41, 2, 0x33)],
 }
-"""What a guest writes before each snapshot, oldest first, and after the last."""
+"""The writes of a guest before each snapshot, oldest first, and after the last one."""
 
 REQUESTS: dict[str, Request] = {
     "snapshot": Snapshot(VOLUME, "new_one"),
@@ -65,7 +65,7 @@ REQUESTS: dict[str, Request] = {
 
 @dataclass(frozen=True)
 class Tool:
-    """Another tool: its commands, what it calls snapshots, and its words for how it names a backing image."""
+    """Another tool: its commands, its names for snapshots, and its form of backing names."""
 
     commands: Path
     layout: Layout
@@ -94,7 +94,7 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> RealWorld:
 
 
 def laid_out(world: RealWorld, tool: Tool) -> Contents:
-    """The volume, with two snapshots; what each layer holds."""
+    """Let the tool make the volume with two snapshots. Return the content of each layer."""
     tool.create(world.host.vg, VOLUME)
     content, holds = Content(SIZE_BYTES), {}
     for snapshot, writes in GUEST.items():
@@ -106,7 +106,7 @@ def laid_out(world: RealWorld, tool: Tool) -> Contents:
 
 
 def require_whole(world: RealWorld, tool: Tool, name: VolumeName, contents: Contents) -> None:
-    """Every layer reads what it should, nothing else is there or wrong, and the tool that made it sees the same."""
+    """Every layer has its content, nothing is wrong or left over, and the other tool sees the same."""
     picture = world.host.observe()
     assert picture.lv_names == (lv_names(name, contents, tool.layout) if contents else set())
     assert world.leftovers() == ()
@@ -124,7 +124,7 @@ def require_whole(world: RealWorld, tool: Tool, name: VolumeName, contents: Cont
 
 
 def require_seen(world: RealWorld, name: VolumeName, contents: Contents) -> None:
-    """Proxmox VE's own reading is ours: order, parent and child, sizes, LVs."""
+    """Proxmox VE and lvmqcow agree on order, parents, children, sizes and LVs."""
     seen = snapshot_info(world.host.vg, name.text)
     layers = world.storage.volume(name.text).layers()
     order = [layer.snapshot or "current" for layer in layers]
@@ -139,7 +139,7 @@ def require_seen(world: RealWorld, name: VolumeName, contents: Contents) -> None
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_what_another_tool_laid_out_is_read_as_it_is_and_nothing_is_wrong_with_it(world: RealWorld, tool: str) -> None:
+def test_volume_of_another_tool_is_read_correctly_and_healthy(world: RealWorld, tool: str) -> None:
     holds = laid_out(world, TOOLS[tool])
     require_whole(world, TOOLS[tool], VOLUME, holds)
     handle = world.storage.volume(VOLUME.text)
@@ -161,9 +161,7 @@ def test_what_another_tool_laid_out_is_read_as_it_is_and_nothing_is_wrong_with_i
         if not TOOLS[tool].backing or operation.startswith(("rollback", "delete", "rename"))
     ],
 )
-def test_every_verb_works_on_it_and_the_tool_goes_on_with_what_is_left(
-    world: RealWorld, tool: str, operation: str
-) -> None:
+def test_every_verb_works_and_the_other_tool_can_continue(world: RealWorld, tool: str, operation: str) -> None:
     holds, request = laid_out(world, TOOLS[tool]), REQUESTS[operation]
     world.storage.apply(request)
     after, name = expected(request, holds), called(request)
@@ -179,16 +177,14 @@ def test_every_verb_works_on_it_and_the_tool_goes_on_with_what_is_left(
 
 @pytest.mark.parametrize("committed", [False, True], ids=["before the commit point", "at the commit point"])
 @pytest.mark.parametrize("operation", [name for name in REQUESTS if name not in ("deactivate", "remove")])
-def test_a_cut_is_recovered_on_a_host_where_nothing_is_active(
-    world: RealWorld, operation: str, committed: bool
-) -> None:
+def test_cut_is_recovered_on_a_host_with_nothing_active(world: RealWorld, operation: str, committed: bool) -> None:
     tool, request = TOOLS["Proxmox VE 9"], REQUESTS[operation]
     holds = laid_out(world, tool)
     plan = world.storage.plan(request)
     for step in plan.steps[: plan.commit_point if committed else plan.commit_point - 1]:
         world.host.run(step)
     idle = tuple(lv.name for lv in world.host.observe().logical_volumes if lv.active)
-    world.host.run(LvDeactivate(idle))  # the machine went down
+    world.host.run(LvDeactivate(idle))  # the host crashed
     world.storage.recover()
     if committed:
         require_whole(world, tool, called(request), expected(request, holds))
@@ -198,7 +194,7 @@ def test_a_cut_is_recovered_on_a_host_where_nothing_is_active(
 
 @pytest.fixture
 def two_names(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """The name of a volume group, and the one that it may be given."""
+    """The name of a volume group, and a free name for it."""
     names = (f"old-{os.getpid()}", f"new-{os.getpid()}")
     loopvg.create(names[0], 96 * MIB, tmp_path / "pv.img")
     yield names
@@ -207,8 +203,8 @@ def two_names(tmp_path: Path) -> Iterator[tuple[str, str]]:
             loopvg.destroy(group.name)
 
 
-def test_a_volume_group_that_is_renamed_takes_its_chains_along(two_names: tuple[str, str], tmp_path: Path) -> None:
-    """Also those that another tool linked by path, once an operation of ours wrote the names anew."""
+def test_chains_survive_a_rename_of_the_vg(two_names: tuple[str, str], tmp_path: Path) -> None:
+    """This includes chains with absolute paths, after an operation of ours has rewritten the names."""
     (old, new), tool = two_names, TOOLS["Proxmox VE 9 with absolute paths"]
     golden = tmp_path / "golden"
     Content(SIZE_BYTES).written(GUEST["be_fore"]).save(golden)

@@ -1,4 +1,4 @@
-"""Volume groups on sparse files: made whole, gone without a trace, and nobody else's touched."""
+"""Volume groups on sparse files: made completely, destroyed without a trace, and only ours are destroyed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def loop_devices() -> list[str]:
     return [path.parts[3] for path in Path("/sys/block").glob("loop*/loop/backing_file")]
 
 
-def test_create_list_destroy_leaves_nothing(tmp_path: Path) -> None:
+def test_create_list_and_destroy_leave_nothing(tmp_path: Path) -> None:
     before = loop_devices()
     file = tmp_path / "pv.img"
     made = loopvg.create("lvtest", SIZE_BYTES, file)
@@ -36,7 +36,7 @@ def test_create_list_destroy_leaves_nothing(tmp_path: Path) -> None:
     assert "lvtest" not in [group.name for group in loopvg.existing()]
 
 
-def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
+def test_existing_file_is_never_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "precious"
     file.write_bytes(b"only copy")
     with pytest.raises(AlreadyExists):
@@ -44,22 +44,22 @@ def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
     assert file.read_bytes() == b"only copy"
 
 
-def test_a_volume_group_name_is_not_taken_twice(lvmqcow_vg: str, tmp_path: Path) -> None:
+def test_create_under_a_taken_vg_name_is_refused(lvmqcow_vg: str, tmp_path: Path) -> None:
     with pytest.raises(AlreadyExists):
         loopvg.create(lvmqcow_vg, SIZE_BYTES, tmp_path / "pv.img")
 
 
-def test_a_failed_create_leaves_no_file_and_no_device(tmp_path: Path) -> None:
+def test_failed_create_leaves_no_file_and_no_device(tmp_path: Path) -> None:
     before = loop_devices()
     with pytest.raises(CommandFailed):
-        loopvg.create("lvtest", 512 * 1024, tmp_path / "pv.img")  # too small for LVM's metadata
+        loopvg.create("lvtest", 512 * 1024, tmp_path / "pv.img")  # too small for the metadata of LVM
     with pytest.raises(InvalidSize):
         loopvg.create("lvtest", 0, tmp_path / "pv.img")
     assert loop_devices() == before
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_volume_group_that_is_not_ours_is_not_destroyed(tmp_path: Path) -> None:
+def test_foreign_vg_is_not_destroyed(tmp_path: Path) -> None:
     loopvg.create("lvtest", SIZE_BYTES, tmp_path / "pv.img")
     lvm = LvmProcesses()
     lvm.change(("vgchange", "--deltag", "lvmqcow.loopvg", "lvtest"))
@@ -71,7 +71,7 @@ def test_a_volume_group_that_is_not_ours_is_not_destroyed(tmp_path: Path) -> Non
 
 @pytest.fixture
 def devices_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """LVM sees only the devices in this file, as on RHEL. It names one, which is not there."""
+    """Make LVM use a devices file, as on RHEL. It names one device, which does not exist."""
     told = subprocess.run(("lvm", "lvmconfig"), check=True, capture_output=True, text=True).stdout
     home = tmp_path / "lvm"
     (home / "devices").mkdir(parents=True)
@@ -83,9 +83,7 @@ def devices_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return listed
 
 
-def test_where_lvm_goes_by_a_devices_file_the_volume_group_is_seen_and_leaves_no_entry(
-    devices_file: Path, tmp_path: Path
-) -> None:
+def test_loop_vg_works_with_an_lvm_devices_file(devices_file: Path, tmp_path: Path) -> None:
     before = loop_devices()
     made = loopvg.create("lvtest", SIZE_BYTES, tmp_path / "pv.img")
     assert made == loopvg.find("lvtest")
@@ -99,7 +97,7 @@ def test_where_lvm_goes_by_a_devices_file_the_volume_group_is_seen_and_leaves_no
     assert "pv.img" not in devices_file.read_text()
 
 
-def test_a_volume_group_in_use_is_not_destroyed(tmp_path: Path) -> None:
+def test_vg_in_use_is_not_destroyed(tmp_path: Path) -> None:
     loopvg.create("lvtest", SIZE_BYTES, tmp_path / "pv.img")
     LvmProcesses().change(("lvcreate", "--yes", "--size", "4m", "--name", "used", "lvtest"))
     with Path("/dev/lvtest/used").open("rb"), pytest.raises(NotPossible):

@@ -1,4 +1,4 @@
-"""The lvm shell and plain processes: the same answers, the same errors, and the shell comes back when it died."""
+"""The lvm shell and single lvm processes: same answers, same errors, and the shell restarts after its death."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def vg(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[str]:
 
 @pytest.fixture(params=[LvmShell, LvmProcesses])
 def lvm(request: pytest.FixtureRequest) -> Iterator[Lvm]:
-    """LVM, in both ways to talk to it."""
+    """LVM as a shell and as single processes."""
     made: Lvm = request.param()
     yield made
     made.close()
@@ -55,7 +55,7 @@ def create(lvm: Lvm, vg: str, name: str, *more: str) -> None:
 
 
 def shell_processes() -> set[int]:
-    """The lvm shells that are children of this process."""
+    """The process ids of the lvm shells of this process."""
     return {
         int(status.parent.name)
         for status in Path("/proc").glob("[0-9]*/status")
@@ -63,7 +63,7 @@ def shell_processes() -> set[int]:
     }
 
 
-def test_both_give_the_same_picture(vg: str) -> None:
+def test_shell_and_processes_give_the_same_report(vg: str) -> None:
     with both() as (shell, processes):
         assert read_volume_group(shell, vg) == read_volume_group(processes, vg)
         create(shell, vg, "a", "--addtag", "lvmqcow.intent=push/x/y", "--addtag", "pve-vm-1")
@@ -74,7 +74,7 @@ def test_both_give_the_same_picture(vg: str) -> None:
         assert {"lvmqcow.intent=push/x/y", "pve-vm-1"} == next(lv.tags for lv in seen.logical_volumes if lv.name == "a")
 
 
-def test_both_raise_the_same_error_with_what_lvm_said(vg: str) -> None:
+def test_shell_and_processes_raise_the_same_error(vg: str) -> None:
     with both() as (shell, processes):
         raised = []
         for lvm in (shell, processes):
@@ -87,12 +87,12 @@ def test_both_raise_the_same_error_with_what_lvm_said(vg: str) -> None:
         assert raised[0].stderr == raised[1].stderr
 
 
-def test_a_volume_group_that_is_not_there_is_named(lvm: Lvm) -> None:
+def test_missing_vg_is_named(lvm: Lvm) -> None:
     with pytest.raises(VolumeGroupNotFound, match="no-such-vg"):
         read_volume_group(lvm, "no-such-vg")
 
 
-def test_only_the_volume_groups_own_physical_volumes_are_seen(vg: str, lvm: Lvm) -> None:
+def test_lvm_sees_only_the_pvs_of_the_vg(vg: str, lvm: Lvm) -> None:
     read_volume_group(lvm, vg)
     (own,) = lvm.physical_volumes
     assert [row["pv_name"] for row in lvm.report(("pvs", "-o", "pv_name"))["pv"]] == [own]
@@ -100,7 +100,7 @@ def test_only_the_volume_groups_own_physical_volumes_are_seen(vg: str, lvm: Lvm)
 
 @contextmanager
 def shell_and_process(vg: str) -> Iterator[tuple[LvmShell, int]]:
-    """A shell that has answered, and the process id of its lvm."""
+    """A shell that has answered a command, and the process id of its lvm."""
     known = shell_processes()
     shell = LvmShell()
     read_volume_group(shell, vg)
@@ -109,7 +109,7 @@ def shell_and_process(vg: str) -> Iterator[tuple[LvmShell, int]]:
     shell.close()
 
 
-def test_many_commands_in_one_shell_leave_it_alive(vg: str) -> None:
+def test_one_shell_runs_many_commands(vg: str) -> None:
     with shell_and_process(vg) as (shell, started):
         create(shell, vg, "a")
         for number in range(30):
@@ -119,14 +119,14 @@ def test_many_commands_in_one_shell_leave_it_alive(vg: str) -> None:
     assert started not in shell_processes()
 
 
-def test_a_report_outlives_the_death_of_the_shell(vg: str) -> None:
+def test_report_is_repeated_after_the_death_of_the_shell(vg: str) -> None:
     with shell_and_process(vg) as (shell, started):
         seen = read_volume_group(shell, vg)
         os.kill(started, signal.SIGKILL)
         assert read_volume_group(shell, vg) == seen
 
 
-def test_a_change_is_not_repeated_when_the_shell_dies(vg: str) -> None:
+def test_change_is_not_repeated_after_the_death_of_the_shell(vg: str) -> None:
     with shell_and_process(vg) as (shell, started):
         os.kill(started, signal.SIGKILL)
         with pytest.raises(CommandFailed, match="died"):
@@ -135,10 +135,10 @@ def test_a_change_is_not_repeated_when_the_shell_dies(vg: str) -> None:
         assert {lv.name for lv in read_volume_group(shell, vg).logical_volumes} == {"b"}
 
 
-def test_a_physical_volume_with_a_name_full_of_regular_expression_is_seen(lvm: Lvm, tmp_path: Path) -> None:
-    """The shell is told of its physical volumes with a filter, whose patterns such a name could break.
+def test_pv_name_with_regular_expression_characters_is_seen(lvm: Lvm, tmp_path: Path) -> None:
+    """The shell selects its physical volumes with a filter, and such a name could break the patterns.
 
-    The device begins behind the start of the one below, which else would be the same physical volume once more.
+    The device starts after the start of the loop device. Otherwise both would be the same physical volume.
     """
     name = "pv-1.a+b"
     file = tmp_path / "pv.img"
@@ -166,19 +166,19 @@ def run(*argv: str) -> str:
 SPOILED = """#!{python}
 import json, os, subprocess, sys
 report = os.environ.get("LVM_REPORT_FD")
-if len(sys.argv) == 1:  # the shell: one command, and it ends
+if len(sys.argv) == 1:  # the shell: it ends after one command
     out, told = os.pipe()
     os.set_inheritable(told, True)
     environment = {{**os.environ, "LVM_REPORT_FD": str(told)}}
     subprocess.run(["{lvm}"], input=sys.stdin.readline(), text=True, env=environment, close_fds=False)
     os.close(told)
-    said = json.dumps(json.JSONDecoder().raw_decode(os.fdopen(out).read().strip())[0])  # then one of its end
+    said = json.dumps(json.JSONDecoder().raw_decode(os.fdopen(out).read().strip())[0])  # then the report of its end
 else:
     said = subprocess.run(["{lvm}", *sys.argv[1:]], capture_output=True, text=True, check=True).stdout
 said = {spoiled}
 os.write(int(report or 1), said.encode())
 """
-"""An lvm that succeeds, and whose report is spoiled on the way."""
+"""An lvm that succeeds, but with a spoiled report."""
 
 
 NOT_WHOLE = (
@@ -201,7 +201,7 @@ NOT_WHOLE = (
 
 
 @pytest.mark.parametrize("kind", [LvmShell, LvmProcesses])
-def test_a_report_that_is_not_whole_is_an_error_and_no_empty_volume_group(
+def test_incomplete_report_is_an_error_not_an_empty_vg(
     vg: str, kind: type[LvmShell | LvmProcesses], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(LvmProcesses()) as lvm:
@@ -221,7 +221,7 @@ def test_a_report_that_is_not_whole_is_an_error_and_no_empty_volume_group(
 
 @pytest.fixture
 def lvms_lock(vg: str) -> Callable[[], AbstractContextManager[None]]:
-    """Holds LVM's own lock on the volume group, as an LVM command does that changes it."""
+    """Hold the lock of LVM on the volume group, like an LVM command that changes it."""
     setting = run("lvmconfig", "--type", "full", "global/locking_dir")
     path = Path(setting.strip().partition("=")[2].strip('"')) / f"V_{vg}"
 
@@ -236,7 +236,7 @@ def lvms_lock(vg: str) -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.mark.parametrize("lvm_kind", ["shell", "process"])
 @pytest.mark.parametrize("ends", ["by Ctrl-C", "when it is let go"])
-def test_while_another_holds_lvms_lock_we_wait_and_say_so(
+def test_lvmqcow_waits_for_the_lvm_lock_and_says_so(
     vg: str, lvms_lock: Callable[[], AbstractContextManager[None]], lvm_kind: str, ends: str
 ) -> None:
     with closing(LvmProcesses()) as lvm:
@@ -248,7 +248,7 @@ def test_while_another_holds_lvms_lock_we_wait_and_say_so(
             assert "waiting for `fullreport" in waiting.stderr.readline()
             if ends == "by Ctrl-C":
                 waiting.send_signal(signal.SIGINT)
-                said = waiting.communicate()[1]  # the lock is held still
+                said = waiting.communicate()[1]  # the lock is still held
                 assert waiting.returncode == 130, said
         if ends == "by Ctrl-C":
             assert read_volume_group(lvm, vg) == before
@@ -258,7 +258,7 @@ def test_while_another_holds_lvms_lock_we_wait_and_say_so(
 
 
 @pytest.mark.parametrize("lvm_kind", ["shell", "process"])
-def test_ctrl_c_while_a_change_waits_for_lvms_lock_leaves_what_recovery_knows(
+def test_ctrl_c_while_waiting_for_the_lvm_lock_can_be_recovered(
     lvmqcow_world: Callable[[], RealWorld],
     lvms_lock: Callable[[], AbstractContextManager[None]],
     lvm_kind: Literal["shell", "process"],

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.lvmqcow_real
 
 
 SHARDS = int(os.environ.get("LVMQCOW_SHARDS", "8"))
-"""Each runs sequences of its own; more than there are kernels, so that these share the work."""
+"""The number of runs, each with its own sequences. More than the number of kernels, so these share the work."""
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))

@@ -1,4 +1,4 @@
-"""Several processes on one volume group, killed in between: as if one had done it all, one thing after the other."""
+"""Several processes on one volume group, some of them killed: the result is that of one sequence of operations."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
 
 @dataclass(frozen=True)
 class Disk:
-    """What a volume holds, as far as the log tells; snapshots oldest first."""
+    """The content of a volume according to the log, with snapshots oldest first."""
 
     content: Content
     snapshots: tuple[tuple[str, Content], ...] = ()
 
 
 Disks = frozenset[tuple[str, Disk]]
-"""All volumes, by name: one way in which things may stand."""
+"""All volumes by name: one possible state."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Entry:
 
 
 def after(disks: Disks, wanted: Operation) -> tuple[Disks | None, frozenset[str]]:
-    """How things stand once an operation is done; or, in its place, the refusals that are right."""
+    """The state after an operation, or the errors that are correct instead."""
     there = dict(disks)
     verb, name, *rest = wanted
     disk = there.get(name)
@@ -111,7 +111,7 @@ def after(disks: Disks, wanted: Operation) -> tuple[Disks | None, frozenset[str]
 
 
 def possible(log: list[Entry]) -> frozenset[Disks]:
-    """Every way in which things may stand at the end of the log. A killed operation was done, or was not."""
+    """All possible states at the end of the log. A killed operation may be done or not."""
     ways: frozenset[Disks] = frozenset({frozenset()})
     for position, entry in enumerate(log):
         if entry.event == "begin" and not any(_ends(entry, later) for later in log[position + 1 :]):
@@ -163,7 +163,7 @@ class Crowd:
         return "".join(path.read_text() for path in sorted(self.directory.glob("stderr-*")))
 
     def wait(self) -> None:
-        """Until all are done. One that never ends is told by its own stacks."""
+        """Wait until all are done. A process that never ends prints its own stack traces."""
         for process in self.started:
             process.wait()
 
@@ -178,7 +178,7 @@ def crowd(world: RealWorld, tmp_path: Path, request: pytest.FixtureRequest) -> I
 
 
 def require_as_the_log_says(world: RealWorld, crowd: Crowd, capsys: pytest.CaptureFixture[str]) -> None:
-    """One of the ways in which things may stand is the one in which they do; and nothing is wrong or left over."""
+    """The real state is one of the possible states, and nothing is wrong or left over."""
     log = crowd.log()
     unexpected = [entry for entry in log if entry.event == "refused" and entry.error.startswith(WRONG)]
     assert unexpected == []
@@ -217,7 +217,7 @@ def require_as_the_log_says(world: RealWorld, crowd: Crowd, capsys: pytest.Captu
 
 
 WRONG: Final = ("OperationCut", "CommandFailed", "Corrupt", "Locked", "NoSpace", "InUse", "RecoveryNeeded", "NotFound")
-"""What nobody may be told when all goes well: the others are gone by the time the lock is had."""
+"""Errors that no process may get: after it has the lock, no other process interferes."""
 
 
 def _difference(world: RealWorld, disks: dict[str, Disk]) -> str | None:
@@ -232,7 +232,9 @@ def _difference(world: RealWorld, disks: dict[str, Disk]) -> str | None:
 
 
 @pytest.mark.parametrize("crowd", ["shell", "process"], indirect=True)
-def test_many_processes_do_as_one_would(world: RealWorld, crowd: Crowd, capsys: pytest.CaptureFixture[str]) -> None:
+def test_concurrent_processes_act_like_one_sequence(
+    world: RealWorld, crowd: Crowd, capsys: pytest.CaptureFixture[str]
+) -> None:
     for seed in range(WORKERS):
         crowd.start(seed)
     crowd.wait()
@@ -241,7 +243,7 @@ def test_many_processes_do_as_one_would(world: RealWorld, crowd: Crowd, capsys: 
 
 
 @pytest.mark.parametrize("crowd", ["shell", "process"], indirect=True)
-def test_processes_that_are_killed_are_cleaned_up_after_by_the_others(
+def test_other_processes_recover_the_work_of_killed_ones(
     world: RealWorld, crowd: Crowd, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draw = random.Random(7)
@@ -278,8 +280,8 @@ with Storage.open(sys.argv[1], locks=FlockLocks(Path(sys.argv[2])), trace=stop) 
 """
 
 
-def test_a_volume_stays_locked_until_the_lvm_of_a_killed_process_is_done(world: RealWorld, tmp_path: Path) -> None:
-    """Else the next one would look while the old one's command has yet to be committed."""
+def test_volume_stays_locked_until_the_lvm_of_a_killed_process_ends(world: RealWorld, tmp_path: Path) -> None:
+    """Otherwise the next process could read the metadata before the old command commits."""
     argv = (sys.executable, "-c", STOPPED_AT_LVCREATE, world.host.vg, str(tmp_path))
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -296,8 +298,8 @@ def test_a_volume_stays_locked_until_the_lvm_of_a_killed_process_is_done(world: 
     assert world.storage.check() == ()
 
 
-def test_no_shell_writes_metadata_that_another_has_changed_since(world: RealWorld) -> None:
-    """Each adds tags of its own to one LV, all at once: a change made of what was read before would lose another's."""
+def test_lvm_shell_never_overwrites_newer_metadata(world: RealWorld) -> None:
+    """All add tags to one LV at once. A change based on an old report would lose tags of the others."""
     vg = world.host.vg
     world.storage.create(DISK, MIB)
     each = 30
@@ -307,7 +309,7 @@ def test_no_shell_writes_metadata_that_another_has_changed_since(world: RealWorl
         lvm = LvmShell() if number % 2 else LvmProcesses()
         try:
             for count in range(each):
-                read_volume_group(lvm, vg)  # what it could keep, it has seen
+                read_volume_group(lvm, vg)  # it has seen everything that it could cache
                 lvm.change(("lvchange", "--addtag", f"by.{number}.{count}", f"{vg}/{DISK}"))
         except LvmqcowError as error:
             failures.append(str(error))
@@ -327,7 +329,7 @@ def test_no_shell_writes_metadata_that_another_has_changed_since(world: RealWorl
     subprocess.run(("vgck", vg), check=True, capture_output=True)
 
 
-def test_an_idle_shell_sees_what_another_did_and_works_on_that(world: RealWorld) -> None:
+def test_idle_lvm_shell_sees_the_changes_of_others(world: RealWorld) -> None:
     one, two = (Storage.open(world.host.vg, lvm="shell", locks=NoLocks()) for _ in range(2))
     one.create(DISK, MIB)
     assert [info.name for info in two.volumes()] == [DISK]

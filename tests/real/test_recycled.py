@@ -1,7 +1,7 @@
-"""Every kind of new volume reads zeros on extents that somebody else filled.
+"""Every kind of new volume reads zeros on extents with old data.
 
-``KINDS``: each makes something new and says which LV to look at, and what a guest must read there. Whoever adds a way
-to make a volume, or a part of one, adds it here.
+Each entry in ``KINDS`` makes something new, and returns its LV and the content that a guest must read. Add an entry for
+each new way to make a volume or a part of one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WRITTEN = [Write(3, 2, 0x11), Write(1000, 1, 0x12)]
 
 @pytest.fixture(scope="module")
 def vg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A volume group small enough to fill wholly."""
+    """A volume group small enough to be filled completely."""
     name = f"recycled-{os.getpid()}"
     loopvg.create(name, 160 * MIB, tmp_path_factory.mktemp("recycled") / "pv.img")
     yield name
@@ -42,7 +42,7 @@ def vg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def world(vg: str, tmp_path: Path) -> Iterator[RealWorld]:
-    """Empty, and every free extent of it holds old bytes."""
+    """An empty volume group with old data in every free extent."""
     host = RealHost(vg, LvmShell(), QemuImg())
     made = RealWorld(host, tmp_path)
     free_bytes = host.observe().free_bytes
@@ -88,7 +88,7 @@ def grown_over_a_snapshot(storage: Storage, directory: Path) -> Made:
 
 
 def merged(storage: Storage, directory: Path) -> Made:
-    """The base takes what its grown overlay has, and grows for it."""
+    """The base is extended, and takes the data of its larger overlay."""
     volume = storage.create(DISK.text, SMALL)
     volume.snapshot("s1")
     volume.resize(LARGE)
@@ -149,9 +149,7 @@ KINDS: Mapping[str, Callable[[Storage, Path], Made]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_new_reads_zeros_and_still_does_beside_what_is_written_to_it(
-    world: RealWorld, tmp_path: Path, kind: str
-) -> None:
+def test_new_space_reads_zeros_before_and_after_scattered_writes(world: RealWorld, tmp_path: Path, kind: str) -> None:
     lv, image_format, expected = KINDS[kind](world.storage, tmp_path)
     assert world.difference(lv, image_format, expected) is None
     scattered = [Write(block, 1, 0x33) for block in range(7, expected.size_bytes // BLOCK_BYTES, 997)]
@@ -159,8 +157,8 @@ def test_what_is_new_reads_zeros_and_still_does_beside_what_is_written_to_it(
     assert world.difference(lv, image_format, expected.written(scattered)) is None
 
 
-def test_the_extents_really_hold_old_bytes(world: RealWorld) -> None:
-    """Without that, nothing above could fail: an LV that nobody zeroes shows them, from end to end."""
+def test_free_extents_really_have_old_data(world: RealWorld) -> None:
+    """Otherwise the tests above could not fail. An LV that is not zeroed shows the old data everywhere."""
     vg, free_bytes = world.host.vg, world.host.observe().free_bytes
     argv = (
         "lvcreate",

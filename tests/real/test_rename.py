@@ -1,4 +1,4 @@
-"""Rename on real volume groups: every snapshot keeps its content, and another volume group does not notice."""
+"""Renaming on real volume groups: every snapshot keeps its content, and other volume groups are unaffected."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
 
 
 def filled(world: RealWorld) -> dict[str | None, Content]:
-    """A disk with three snapshots; what each of them holds, and under None the current layer."""
+    """A disk with three snapshots. Return the content of each, and of the current layer under None."""
     volume, holds, content = world.storage.create(DISK.text, 4 * MIB), {}, Content(4 * MIB)
     for number in range(4):
         drawn = [Write(0, 1, number + 1), Write(40 + number, 3, 0x60 + number)]
@@ -44,7 +44,7 @@ def filled(world: RealWorld) -> dict[str | None, Content]:
 
 
 @pytest.mark.parametrize("was_active", [True, False])
-def test_every_snapshot_keeps_its_content_under_the_name_of_another_machine(world: RealWorld, was_active: bool) -> None:
+def test_rename_to_another_guest_keeps_every_snapshot(world: RealWorld, was_active: bool) -> None:
     holds = filled(world)
     volume = world.storage.volume(DISK.text)
     if not was_active:
@@ -69,7 +69,7 @@ def test_every_snapshot_keeps_its_content_under_the_name_of_another_machine(worl
         assert world.difference(NEW.text, Format.QCOW2, holds[None]) is None
 
 
-def test_a_raw_volume_and_a_volume_in_another_group(world: RealWorld, tmp_path: Path) -> None:
+def test_rename_works_for_raw_and_does_not_affect_another_vg(world: RealWorld, tmp_path: Path) -> None:
     name = f"twin-{os.getpid()}"
     loopvg.create(name, 96 * MIB, tmp_path / "pv.img")
     try:
@@ -90,7 +90,7 @@ def test_a_raw_volume_and_a_volume_in_another_group(world: RealWorld, tmp_path: 
 
 
 @pytest.mark.parametrize("done", [2, 5, 9, 11])
-def test_a_rename_cut_between_its_commands_is_finished(world: RealWorld, done: int) -> None:
+def test_rename_cut_between_its_commands_is_finished(world: RealWorld, done: int) -> None:
     holds = filled(world)
     for step in world.storage.plan(Rename(DISK, NEW)).steps[:done]:
         world.host.run(step)
@@ -102,7 +102,7 @@ def test_a_rename_cut_between_its_commands_is_finished(world: RealWorld, done: i
         assert world.difference(lv_name, Format.QCOW2, content) is None
 
 
-def test_the_backing_names_are_the_new_ones_in_the_headers_themselves(world: RealWorld) -> None:
+def test_rename_updates_the_backing_names_in_the_headers(world: RealWorld) -> None:
     filled(world)
     world.storage.volume(DISK.text).rename(NEW.text)
     argv = ("qemu-img", "info", "-f", "qcow2", "--backing-chain", str(world.storage.volume(NEW.text).path()))

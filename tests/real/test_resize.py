@@ -1,4 +1,4 @@
-"""Resizing real volumes: what is new reads zeros on recycled extents, and snapshots taken before survive it."""
+"""Resizing of real volumes: new space reads zeros on used extents, and older snapshots survive."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ S1 = snapshot_lv_name(QCOW2, "s1", Layout.RFC)
 
 @pytest.fixture
 def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
-    """An empty volume group whose free extents hold the bytes of somebody else."""
+    """An empty volume group with old data in its free extents."""
     made = lvmqcow_world()
     fill_free_space(made.host.vg, made.host.observe().free_bytes, 512 * MIB)
     yield made
@@ -35,7 +35,7 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
 
 
 def full(size_bytes: int, byte: int, start_bytes: int = 0) -> list[Write]:
-    """Every block of a disk, in writes of a MiB."""
+    """Writes of one MiB each that cover the whole disk."""
     blocks = MIB // BLOCK_BYTES
     return [Write(first * blocks, blocks, byte) for first in range(start_bytes // MIB, size_bytes // MIB)]
 
@@ -56,7 +56,7 @@ def size_of(path: str) -> int:
 
 
 @NAMES
-def test_what_is_new_reads_zeros_on_extents_that_somebody_else_filled(world: RealWorld, volume: VolumeName) -> None:
+def test_resized_volume_reads_zeros_in_the_new_part(world: RealWorld, volume: VolumeName) -> None:
     handle = world.storage.create(volume.text, 8 * MIB)
     content = Content(8 * MIB).written(full(8 * MIB, 0x11))
     world.write(volume.text, volume.format, full(8 * MIB, 0x11))
@@ -72,15 +72,15 @@ def test_what_is_new_reads_zeros_on_extents_that_somebody_else_filled(world: Rea
     require_holds(world, volume.text, volume.format, Content(100 * MIB, content.blocks).written(written))
 
 
-def test_the_extents_really_hold_the_bytes_of_somebody_else(world: RealWorld) -> None:
-    """Without the step that zeroes them, the test above would see them."""
+def test_free_extents_really_have_old_data(world: RealWorld) -> None:
+    """Without the step that zeroes them, the test above would fail."""
     handle = world.storage.create(RAW.text, 8 * MIB)
     LvmProcesses().change(("lvextend", "--size", f"{16 * MIB}b", f"{world.host.vg}/{RAW}"))
     assert Path(device_path(world.host.vg, RAW.text)).read_bytes()[8 * MIB :] == b"\xaa" * (8 * MIB)
     handle.remove()
 
 
-def test_a_rollback_returns_the_size(world: RealWorld) -> None:
+def test_rollback_restores_the_size_of_the_snapshot(world: RealWorld) -> None:
     handle = world.storage.create(QCOW2.text, 8 * MIB)
     world.write(QCOW2.text, Format.QCOW2, full(8 * MIB, 0x11))
     handle.snapshot("s1")
@@ -95,8 +95,8 @@ def test_a_rollback_returns_the_size(world: RealWorld) -> None:
 
 @pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
 @pytest.mark.parametrize("written_bytes", [64 * MIB, 0], ids=["full", "nothing written"])
-def test_the_older_snapshot_is_deleted_after_a_resize(world: RealWorld, merge: Merge, written_bytes: int) -> None:
-    """The snapshot's LV is far too small for what the resized disk can hold: 68 MiB into 12."""
+def test_older_snapshot_can_be_deleted_after_a_resize(world: RealWorld, merge: Merge, written_bytes: int) -> None:
+    """The LV of the snapshot is much too small for the data of the resized disk: 12 MiB for 68."""
     handle = world.storage.create(QCOW2.text, 8 * MIB)
     world.write(QCOW2.text, Format.QCOW2, full(8 * MIB, 0x11))
     handle.snapshot("s1")
@@ -111,7 +111,7 @@ def test_the_older_snapshot_is_deleted_after_a_resize(world: RealWorld, merge: M
     require_holds(world, QCOW2.text, Format.QCOW2, Content(64 * MIB).written(full(64 * MIB, 0x33)))
 
 
-def test_a_snapshot_between_two_sizes_keeps_its_own(world: RealWorld) -> None:
+def test_snapshot_between_two_resizes_keeps_its_size(world: RealWorld) -> None:
     handle = world.storage.create(QCOW2.text, 8 * MIB)
     world.write(QCOW2.text, Format.QCOW2, full(8 * MIB, 0x11))
     handle.snapshot("s1")
@@ -128,7 +128,7 @@ def test_a_snapshot_between_two_sizes_keeps_its_own(world: RealWorld) -> None:
 
 
 @NAMES
-def test_a_cut_after_any_step_is_recovered_as_the_plan_says(world: RealWorld, volume: VolumeName) -> None:
+def test_resize_cut_after_any_step_is_recovered_as_planned(world: RealWorld, volume: VolumeName) -> None:
     vg = world.host.vg
     request = Resize(volume, 64 * MIB)
     size_bytes = 8 * MIB
@@ -140,7 +140,7 @@ def test_a_cut_after_any_step_is_recovered_as_the_plan_says(world: RealWorld, vo
         assert len(plan.steps) == 4
         for step in plan.steps[:done]:
             world.host.run(step)
-        LvmProcesses().change(("lvchange", "--activate", "n", f"{vg}/{volume}"))  # the machine went down
+        LvmProcesses().change(("lvchange", "--activate", "n", f"{vg}/{volume}"))  # the host crashed
         recovery = plan_recovery(world.host.observe(), volume, world.host.measure)
         outcome = {"undoes": "undo", "finishes": "finish"}[plan.outcome(done)]
         assert recovery.operation == (f"{outcome} resize" if done in (1, 2, 3) else "finish removal")
@@ -151,7 +151,7 @@ def test_a_cut_after_any_step_is_recovered_as_the_plan_says(world: RealWorld, vo
         handle.remove()
 
 
-def test_an_inactive_volume_is_resized_and_left_inactive(world: RealWorld) -> None:
+def test_resize_leaves_an_inactive_volume_inactive(world: RealWorld) -> None:
     handle = world.storage.create(QCOW2.text, 8 * MIB)
     handle.snapshot("s1")
     names = [f"{world.host.vg}/{name}" for name in (QCOW2.text, S1)]
@@ -164,7 +164,7 @@ def test_an_inactive_volume_is_resized_and_left_inactive(world: RealWorld) -> No
 
 
 @NAMES
-def test_an_lvextend_that_was_killed_before_its_device_grew_is_recovered(world: RealWorld, volume: VolumeName) -> None:
+def test_lvextend_killed_before_its_device_grew_is_recovered(world: RealWorld, volume: VolumeName) -> None:
     handle = world.storage.create(volume.text, 8 * MIB)
     intent, extend, *_ = world.storage.plan(Resize(volume, 64 * MIB)).steps
     path = device_path(world.host.vg, volume.text)

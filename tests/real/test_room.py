@@ -1,7 +1,7 @@
-"""Images full of holes on real volume groups: a merge finds no space where `qemu-img measure` promises some.
+"""Fragmented images on real volume groups: a merge runs out of space although `qemu-img measure` says it fits.
 
-A guest writes the clusters of a region in no order, discards half of the region, and writes that half anew in large
-requests. QEMU wants contiguous clusters for a large request, and finds none among the freed ones.
+A guest writes the clusters of a region in random order, discards half of the region, and writes this half again in
+large requests. QEMU wants contiguous clusters for a large request, and finds none among the freed ones.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CLUSTER = 128 * 1024
 BLOCKS = CLUSTER // BLOCK_BYTES
 CLUSTERS = 120
 SIZE_BYTES = CLUSTERS * CLUSTER
-"""With its metadata it fills whole extents almost to the end."""
+"""With its metadata, the image almost fills its last extent."""
 HALF = CLUSTERS // 2
 MERGES = pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
 
@@ -44,7 +44,7 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
 
 
 def scattered(clusters: range, byte: int) -> list[Write]:
-    """Each cluster by itself, in no order."""
+    """One write for each cluster, in random order."""
     return [Write(number * BLOCKS, BLOCKS, byte) for number in random.Random(0).sample(clusters, len(clusters))]
 
 
@@ -53,7 +53,7 @@ def in_one(clusters: range, byte: int) -> list[Write]:
 
 
 def discard(world: RealWorld, clusters: range) -> list[Write]:
-    """The guest does not need these any more; they read as zeros."""
+    """Discard these clusters as a guest. They read as zeros afterwards."""
     command = f"discard {clusters.start * CLUSTER} {len(clusters) * CLUSTER}"
     argv = ("qemu-io", "-d", "unmap", "-f", "qcow2", "-c", command, device_path(world.host.vg, DISK.text))
     assert "discard" in subprocess.run(argv, check=True, capture_output=True, text=True).stdout
@@ -61,7 +61,7 @@ def discard(world: RealWorld, clusters: range) -> list[Write]:
 
 
 def full_of_holes(world: RealWorld, merge: Merge) -> dict[str, Content]:
-    """A disk with a snapshot s1 whose merge needs more room than `measure` says; what current and s1 hold, by LV."""
+    """A disk with a snapshot whose merge needs more space than `measure` says. Return the content of each LV."""
     volume, content = world.storage.create(DISK.text, SIZE_BYTES), Content(SIZE_BYTES)
 
     def write(writes: list[Write]) -> None:
@@ -69,13 +69,13 @@ def full_of_holes(world: RealWorld, merge: Merge) -> dict[str, Content]:
         world.write(DISK.text, Format.QCOW2, writes)
         content = content.written(writes)
 
-    if merge is Merge.PUSH:  # into s1, whose holes are
+    if merge is Merge.PUSH:  # into s1, so the holes are in s1
         write(scattered(range(CLUSTERS), 1))
         content = content.written(discard(world, range(HALF)))
         volume.snapshot("s1")
         frozen = content
         write(in_one(range(CLUSTERS), 2))
-    else:  # out of s1, into the holes of the current image
+    else:  # from s1 into the current image, so the holes are there
         write(in_one(range(CLUSTERS), 1))
         volume.snapshot("s1")
         frozen = content
@@ -92,7 +92,7 @@ def require_holds(world: RealWorld, content: Content) -> None:
 
 
 @MERGES
-def test_a_merge_into_an_image_full_of_holes_extends_its_lv_and_goes_on(world: RealWorld, merge: Merge) -> None:
+def test_merge_into_a_fragmented_image_extends_its_lv(world: RealWorld, merge: Merge) -> None:
     holds = full_of_holes(world, merge)
     ran: list[Step] = []
     Storage(world.host, NoLocks(), Events(begun=ran.append)).apply(DeleteSnapshot(DISK, "s1", merge))
@@ -101,9 +101,7 @@ def test_a_merge_into_an_image_full_of_holes_extends_its_lv_and_goes_on(world: R
 
 
 @MERGES
-def test_in_a_full_volume_group_it_stops_guests_go_on_and_so_does_it_once_there_is_room(
-    world: RealWorld, merge: Merge
-) -> None:
+def test_full_vg_postpones_merge_and_volume_stays_usable(world: RealWorld, merge: Merge) -> None:
     content = full_of_holes(world, merge)[DISK.text]
     LvmProcesses().change(("lvcreate", "--yes", "--extents", "100%FREE", "--name", "other", world.host.vg))
     volume = world.storage.volume(DISK.text)
@@ -123,8 +121,8 @@ def test_in_a_full_volume_group_it_stops_guests_go_on_and_so_does_it_once_there_
     require_holds(world, content.written(written))
 
 
-def test_a_guest_that_finds_no_space_loses_nothing_and_goes_on_once_its_lv_is_larger(world: RealWorld) -> None:
-    """As QEMU does with ``werror=stop``: its request is tried again."""
+def test_guest_without_space_continues_after_its_lv_is_extended(world: RealWorld) -> None:
+    """QEMU with ``werror=stop`` repeats the failed request."""
     world.storage.create(DISK.text, SIZE_BYTES)
     content, rest = Content(SIZE_BYTES), [*in_one(range(HALF // 2), 3), *in_one(range(HALF, CLUSTERS), 4)]
     fill = scattered(range(HALF), 2)

@@ -1,7 +1,7 @@
-"""A machine on which directories take nothing: every verb is refused by name or works, and the volume is safe.
+"""A machine with read-only or full directories: every verb works or is refused by name, and the volume is safe.
 
-The directories are those that strace shows lvmqcow, lvm and qemu-img to write to. Each verb runs in a process with a
-mount namespace of its own, in which one of them is read-only or full.
+strace shows which directories lvmqcow, lvm and qemu-img write to. Each verb runs in a process with its own mount
+namespace, where one of these directories is read-only or full.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ ALL: Final = (*LOOKING, *CHANGING[:-2], *STREAMING, *SPOOLING, *TO_A_FILE, *CHAN
 
 @dataclass(frozen=True)
 class Sick:
-    """Directories of which each is read-only, or full; and the verbs that work all the same."""
+    """Directories that are read-only or full, and the verbs that still work."""
 
     directories: tuple[str, ...]
     full: bool
@@ -86,7 +86,7 @@ class Sick:
         return f"{', '.join(self.directories)} {'full' if self.full else 'read-only'}"
 
     def mount(self) -> None:
-        """In this process's own namespace."""
+        """Make the directories read-only or full in the namespace of this process."""
         for directory in self.directories:
             if self.full:
                 program = {path: os.open(path, os.O_PATH) for path in program_below(directory)}
@@ -101,7 +101,7 @@ class Sick:
 
 
 def program_below(directory: str) -> set[Path]:
-    """What of a directory the program itself is in, where a checkout is there: that is not what is sick."""
+    """The parts of a directory that contain the program itself, which stay as they are."""
     program = (Path(sys.prefix), Path(lvmqcow.__file__), Path.cwd())
     return {
         Path(directory, path.relative_to(directory).parts[0])
@@ -124,7 +124,7 @@ SICKNESSES: Final = [
 
 @pytest.fixture
 def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
-    """A volume with a snapshot, and what was written before it; and a raw one."""
+    """A raw volume, and a volume with a snapshot and data written before it."""
     made = lvmqcow_world()
     made.storage.create(DISK, 8 * MIB)
     made.storage.create("vm-200-disk-0", 8 * MIB)
@@ -135,8 +135,8 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     made.close()
 
 
-def test_a_volume_that_was_cut_on_a_sick_machine_is_recovered_on_a_healthy_one(world: RealWorld) -> None:
-    """The lock cannot be taken any more, so recovery is refused as well, and says why."""
+def test_cut_on_a_sick_machine_is_recovered_on_a_healthy_one(world: RealWorld) -> None:
+    """The lock cannot be taken any more, so recovery is refused too, with the reason."""
     storage = world.storage
     plan = storage.plan(Snapshot(parse_volume_name(DISK), "s2"))
     for step in plan.steps[:2]:
@@ -149,8 +149,8 @@ def test_a_volume_that_was_cut_on_a_sick_machine_is_recovered_on_a_healthy_one(w
     require_whole(world, "recovered")
 
 
-def test_without_device_mapper_nothing_is_begun(world: RealWorld, tmp_path: Path) -> None:
-    """As in a container without the driver; here lvm still has it, so what is begun would succeed."""
+def test_change_without_device_mapper_is_refused_before_any_step(world: RealWorld, tmp_path: Path) -> None:
+    """Like in a container without the driver. Here lvm still has it, so a started step would succeed."""
     (tmp_path / "misc").write_text("237 loop-control\n")
     (tmp_path / "dmsetup").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "dmsetup").chmod(0o755)
@@ -165,7 +165,7 @@ def test_without_device_mapper_nothing_is_begun(world: RealWorld, tmp_path: Path
         status, stderr = in_a_process(argv, hide)
         if verb in LOOKING:
             assert status == 0, f"{verb}: {stderr}"
-        elif status not in (0, NotFound.exit_status):  # nothing to do, or nothing there to do it with
+        elif status not in (0, NotFound.exit_status):  # nothing to do, or the means are missing
             assert (status, "lvmqcow lab run" in stderr) == (UnfitMachine.exit_status, True), f"{verb}: {stderr}"
             refused.add(argv[0])
         assert world.host.observe() == before, verb
@@ -173,7 +173,7 @@ def test_without_device_mapper_nothing_is_begun(world: RealWorld, tmp_path: Path
 
 
 @pytest.mark.parametrize("sick", SICKNESSES, ids=str)
-def test_a_directory_that_takes_nothing_is_named_and_harms_no_volume(
+def test_unwritable_directory_is_named_and_harms_no_volume(
     sick: Sick, world: RealWorld, record_property: Callable[[str, object], None]
 ) -> None:
     directories = tuple(lvm_locks() if each == LVM_LOCKS else each for each in sick.directories)
@@ -200,7 +200,7 @@ def test_a_directory_that_takes_nothing_is_named_and_harms_no_volume(
 
 
 def require_whole(world: RealWorld, said: str) -> None:
-    """Nothing is cut or damaged, and the volume holds what was written."""
+    """Nothing is unfinished or damaged, and the volume has its content."""
     wrong = [
         finding for finding in world.storage.check() if finding.severity in (Severity.DAMAGED, Severity.UNFINISHED)
     ]
@@ -229,7 +229,7 @@ def in_a_process(argv: list[str], make_sick: Callable[[], None]) -> tuple[int, s
                 make_sick()
                 tempfile.tempdir = None
                 status = main(argv)
-            finally:  # whatever happens: a child of pytest must not go on as pytest
+            finally:  # a child of pytest must never continue as pytest
                 if sys.exc_info()[0]:
                     traceback.print_exc()
                 sys.stderr.flush()
@@ -240,7 +240,7 @@ def in_a_process(argv: list[str], make_sick: Callable[[], None]) -> tuple[int, s
 
 
 def lvm_locks() -> str:
-    """Where LVM keeps its own locks here."""
+    """The directory of the locks of LVM."""
     argv = ("lvm", "lvmconfig", "--type", "full", "global/locking_dir")
     said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
     directory = said.strip().partition("=")[2].strip('"')

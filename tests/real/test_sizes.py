@@ -1,7 +1,7 @@
-"""Sizes where a sum of overheads shows: the LV is exactly as large as the fully allocated image needs.
+"""Sizes at which wrong overheads show: the LV is exactly as large as the fully allocated image.
 
-Every cluster is allocated, without writing the data (``preallocation=metadata``): on our LV that succeeds, on one
-extent less it does not. So a guest that fills the disk finds room to its last cluster.
+Every cluster is allocated without writing the data (``preallocation=metadata``). This succeeds on our LV, and fails on
+an LV that is one extent smaller. So a guest can fill its disk to the last cluster.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
 
 
 def allocated(path: str, size_bytes: int, layer: str, options: str = IMAGE_OPTIONS) -> subprocess.CompletedProcess[str]:
-    """Format it with every cluster allocated and none written; as ours is, unless other options are given."""
+    """Format the image with every cluster allocated and none written, with our options by default."""
     every = f"{options},preallocation=metadata"
     argv = ("qemu-img", "create", "-q", "-f", "qcow2", "-o", every, *LAYERS[layer], path, str(size_bytes))
     return subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -63,7 +63,7 @@ def write(path: str, *commands: str) -> str:
 
 
 def shrink(storage: Storage) -> None:
-    """Take an extent from the current LV."""
+    """Reduce the current LV by one extent."""
     size_bytes = storage.picture().volume(DISK).current.lv.size_bytes - EXTENT
     argv = ("lvreduce", "--force", "--size", f"{size_bytes}b", f"{storage.vg}/{DISK}")
     subprocess.run(argv, check=True, capture_output=True)
@@ -71,9 +71,7 @@ def shrink(storage: Storage) -> None:
 
 @pytest.mark.parametrize("layer", LAYERS)
 @EVERY_SIZE
-def test_the_lv_holds_the_whole_image_and_one_extent_less_would_not(
-    storage: Storage, size_bytes: int, layer: str
-) -> None:
+def test_lv_fits_the_allocated_image_with_no_spare_extent(storage: Storage, size_bytes: int, layer: str) -> None:
     volume = storage.create(DISK.text, size_bytes)
     if layer == "overlay":
         volume.snapshot("s1")
@@ -84,7 +82,7 @@ def test_the_lv_holds_the_whole_image_and_one_extent_less_would_not(
     assert done.returncode == 0, done.stderr
     assert current.lv.size_bytes - EXTENT < end_of(path) <= current.lv.size_bytes
     if size_bytes <= 26 * GIB:
-        # physically too: the last clusters of the disk, which lie at the end of the LV, and the first
+        # also physically: the last clusters of the disk, at the end of the LV, and the first ones
         places = [0, size_bytes // 2, *(size_bytes - number * CLUSTER for number in range(1, 65))]
         said = write(path, *(f"{verb} -P 0x5a {place} {CLUSTER}" for verb in ("write", "read") for place in places))
         assert said.count(f"wrote {CLUSTER}/{CLUSTER}") == len(places), said
@@ -93,12 +91,12 @@ def test_the_lv_holds_the_whole_image_and_one_extent_less_would_not(
     shrink(storage)
     done = allocated(path, size_bytes, layer)
     assert done.returncode != 0
-    # the last tables do not fit, or only the last data, which is not written here but has its place
+    # the last tables do not fit, or only the last data (not written here, but allocated)
     assert "No space left on device" in done.stderr or "Cannot grow device files" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("way", ["resize", "push"])
-def test_a_base_that_proxmox_ve_made_grows_to_what_its_own_options_need(storage: Storage, way: str) -> None:
+def test_base_made_by_proxmox_ve_is_extended_by_its_own_options(storage: Storage, way: str) -> None:
     commands = Path(__file__).parents[2] / "fixtures" / "pve9" / "volume"
     subprocess.run((commands, "create", storage.vg, DISK.text, "4096"), check=True, capture_output=True)
     volume, size_bytes, path = storage.volume(DISK.text), 1024 * GIB, device_path(storage.vg, DISK.text)
@@ -118,7 +116,7 @@ def test_a_base_that_proxmox_ve_made_grows_to_what_its_own_options_need(storage:
 
 @pytest.fixture
 def largest(tmp_path: Path) -> Iterator[Storage]:
-    """A volume group that holds the largest disk three times, on a sparse file."""
+    """A volume group on a sparse file, with space for three of the largest disks."""
     name = f"largest-{os.getpid()}"
     loopvg.create(name, 3 * LARGEST_DISK_BYTES + LARGEST_DISK_BYTES // 8, tmp_path / "pv.img")
     with Storage.open(name) as opened:
@@ -127,7 +125,7 @@ def largest(tmp_path: Path) -> Iterator[Storage]:
 
 
 def unsound(path: str) -> str | None:
-    """What ``qemu-img check`` finds, told that the device ends after a GiB: it counts all clusters of a device."""
+    """The findings of ``qemu-img check`` on the first GiB, because it counts all clusters of a device."""
     device = {"driver": "host_device", "filename": path, "read-only": True}
     start = {"driver": "raw", "offset": 0, "size": GIB, "file": device}
     image = {"driver": "qcow2", "backing": None, "file": start}
@@ -136,8 +134,8 @@ def unsound(path: str) -> str | None:
     return None if done.returncode == 0 else done.stdout + done.stderr
 
 
-def test_the_largest_disk_is_written_snapshotted_and_grown(largest: Storage) -> None:
-    """With clusters at its end and all over it; what a guest wrote is there afterwards, and the images are sound."""
+def test_largest_disk_can_be_written_snapshotted_and_resized(largest: Storage) -> None:
+    """A guest writes at the end and all over the disk. Its data is kept, and the images are sound."""
     before_bytes = LARGEST_DISK_BYTES - 1024 * GIB
     volume, path = largest.create(DISK.text, before_bytes), device_path(largest.vg, DISK.text)
     scattered = [before_bytes * part // 7 // CLUSTER * CLUSTER for part in range(7)]

@@ -1,4 +1,4 @@
-"""An lvm that was killed while it changed an LV leaves its device suspended: nobody waits for it, and it is resumed."""
+"""A killed lvm leaves a device suspended: nothing waits for the device, and recovery resumes it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONTENT = Content(SIZE_BYTES, {0: 7, SIZE_BYTES // BLOCK_BYTES - 1: 9})
 
 @pytest.fixture
 def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
-    """A volume with a snapshot, and something written before and after it."""
+    """A volume with a snapshot, and with data written before and after it."""
     made = lvmqcow_world()
     made.storage.create(DISK.text, SIZE_BYTES)
     made.write(DISK.text, Format.QCOW2, [Write(0, 1, 7)])
@@ -46,7 +46,7 @@ def suspend(world: RealWorld, lv: str) -> None:
 
 
 def map_to_nothing(world: RealWorld, lv: str) -> None:
-    """As an lvm leaves it that is killed while it activates the LV."""
+    """The state that an lvm leaves if it is killed during the activation of the LV."""
     picture = world.host.observe()
     uuid = next(each.uuid for each in picture.logical_volumes if each.name == lv)
     name = "-".join(part.replace("-", "--") for part in (world.host.vg, lv))
@@ -56,7 +56,7 @@ def map_to_nothing(world: RealWorld, lv: str) -> None:
 
 @pytest.mark.parametrize("halt", [suspend, map_to_nothing], ids=["suspended", "without a table"])
 @pytest.mark.parametrize("lv", [DISK.text, S1], ids=["current", "snapshot"])
-def test_a_suspended_layer_is_named_has_no_path_and_is_resumed_before_anything_reads_it(
+def test_suspended_layer_is_reported_and_resumed_before_any_read(
     world: RealWorld, lv: str, halt: Callable[[RealWorld, str], None]
 ) -> None:
     halt(world, lv)
@@ -72,22 +72,22 @@ def test_a_suspended_layer_is_named_has_no_path_and_is_resumed_before_anything_r
     assert world.difference(DISK.text, Format.QCOW2, CONTENT) is None
 
 
-def test_an_operation_on_a_suspended_volume_goes_on_once_it_is_resumed(world: RealWorld) -> None:
+def test_operation_on_a_suspended_volume_resumes_it_first(world: RealWorld) -> None:
     suspend(world, DISK.text)
     world.storage.volume(DISK.text).delete_snapshot("s1")
     assert world.storage.check() == ()
     assert world.difference(DISK.text, Format.QCOW2, CONTENT) is None
 
 
-def test_a_neighbour_of_a_suspended_volume_does_not_wait_for_it(world: RealWorld) -> None:
+def test_operation_does_not_wait_for_a_suspended_neighbour(world: RealWorld) -> None:
     suspend(world, DISK.text)
     world.storage.create("vm-100-disk-1.qcow2", SIZE_BYTES)
     world.storage.volume(DISK.text).recover()
     assert world.storage.check() == ()
 
 
-def test_an_lvrename_that_was_killed_after_its_commit_is_finished(world: RealWorld, tmp_path: Path) -> None:
-    """LVM's metadata has the new name, and the suspended device the old one."""
+def test_lvrename_killed_after_its_commit_is_finished(world: RealWorld, tmp_path: Path) -> None:
+    """The metadata of LVM has the new name, and the suspended device has the old one."""
     vg, lvm, backup = world.host.vg, LvmProcesses(), tmp_path / "metadata"
     create, overlay, rename, _ = world.storage.plan(Snapshot(DISK, "s2")).steps
     assert isinstance(rename, LvRename)
@@ -105,8 +105,8 @@ def test_an_lvrename_that_was_killed_after_its_commit_is_finished(world: RealWor
     assert world.difference(DISK.text, Format.QCOW2, CONTENT) is None
 
 
-def test_a_file_in_the_place_of_a_device_is_named_and_nobody_removes_it(world: RealWorld) -> None:
-    """A program that wrote to a device that was not there made it. It may be the only copy of something."""
+def test_file_in_place_of_a_device_is_reported_and_kept(world: RealWorld) -> None:
+    """A program that writes to a missing device makes such a file. It may be the only copy of the data."""
     file = Path(device_path(world.host.vg, f"del-{DISK}"))
     file.write_bytes(b"data")
     try:

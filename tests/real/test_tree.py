@@ -1,4 +1,4 @@
-"""Branches on real volume groups: whatever snapshot is returned to or forgotten, every other one keeps its content."""
+"""Branches on real volume groups: rollback and deletion keep the content of every other snapshot."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
 
 
 def branched(world: RealWorld) -> dict[str | None, Content]:
-    """s1 with two branches, s2 s3 and b1 b2, and the current layer over s3; what each of them holds."""
+    """s1 has two branches, s2 s3 and b1 b2. The current layer is over s3. Return the content of each."""
     volume, content = world.storage.create(DISK.text, 4 * MIB), Content(4 * MIB)
     holds: dict[str | None, Content] = {}
     for number, snapshot in enumerate(("s1", "b1", "b2", "s2", "s3", None)):
@@ -42,7 +42,7 @@ def branched(world: RealWorld) -> dict[str | None, Content]:
 
 
 def require(world: RealWorld, holds: dict[str | None, Content]) -> None:
-    """These snapshots are there, with that content and sound, and nothing else is."""
+    """Exactly these snapshots exist, with this content and with sound images."""
     lvs = {f"snap-{snapshot}-{DISK}" if snapshot else DISK.text: content for snapshot, content in holds.items()}
     assert world.storage.picture().lv_names == set(lvs)
     with world.readable():
@@ -53,7 +53,7 @@ def require(world: RealWorld, holds: dict[str | None, Content]) -> None:
 
 
 @pytest.mark.parametrize("was_active", [True, False])
-def test_every_snapshot_can_be_returned_to_while_all_are_kept(world: RealWorld, was_active: bool) -> None:
+def test_rollback_to_any_snapshot_can_keep_all_others(world: RealWorld, was_active: bool) -> None:
     holds = branched(world)
     volume = world.storage.volume(DISK.text)
     if not was_active:
@@ -64,7 +64,7 @@ def test_every_snapshot_can_be_returned_to_while_all_are_kept(world: RealWorld, 
     assert {lv.active for lv in world.host.observe().logical_volumes} == {was_active}
 
 
-def test_what_is_newer_is_discarded_on_one_branch_and_not_on_another(world: RealWorld) -> None:
+def test_discard_removes_newer_snapshots_of_one_branch_only(world: RealWorld) -> None:
     holds = branched(world)
     volume = world.storage.volume(DISK.text)
     with pytest.raises(NewerSnapshots) as refused:
@@ -81,16 +81,14 @@ def test_what_is_newer_is_discarded_on_one_branch_and_not_on_another(world: Real
 
 @pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
 @pytest.mark.parametrize("was_active", [True, False])
-def test_snapshots_are_deleted_on_every_branch_down_to_the_last(
-    world: RealWorld, merge: Merge, was_active: bool
-) -> None:
+def test_every_snapshot_on_every_branch_can_be_deleted(world: RealWorld, merge: Merge, was_active: bool) -> None:
     holds = branched(world)
     volume = world.storage.volume(DISK.text)
     if not was_active:
         volume.deactivate()
     with pytest.raises(SnapshotHasChildren):
         volume.delete_snapshot("s1", merge)
-    for snapshot in ("b1", "s3", "b2", "s1", "s2"):  # on a branch, below the current layer, a tip, a base, the last
+    for snapshot in ("b1", "s3", "b2", "s1", "s2"):  # on a branch, below the current layer, a tip, a base, the last one
         volume.delete_snapshot(snapshot, merge)
         del holds[snapshot]
         require(world, holds)
@@ -101,7 +99,7 @@ def test_snapshots_are_deleted_on_every_branch_down_to_the_last(
     [Rollback(DISK, "s1", Newer.KEEP), Rollback(DISK, "s2", Newer.DISCARD), Rollback(DISK, "b2", Newer.KEEP)],
     ids=["keep", "discard", "another branch"],
 )
-def test_a_rollback_cut_after_any_of_its_commands_is_finished_or_undone(world: RealWorld, asked: Rollback) -> None:
+def test_rollback_cut_after_any_command_is_finished_or_undone(world: RealWorld, asked: Rollback) -> None:
     holds = branched(world)
     plan = world.storage.plan(asked)
     for done in range(len(plan.steps) + 1):
@@ -117,13 +115,13 @@ def test_a_rollback_cut_after_any_of_its_commands_is_finished_or_undone(world: R
         require(world, holds)
 
 
-def test_a_rollback_to_a_larger_snapshot_has_room_for_all_of_it(world: RealWorld) -> None:
+def test_rollback_to_a_larger_snapshot_extends_the_lv(world: RealWorld) -> None:
     volume = world.storage.create(DISK.text, 4 * MIB)
     volume.snapshot("s1")
     volume.resize(32 * MIB)
     volume.snapshot("large")
     volume.rollback("s1", Newer.KEEP)
-    volume.snapshot("s2")  # from here on the current LV is a small one
+    volume.snapshot("s2")  # the current LV is small from here on
     volume.rollback("large", Newer.KEEP)
     drawn = [Write(0, 32 * MIB // 4096, 0x5A)]
     world.write(DISK.text, Format.QCOW2, drawn)

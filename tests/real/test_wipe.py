@@ -1,4 +1,4 @@
-"""Wiping on a real volume group: the extents that are free again hold nothing, whatever happened on the way."""
+"""Wiping on a real volume group: freed extents have no old data, whatever happens during the operation."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ QCOW2, RAW = parse_volume_name("vm-100-disk-0.qcow2"), parse_volume_name("vm-100
 S1 = snapshot_lv_name(QCOW2, "s1", Layout.RFC)
 BYTE = 0x5A
 FULL = [Write(first, 256, BYTE) for first in range(0, 8 * MIB // BLOCK_BYTES, 256)]
-"""Every block of a disk of 8 MiB."""
+"""Writes to every block of a disk of 8 MiB."""
 
 
 @dataclass
 class Wiper:
-    """A volume group of which nothing is free but what the test frees, and a storage that tells what it runs."""
+    """A volume group in which only the test frees extents, and a storage that records its commands."""
 
     world: RealWorld
     ran: list[tuple[str, ...]] = field(default_factory=list)
@@ -62,24 +62,24 @@ class Wiper:
         return {lv.name: lv for lv in self.host.observe().logical_volumes}
 
     def take_the_rest(self) -> None:
-        """From now on nothing is free."""
+        """Allocate all free extents."""
         LvmProcesses().change(("lvcreate", "--yes", "--extents", "100%FREE", "--name", "rest", self.vg))
 
     def freed(self) -> bytes:
-        """What the extents hold that are free now, as the next to get them could read it."""
+        """The data in the free extents, as the next owner could read it."""
         raw = ("--wipesignatures", "n", "--zero", "n")
         LvmProcesses().change(("lvcreate", "--yes", *raw, "--extents", "100%FREE", "--name", "probe", self.vg))
         return Path(device_path(self.vg, "probe")).read_bytes()
 
     def blkdiscards(self) -> list[str]:
-        """The LVs that it was called for a part of, and what was to be done."""
+        """The recorded wipes: the kind of wipe and the LV of each blkdiscard command."""
         calls = [argv for argv in self.ran if argv[0] == "blkdiscard" and "--offset" in argv]
         return [f"{'zero' if '--zeroout' in argv else 'discard'} {Path(argv[-1]).name}" for argv in calls]
 
 
 @pytest.fixture
 def wiper(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[Wiper]:
-    """On an empty volume group whose first extents hold zeros: what is found there later is of the test."""
+    """An empty volume group with zeros in its first extents, so any data found there is from the test."""
     world = lvmqcow_world()
     LvmProcesses().change(("lvcreate", "--yes", "--size", "256M", "--name", "first", world.host.vg))
     path = device_path(world.host.vg, "first")
@@ -91,7 +91,7 @@ def wiper(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[Wiper]:
 
 @pytest.fixture
 def without_discards(tmp_path: Path) -> Iterator[Wiper]:
-    """On a device that cannot discard. It goes for good: a newer kernel that was told so once takes it back no more."""
+    """A device that cannot discard. It is removed afterwards, because newer kernels cannot change it back."""
     name = f"rigid-{os.getpid()}"
     group = loopvg.create(name, 64 * MIB, tmp_path / "pv.img")
     try:
@@ -105,7 +105,7 @@ def without_discards(tmp_path: Path) -> Iterator[Wiper]:
 
 
 def filled(wiper: Wiper, name: VolumeName) -> None:
-    """A volume full of the pattern; qcow2 with a snapshot that is full of it too."""
+    """A volume filled with the pattern. A qcow2 volume has a snapshot that is filled with it too."""
     volume = wiper.storage.create(name.text, 8 * MIB)
     wiper.world.write(name.text, name.format, FULL)
     if name.format is Format.QCOW2:
@@ -121,7 +121,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("name", [QCOW2, RAW], ids=["qcow2", "raw"])
 @pytest.mark.parametrize("wipe", [Wipe.ZERO, Wipe.DISCARD])
 @pytest.mark.parametrize("inactive", [False, True], ids=["active", "inactive"])
-def test_what_a_removed_volume_held_is_nowhere_to_be_read(
+def test_wiped_volume_leaves_no_data_in_freed_extents(
     wiper: Wiper, name: VolumeName, wipe: Wipe, inactive: bool
 ) -> None:
     filled(wiper, name)
@@ -134,12 +134,12 @@ def test_what_a_removed_volume_held_is_nowhere_to_be_read(
     assert set(wiper.lvs()) == {"rest"}
     freed = wiper.freed()
     assert len(freed) >= 8 * MIB * len(lvs)
-    assert not any(freed)  # where our loop devices discard, they read zeros
+    assert not any(freed)  # discarded blocks of our loop devices read as zeros
 
 
 @pytest.mark.parametrize("name", [QCOW2, RAW], ids=["qcow2", "raw"])
-def test_without_a_wipe_it_is_there_for_the_next_to_read(wiper: Wiper, name: VolumeName) -> None:
-    """So the test above can fail."""
+def test_volume_removed_without_a_wipe_leaves_its_data(wiper: Wiper, name: VolumeName) -> None:
+    """This proves that the test above can fail."""
     filled(wiper, name)
     wiper.take_the_rest()
     wiper.storage.volume(name.text).remove()
@@ -149,9 +149,7 @@ def test_without_a_wipe_it_is_there_for_the_next_to_read(wiper: Wiper, name: Vol
 
 @pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
 @pytest.mark.parametrize("wipe", [Wipe.ZERO, Wipe.DISCARD, Wipe.NONE])
-def test_what_a_merged_layer_held_is_nowhere_to_be_read_and_the_volume_holds_all(
-    wiper: Wiper, merge: Merge, wipe: Wipe
-) -> None:
+def test_wiped_merged_layer_leaves_no_data_and_volume_keeps_all(wiper: Wiper, merge: Merge, wipe: Wipe) -> None:
     filled(wiper, QCOW2)
     wiper.take_the_rest()
     wiper.storage.volume(QCOW2.text).delete_snapshot("s1", merge, wipe)
@@ -163,7 +161,7 @@ def test_what_a_merged_layer_held_is_nowhere_to_be_read_and_the_volume_holds_all
     assert wiper.storage.check(QCOW2.text) == ()
 
 
-def test_a_device_that_cannot_discard_is_zeroed(without_discards: Wiper) -> None:
+def test_device_without_discard_is_zeroed(without_discards: Wiper) -> None:
     filled(without_discards, RAW)
     assert not can_discard(device_path(without_discards.vg, RAW.text))
     without_discards.take_the_rest()
@@ -172,8 +170,8 @@ def test_a_device_that_cannot_discard_is_zeroed(without_discards: Wiper) -> None
     assert not any(without_discards.freed())
 
 
-def test_the_pieces_of_a_step_are_what_is_asked_for_and_nothing_beside(wiper: Wiper) -> None:
-    """More than one piece; and it is told how far it is."""
+def test_wipe_in_pieces_covers_exactly_the_range(wiper: Wiper) -> None:
+    """The wipe has more than one piece and reports progress."""
     wiper.storage.create(RAW.text, 256 * MIB)
     path = Path(device_path(wiper.vg, RAW.text))
     with path.open("r+b", buffering=0) as device:
@@ -194,10 +192,10 @@ def test_the_pieces_of_a_step_are_what_is_asked_for_and_nothing_beside(wiper: Wi
 
 @pytest.mark.parametrize("step", [LvZeroRange("ghost", 0, MIB), LvDiscardRange("ghost", 0, MIB)])
 @pytest.mark.parametrize("there", [True, False], ids=["a file", "nothing"])
-def test_no_file_in_memory_is_written_where_a_device_should_be(
+def test_wipe_never_writes_to_a_file_in_place_of_a_device(
     wiper: Wiper, step: LvZeroRange | LvDiscardRange, there: bool
 ) -> None:
-    wiper.storage.create(RAW.text, 4 * MIB)  # so that the directory is there
+    wiper.storage.create(RAW.text, 4 * MIB)  # makes the directory
     path = Path(device_path(wiper.vg, "ghost"))
     if there:
         path.write_bytes(b"x")
@@ -210,7 +208,7 @@ def test_no_file_in_memory_is_written_where_a_device_should_be(
         path.unlink(missing_ok=True)
 
 
-def test_generations_lie_side_by_side_and_those_of_another_tool_stay(wiper: Wiper) -> None:
+def test_doomed_lvs_of_another_tool_are_kept(wiper: Wiper) -> None:
     names = [f"del-{RAW}", f"del-2-{RAW}"]
     for name in names:
         LvmProcesses().change(("lvcreate", "--yes", "--size", "4M", "--addtag", "pve-vm-100", "--name", name, wiper.vg))
@@ -225,7 +223,7 @@ def test_generations_lie_side_by_side_and_those_of_another_tool_stay(wiper: Wipe
         assert Path(device_path(wiper.vg, name)).read_bytes().startswith(b"theirs" * 1000)
 
 
-def test_what_somebody_has_open_is_not_wiped(wiper: Wiper) -> None:
+def test_wipe_of_a_volume_in_use_is_refused(wiper: Wiper) -> None:
     filled(wiper, RAW)
     before = wiper.lvs()
     path = Path(device_path(wiper.vg, RAW.text))
@@ -249,12 +247,12 @@ request = Remove(parse_volume_name(sys.argv[2]), Wipe(sys.argv[3]))
 for step in plan_remove(host.observe(), request, segment_bytes=4 * 1024**2).steps:
     host.run(step)
 """
-"""A removal in small segments, a second each."""
+"""A removal in small segments that take a second each."""
 
 
 @pytest.mark.parametrize("wipe", [Wipe.ZERO, Wipe.DISCARD])
 @pytest.mark.parametrize("down", [False, True], ids=["the process dies", "the machine goes down"])
-def test_a_wipe_that_is_killed_is_gone_on_with_where_it_was(wiper: Wiper, wipe: Wipe, down: bool) -> None:
+def test_killed_wipe_resumes_at_its_last_segment(wiper: Wiper, wipe: Wipe, down: bool) -> None:
     wiper.storage.create(RAW.text, 48 * MIB)
     path, doomed = Path(device_path(wiper.vg, RAW.text)), f"del-{RAW}"
     with path.open("r+b", buffering=0) as device:
@@ -272,7 +270,7 @@ def test_a_wipe_that_is_killed_is_gone_on_with_where_it_was(wiper: Wiper, wipe: 
     wait_until(lambda: done_bytes() >= 8 * MIB)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    wait_until(lambda: not wiper.host.holders(doomed))  # a blkdiscard outlives it by a moment
+    wait_until(lambda: not wiper.host.holders(doomed))  # blkdiscard ends a moment later
     recorded = wiper.lvs()[doomed].wiping
     assert isinstance(recorded, Wiping)
     assert 8 * MIB <= recorded.done_bytes < 48 * MIB
@@ -293,7 +291,7 @@ def test_a_wipe_that_is_killed_is_gone_on_with_where_it_was(wiper: Wiper, wipe: 
     assert not any(freed)
 
 
-def test_ctrl_c_stops_a_wipe_at_once_and_meanwhile_other_volumes_are_free(wiper: Wiper) -> None:
+def test_ctrl_c_stops_a_wipe_that_does_not_block_other_volumes(wiper: Wiper) -> None:
     wiper.storage.create(RAW.text, 48 * MIB)
     argv = ("remove", f"{wiper.vg}/{RAW}", "--wipe", "zero", "--wipe-rate", "2M", "--verbose")
     running = subprocess.Popen([sys.executable, "-m", "lvmqcow", *argv], stderr=subprocess.PIPE, text=True)
@@ -303,19 +301,19 @@ def test_ctrl_c_stops_a_wipe_at_once_and_meanwhile_other_volumes_are_free(wiper:
             break
     assert main(("create", f"{wiper.vg}/{QCOW2}", "--size", "8M")) == 0
     assert main(("snapshot", f"{wiper.vg}/{QCOW2}", "s1")) == 0
-    assert main(("create", f"{wiper.vg}/{RAW}", "--size", "8M")) == 11  # its name is locked until then
+    assert main(("create", f"{wiper.vg}/{RAW}", "--size", "8M")) == 11  # the name is locked until then
     assert running.poll() is None
     running.send_signal(signal.SIGINT)
     said = running.communicate()[1]
     assert running.returncode == 130, said
     assert "recover" in said
     assert main(("check", wiper.vg)) == 13
-    assert main(("create", f"{wiper.vg}/{RAW}", "--size", "8M")) == 0  # recovery first
+    assert main(("create", f"{wiper.vg}/{RAW}", "--size", "8M")) == 0  # recovers first
     assert set(wiper.lvs()) == {QCOW2.text, S1, RAW.text}
     assert main(("check", wiper.vg)) == 0
 
 
-def test_the_environment_says_what_becomes_of_data(wiper: Wiper, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_sets_the_default_wipe_mode(wiper: Wiper, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LVMQCOW_WIPE", "zero")
     monkeypatch.setenv("LVMQCOW_WIPE_RATE", "1T")
     filled(wiper, QCOW2)

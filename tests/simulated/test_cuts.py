@@ -1,4 +1,4 @@
-"""A cut anywhere, in any operation or in its recovery, loses nothing and leaves nothing."""
+"""Every operation, and its recovery, is stopped at every place. No data is lost and nothing is left over."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.support.scenarios import (
 )
 
 FLAWS = {Severity.WARNING, Severity.UNCHECKED}
-"""What a healthy volume may have been met with: a tight LV, an inactive one."""
+"""Findings that a healthy volume may have: its LV is tight, or it is inactive."""
 
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
 
@@ -48,7 +48,7 @@ def named(request: Request) -> set[VolumeName]:
 
 
 def recovered(host: SimHost, name: VolumeName, *others: VolumeName) -> SimHost:
-    """Recovered by one name. All that may be left under the other names of a request are devices."""
+    """Recover by one name. Recovery by the other names of the request then restores devices at most."""
     twin = host.copy()
     storage(twin).recover(name.text)
     left = [plan.operation for other in others for plan in storage(twin).recover(other.text)]
@@ -61,7 +61,7 @@ def severities(host: SimHost) -> set[Severity]:
 
 
 def base_names(picture: VolumeGroup, name: VolumeName) -> set[str]:
-    """The LVs of other volumes that a volume reads through."""
+    """The LVs of other volumes among the backing images of this volume."""
     volume = picture.find(name)
     return {base.lv.name for base in volume.bases} if volume else set()
 
@@ -69,7 +69,7 @@ def base_names(picture: VolumeGroup, name: VolumeName) -> set[str]:
 def require_whole(
     host: SimHost, name: VolumeName, wanted: Contents, where: str, flaws: Collection[Severity] = ()
 ) -> None:
-    """A volume holds what it should, and nothing is unfinished, wrong (but for ``flaws``) or left over."""
+    """The content is as wanted. Nothing is unfinished or left over, and check finds nothing but ``flaws``."""
     assert contents(host, name) == wanted, where
     there = {name: wanted, **others(host, name)}
     layout = host.observe().layout
@@ -89,7 +89,7 @@ def require_whole(
 
 
 @EVERY_OPERATION
-def test_an_operation_does_what_it_says_and_leaves_activation_as_it_was(operation: str) -> None:
+def test_operation_has_its_documented_effect_and_keeps_activation(operation: str) -> None:
     start, request = OPERATIONS[operation]
     host = start()
     before, beside = contents(host, request.volume), others(host, changed(request))
@@ -101,7 +101,7 @@ def test_an_operation_does_what_it_says_and_leaves_activation_as_it_was(operatio
     before_it = host.observe().lv(request.volume.text)
     bases = {lv for picture in (host.observe(), after.observe()) for lv in base_names(picture, request.volume)}
     for lv in after.observe().logical_volumes:
-        if lv.name in bases:  # they stay active: another clone may be about to use them
+        if lv.name in bases:  # bases stay active, because another clone may need them
             assert lv.active >= was[lv.uuid].active, lv
         elif lv.uuid in was:
             assert lv.active == expected_active(request, was[lv.uuid]), lv
@@ -110,7 +110,7 @@ def test_an_operation_does_what_it_says_and_leaves_activation_as_it_was(operatio
 
 
 @EVERY_OPERATION
-def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after(
+def test_volume_is_old_or_new_after_any_cut_in_operation_or_recovery(
     operation: str, record_property: Callable[[str, object], None]
 ) -> None:
     start, request = OPERATIONS[operation]
@@ -125,21 +125,21 @@ def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after
     for cut in cuts(host, plan):
         undone = cut.done < plan.commit_point
         wanted = before if undone else expected(request, read)
-        for left in (cut.host, rebooted(cut.host)):  # the process died, or the machine
+        for left in (cut.host, rebooted(cut.host)):  # the process died, or the host crashed
             for again in cuts(left, storage(left).plan_recovery(name.text)):
                 places += 1
                 if (again.host.key, undone) in met:
                     continue
                 met.add((again.host.key, undone))
                 where = f"{cut}; {again}"
-                first = called(request) if len(met) % 2 else name  # either will do
+                first = called(request) if len(met) % 2 else name  # recovery works by either name
                 whole = recovered(again.host, first, *(names - {first}))
                 if (whole.key, undone) in judged:
                     continue
                 judged.add((whole.key, undone))
                 require_whole(whole, name if undone else called(request), wanted, where, FLAWS if undone else ())
                 assert others(whole, name if undone else called(request)) == beside, where
-                if not (undone and isinstance(request, Convert)):  # what an undone copy had written is not wiped
+                if not (undone and isinstance(request, Convert)):  # undo does not wipe a half-made copy
                     assert not (wipes(request) and whole.freed_unwiped), where
                 if undone:
                     assert sizes_and_tags(whole.observe(), index=False) == sizes_and_tags(
@@ -155,7 +155,7 @@ def test_a_cut_anywhere_even_in_recovery_leaves_the_volume_as_before_or_as_after
 
 
 @EVERY_OPERATION
-def test_a_cut_is_reported_as_unfinished_and_not_as_damage(operation: str) -> None:
+def test_check_reports_a_cut_as_unfinished_not_as_damage(operation: str) -> None:
     start, request = OPERATIONS[operation]
     host = start()
     for cut in cuts(host, planned(host, request)):
@@ -164,7 +164,7 @@ def test_a_cut_is_reported_as_unfinished_and_not_as_damage(operation: str) -> No
         assert found == ({Severity.UNFINISHED} if unfinished else set()), f"{cut}: {storage(cut.host).check()}"
 
 
-def test_the_enumeration_has_not_become_empty(capsys: pytest.CaptureFixture[str]) -> None:
+def test_enumeration_covers_at_least_1000_cuts(capsys: pytest.CaptureFixture[str]) -> None:
     every = [cut for start, request in OPERATIONS.values() for cut in cuts(start(), planned(start(), request))]
     inside = sum(cut.inside for cut in every)
     with capsys.disabled():

@@ -1,4 +1,4 @@
-"""Damage of every kind: it is named, nothing is removed for it, and no operation goes on over it silently."""
+"""Damage of every kind: check names it, recovery removes nothing, and no operation ignores it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def start() -> SimHost:
 
 
 def requests(name: VolumeName) -> list[Request]:
-    """Everything that changes a volume and keeps it."""
+    """One request of every kind that changes a volume without removing it."""
     return [
         Snapshot(name, "s3"),
         Rollback(name, "s2"),
@@ -50,14 +50,14 @@ def named(damage: Damage, host: SimHost, findings: str = "check") -> bool:
 
 
 @EVERY_DAMAGE
-def test_it_is_named_with_what_to_run(kind: str) -> None:
+def test_check_names_each_damage_and_its_fix(kind: str) -> None:
     damage = DAMAGES[kind]
     assert not named(damage, start())
     assert named(damage, damage.on(start())), storage(damage.on(start())).check()
 
 
 @EVERY_DAMAGE
-def test_met_inactive_it_is_named_or_it_is_said_that_nothing_was_looked_at(kind: str) -> None:
+def test_check_of_inactive_volume_names_damage_or_says_unchecked(kind: str) -> None:
     damage = DAMAGES[kind]
     host = inactive(damage.on(start()))
     before = state(host)
@@ -68,14 +68,14 @@ def test_met_inactive_it_is_named_or_it_is_said_that_nothing_was_looked_at(kind:
 
 
 @EVERY_DAMAGE
-def test_the_neighbour_is_not_called_damaged_for_it(kind: str) -> None:
+def test_check_reports_no_damage_on_an_intact_neighbour(kind: str) -> None:
     host = DAMAGES[kind].on(start())
     layers = {layer.lv.name for layer in host.observe().volume(NEIGHBOUR).layers}
     assert layers.isdisjoint(finding.lv for finding in storage(host).check())
 
 
 @EVERY_DAMAGE
-def test_recovery_removes_nothing_and_changes_nothing_that_can_be_read(kind: str) -> None:
+def test_recovery_of_damage_removes_no_lv_and_changes_no_data(kind: str) -> None:
     host = DAMAGES[kind].on(start())
     before, held = state(host), {lv.uuid for lv in host.observe().logical_volumes}
     unfinished = DAMAGES[kind].severity is Severity.UNFINISHED
@@ -91,8 +91,8 @@ def test_recovery_removes_nothing_and_changes_nothing_that_can_be_read(kind: str
 
 
 @EVERY_DAMAGE
-def test_no_operation_goes_on_over_it_silently(kind: str) -> None:
-    """Refused, and nothing touched; or recovered first, and said so; or it is harmless, and does what it should."""
+def test_no_operation_ignores_damage(kind: str) -> None:
+    """It refuses and changes nothing, or it recovers first and reports that, or the damage is harmless to it."""
     damage = DAMAGES[kind]
     for request in requests(damage.volume):
         host = damage.on(start())
@@ -113,7 +113,7 @@ def test_no_operation_goes_on_over_it_silently(kind: str) -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [*combinations(["no header", "a circle", "two sizes", "a missing layer"], 2)]
 )
-def test_damage_does_not_hide_damage_from_whoever_wants_to_change_something(one: str, other: str) -> None:
+def test_two_damages_together_are_reported_and_refused(one: str, other: str) -> None:
     host = start()
     for kind in (one, other):
         try:
@@ -128,8 +128,8 @@ def test_damage_does_not_hide_damage_from_whoever_wants_to_change_something(one:
         assert state(host) == before
 
 
-def test_a_raw_volume_is_not_read_whatever_it_looks_like() -> None:
-    """A guest can write a qcow2 header to its raw disk, naming any file of the host."""
+def test_qcow2_header_inside_a_raw_volume_is_never_read() -> None:
+    """A guest can write a qcow2 header to its raw disk, and this header can name any file of the host."""
 
     class Watched(SimHost):
         def headers(self, lv_names: object) -> dict[str, object]:  # type: ignore[override]

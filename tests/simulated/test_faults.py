@@ -1,4 +1,4 @@
-"""A step fails, at any place of any operation: that is said, and nothing is lost; where there is room, it goes on."""
+"""Any step of any operation may fail. The error is reported, no data is lost, and full images get more space."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILLER = "another-tool"
 
 @dataclass(frozen=True)
 class Place:
-    """A step that is about to fail, and what it has done by then."""
+    """A step that is going to fail, and the state that it leaves."""
 
     plan: Plan
     at: int
@@ -47,12 +47,12 @@ def places(host: SimHost, request: Request) -> Iterator[Place]:
 
 
 def allocating(place: Place) -> bool:
-    """Whether an image is written to, that can be given more room."""
+    """Whether the step writes to an image whose LV can be extended."""
     return place.plan.steps[place.at].fills is not None
 
 
 def failing(host: SimHost, place: Place, said: str, then: Callable[[SimHost], None] = lambda host: None) -> Storage:
-    """A storage whose step at that place fails, once."""
+    """A storage in which the step at that place fails once."""
     position = count()
 
     def fail(step: Step) -> None:
@@ -65,7 +65,7 @@ def failing(host: SimHost, place: Place, said: str, then: Callable[[SimHost], No
 
 
 def fill(host: SimHost) -> None:
-    """Somebody else takes all the extents that are left."""
+    """Another tool takes all free extents."""
     picture = host.observe()
     if picture.free_extents:
         host.run(LvCreate(FILLER, picture.free_extents * picture.extent_size_bytes, ()))
@@ -77,7 +77,7 @@ def make_room(host: SimHost) -> None:
 
 
 def require(host: SimHost, request: Request, wanted: Contents, finished: bool, where: str) -> None:
-    """The volume holds that, and nothing is unfinished or left over."""
+    """The volume has the wanted content, and nothing is unfinished or left over."""
     name = called(request) if finished else changed(request)
     assert contents(host, name) == wanted, where
     assert intents(host) == [], where
@@ -85,7 +85,7 @@ def require(host: SimHost, request: Request, wanted: Contents, finished: bool, w
 
 
 @ROWS
-def test_a_step_that_fails_is_no_success_and_recovery_does_what_the_plan_says(operation: str) -> None:
+def test_failed_step_raises_and_recovery_follows_the_plan(operation: str) -> None:
     start, request = OPERATIONS[operation]
     host = start()
     before, read, beside = (
@@ -110,7 +110,7 @@ def test_a_step_that_fails_is_no_success_and_recovery_does_what_the_plan_says(op
 
 
 @ROWS
-def test_an_image_without_space_gets_more_and_the_operation_goes_on(operation: str) -> None:
+def test_full_image_gets_more_space_and_operation_continues(operation: str) -> None:
     start, request = OPERATIONS[operation]
     host = start()
     read, usual = contents(host, request.volume), run(host, *planned(host, request).steps)
@@ -123,7 +123,7 @@ def test_an_image_without_space_gets_more_and_the_operation_goes_on(operation: s
 
 
 @ROWS
-def test_without_any_space_it_stops_the_disk_can_be_used_and_it_goes_on_once_there_is_room(operation: str) -> None:
+def test_full_vg_postpones_operation_and_volume_stays_usable(operation: str) -> None:
     start, request = OPERATIONS[operation]
     host = start()
     before, read = contents(host, changed(request)), contents(host, request.volume)
@@ -144,7 +144,7 @@ def test_without_any_space_it_stops_the_disk_can_be_used_and_it_goes_on_once_the
 
 
 def require_usable(host: SimHost, request: Request, states: list[Contents], place: Place) -> None:
-    """What was a volume can be activated, and reads as before, or as it will; there is no space all the while."""
+    """The volume can be activated without free space, and reads as before the operation or as after it."""
     name = changed(request)
     if None not in states[0]:
         return

@@ -1,4 +1,4 @@
-"""In a volume group that takes no changes no request changes anything, and no recovery does, whatever it finds."""
+"""A volume group that allows no changes: every request and every recovery is refused, and nothing changes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ rows = cache(with_every_trait)
 EVERY_REFUSAL = pytest.mark.parametrize("kind", REFUSED)
 
 
-def test_every_kind_of_request_is_tried() -> None:
+def test_selected_operations_cover_every_request_type() -> None:
     assert {type(OPERATIONS[name][1]) for name in rows()} == {type(request) for _, request in OPERATIONS.values()}
 
 
 @EVERY_REFUSAL
-def test_every_request_is_refused_by_the_states_name_before_its_first_step(kind: State) -> None:
+def test_request_is_refused_with_the_vg_state_before_any_step(kind: State) -> None:
     for name in rows():
         start, request = OPERATIONS[name]
         host = start()
@@ -42,7 +42,7 @@ def test_every_request_is_refused_by_the_states_name_before_its_first_step(kind:
 
 
 @EVERY_REFUSAL
-def test_recovery_is_refused_too_and_what_was_cut_waits(kind: State) -> None:
+def test_recovery_is_refused_and_unfinished_work_waits(kind: State) -> None:
     for name in rows():
         start, request = OPERATIONS[name]
         host = start()
@@ -65,7 +65,7 @@ def test_recovery_is_refused_too_and_what_was_cut_waits(kind: State) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(ACCEPTABLE))
-def test_accepted_every_request_does_what_it_always_does(kind: State) -> None:
+def test_accepted_vg_state_does_not_change_any_request(kind: State) -> None:
     for name in rows():
         start, request = OPERATIONS[name]
         usual, host = start(), in_state(start(), kind)
@@ -73,8 +73,8 @@ def test_accepted_every_request_does_what_it_always_does(kind: State) -> None:
         assert state(host).images == state(usual).images, name
 
 
-def test_a_plan_that_was_made_before_is_stopped_by_lvm_itself() -> None:
-    """The simulated host refuses what lvm2 refuses: a planner that forgot to look would not pass here."""
+def test_lvm_itself_refuses_a_plan_made_before_the_vg_changed() -> None:
+    """The simulated host refuses the same changes as lvm2. A planner that skips the check fails here."""
     for kind in set(REFUSED) - {State.MISSING, *ACCEPTABLE}:
         start, request = next(row for row in OPERATIONS.values() if isinstance(row[1], Snapshot))
         host = start()
@@ -84,7 +84,7 @@ def test_a_plan_that_was_made_before_is_stopped_by_lvm_itself() -> None:
             run_plan(met, plan, met.observe(), Events())
 
 
-def test_looking_works_in_every_state() -> None:
+def test_volumes_can_be_listed_in_every_vg_state() -> None:
     host = chain(2)
     for kind in State:
         met = in_state(host, kind)

@@ -1,4 +1,4 @@
-"""The state machine on simulated volume groups: it finds nothing in ours, and it finds every planted defect."""
+"""The state machine on simulated volume groups: it finds no defect in lvmqcow, and it finds every planted defect."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Defect = Callable[[SimHost, Step, Run], None]
 
 
 SHARDS = int(os.environ.get("LVMQCOW_SHARDS", "1"))
-"""Of each layout; each runs sequences of its own."""
+"""The number of runs for each layout. Each run has its own random sequences."""
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
@@ -56,7 +56,7 @@ def test_no_sequence_of_operations_loses_a_byte(
 
 
 class Defective(SimHost):
-    """A volume group with a planted defect: it stands between every step and what the step does."""
+    """A volume group with a planted defect: the defect intercepts every step."""
 
     def __init__(self, defect: Defect) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def an_lvremove_that_removes_nothing(host: SimHost, step: Step, run: Run) -> Non
         run(step)
 
 
-def an_lvremove_that_removes_one_more(host: SimHost, step: Step, run: Run) -> None:
+def an_lvremove_that_removes_another_lv(host: SimHost, step: Step, run: Run) -> None:
     run(step)
     rest = sorted(host.observe().lv_names)
     if isinstance(step, LvRemove) and rest:
@@ -124,11 +124,11 @@ def old_bytes_in_a_raw_volume(host: SimHost, step: Step, run: Run) -> None:
         run(step)
 
 
-def an_overlay_over_nothing(host: SimHost, step: Step, run: Run) -> None:
+def an_overlay_without_backing(host: SimHost, step: Step, run: Run) -> None:
     run(replace(step, backing=None) if isinstance(step, QcowCreate) else step)
 
 
-def a_rollback_that_keeps_what_was_written(host: SimHost, step: Step, run: Run) -> None:
+def a_rollback_that_keeps_new_data(host: SimHost, step: Step, run: Run) -> None:
     kept: Blocks = {}
     if isinstance(step, QcowCreate) and step.lv in host.headers(host.observe().lv_names):
         kept = host.state.qcow(step.lv, ()).blocks
@@ -156,7 +156,7 @@ def a_resize_of_the_lv_alone(host: SimHost, step: Step, run: Run) -> None:
         run(step)
 
 
-def old_bytes_in_what_a_raw_volume_grew_by(host: SimHost, step: Step, run: Run) -> None:
+def old_bytes_in_the_new_part_of_a_raw_volume(host: SimHost, step: Step, run: Run) -> None:
     if not isinstance(step, LvZeroRange):
         run(step)
 
@@ -165,7 +165,7 @@ def a_resize_that_zeroes_too_much(host: SimHost, step: Step, run: Run) -> None:
     run(replace(step, offset_bytes=0) if isinstance(step, LvZeroRange) else step)
 
 
-def an_activation_that_leaves_one_out(host: SimHost, step: Step, run: Run) -> None:
+def an_activation_that_omits_one_lv(host: SimHost, step: Step, run: Run) -> None:
     lvs = step.lvs[1:] if isinstance(step, LvActivate | LvDeactivate) else ()
     run(replace(step, lvs=lvs) if isinstance(step, LvActivate | LvDeactivate) and lvs else step)
 
@@ -180,7 +180,7 @@ def a_relink_that_changes_nothing(host: SimHost, step: Step, run: Run) -> None:
         run(step)
 
 
-def a_copy_without_what_lies_below(host: SimHost, step: Step, run: Run) -> None:
+def a_copy_without_its_backing_image(host: SimHost, step: Step, run: Run) -> None:
     if isinstance(step, ImageCopy) and isinstance(source := host.state.lvs[step.source_lv].image, Qcow):
         host.state.put(step.source_lv, replace(source, backing=None))
         run(step)
@@ -200,9 +200,9 @@ def a_copy_that_forgets_a_block(host: SimHost, step: Step, run: Run) -> None:
 
 
 DEFECTS: list[Defect] = [
-    a_copy_without_what_lies_below,
+    a_copy_without_its_backing_image,
     a_copy_that_forgets_a_block,
-    an_activation_that_leaves_one_out,
+    an_activation_that_omits_one_lv,
     a_volume_left_active,
     a_relink_that_changes_nothing,
     a_rebase_that_does_not_copy,
@@ -210,16 +210,16 @@ DEFECTS: list[Defect] = [
     a_commit_that_forgets_a_block,
     a_rename_that_swaps_content,
     an_lvremove_that_removes_nothing,
-    an_lvremove_that_removes_one_more,
+    an_lvremove_that_removes_another_lv,
     old_bytes_in_the_first_block_of_a_new_image,
     old_bytes_in_a_raw_volume,
-    an_overlay_over_nothing,
-    a_rollback_that_keeps_what_was_written,
+    an_overlay_without_backing,
+    a_rollback_that_keeps_new_data,
     a_tag_that_is_not_dropped,
     an_lv_left_inactive,
     an_image_of_another_size,
     a_resize_of_the_lv_alone,
-    old_bytes_in_what_a_raw_volume_grew_by,
+    old_bytes_in_the_new_part_of_a_raw_volume,
     a_resize_that_zeroes_too_much,
 ]
 
@@ -229,7 +229,7 @@ def harmless(host: SimHost, step: Step, run: Run) -> None:
 
 
 def search(defect: Defect, examples: int) -> None:
-    """Look for a failure without shrinking it: the same search every time."""
+    """Search for a failure without shrinking. The search is the same every time."""
     run_state_machine_as_test(
         machine(lambda: SimWorld(Defective(defect))),
         settings=settings(
@@ -245,10 +245,10 @@ def search(defect: Defect, examples: int) -> None:
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.__name__)
-def test_the_machine_finds_a_planted_defect(defect: Defect) -> None:
+def test_state_machine_finds_each_planted_defect(defect: Defect) -> None:
     with pytest.raises((AssertionError, LvmqcowError, pytest.fail.Exception)):
         search(defect, examples=2000)
 
 
-def test_the_machine_finds_nothing_where_nothing_is_planted() -> None:
+def test_state_machine_finds_nothing_without_a_planted_defect() -> None:
     search(harmless, examples=20)

@@ -1,4 +1,4 @@
-"""The list of historic defects is held to the tests that guard against them."""
+"""Every entry in the list of historic defects names existing tests, and no defect is missing."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ HEAD = {f"head {number}" for number in range(1, 8)}
 
 
 def guards() -> set[str]:
-    """Every test that some row names."""
+    """Every test that an entry names."""
     return {test for defect in DEFECTS for test in defect["guarded_by"]}
 
 
 @pytest.mark.parametrize("test", sorted(guards()))
-def test_a_guard_that_is_named_exists(test: str) -> None:
+def test_every_named_guard_exists(test: str) -> None:
     file, _, function = test.partition("::")
     assert re.search(rf"^def {function}\(", (ROOT / file).read_text(), re.MULTILINE)
 
@@ -45,8 +45,8 @@ def test_no_defect_is_listed_twice() -> None:
     assert len(set(origins)) == len(origins)
 
 
-def test_no_defect_is_left_out() -> None:
-    """Of the patch, of the fixes made to it later, and of what is still in it."""
+def test_list_covers_every_known_defect() -> None:
+    """The list covers the original patch, its later fixes, and the defects that remain in it."""
     origins = [defect["origin"] for defect in DEFECTS]
     hashes = {each for origin in origins for each in re.findall(r"\b[0-9a-f]{7}\b", origin)}
     assert {origin for origin in origins if not origin.startswith("upstream ")} == SEED | HEAD

@@ -1,3 +1,5 @@
+"""The classes of errors: their tree, their exit statuses and their messages."""
+
 from __future__ import annotations
 
 import copy
@@ -87,7 +89,7 @@ def classes() -> set[type[LvmqcowError]]:
 
 
 def drawn() -> dict[str, tuple[str | None, str]]:
-    """The tree of the module's docstring: each class with its parent, and its exit status as drawn."""
+    """The tree in the docstring of the module: each class with its parent and its exit status."""
     tree: dict[str, tuple[str | None, str]] = {}
     above: list[tuple[int, str]] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -100,12 +102,12 @@ def drawn() -> dict[str, tuple[str | None, str]]:
     return tree
 
 
-def test_the_tree_in_the_docstring_has_every_class_and_no_other() -> None:
+def test_docstring_tree_lists_exactly_the_error_classes() -> None:
     assert set(drawn()) == {error.__name__ for error in classes()} == set(errors.__all__)
 
 
 @pytest.mark.parametrize("name", errors.__all__)
-def test_the_tree_in_the_docstring_is_that_of_the_classes(name: str) -> None:
+def test_docstring_tree_agrees_with_the_class_hierarchy(name: str) -> None:
     error: type[LvmqcowError] = getattr(errors, name)
     parent, status = drawn()[name]
     if parent is None:
@@ -118,24 +120,24 @@ def test_the_tree_in_the_docstring_is_that_of_the_classes(name: str) -> None:
         assert "exit_status" not in vars(error), f"the tree says that {name} exits as {parent}"
 
 
-def test_each_exit_status_above_1_means_one_branch_of_the_tree() -> None:
+def test_each_exit_status_belongs_to_one_error_class() -> None:
     owners = [error for error in classes() if "exit_status" in vars(error)]
     assert len({error.exit_status for error in owners}) == len(owners)
 
 
-def test_every_error_that_can_be_raised_has_an_example_here() -> None:
+def test_examples_cover_every_error_class() -> None:
     abstract = {errors.LvmqcowError, errors.InvalidRequest, errors.NotFound}
     assert {type(error) for error, _ in EXAMPLES} == classes() - abstract
 
 
 @ERRORS
-def test_an_error_names_its_facts_and_what_to_do(error: LvmqcowError, facts: list[str]) -> None:
+def test_error_message_has_its_facts_and_advice(error: LvmqcowError, facts: list[str]) -> None:
     for fact in facts:
         assert fact in str(error)
 
 
 @ERRORS
-def test_an_error_survives_a_copy_and_the_way_to_another_process(error: LvmqcowError, facts: list[str]) -> None:
+def test_error_survives_copying_and_pickling(error: LvmqcowError, facts: list[str]) -> None:
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert type(twin) is type(error)
         assert str(twin) == str(error)

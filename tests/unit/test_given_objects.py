@@ -1,4 +1,4 @@
-"""What a caller gives is used, be it empty or not: only None means that nothing was given."""
+"""An optional argument is used even if it is falsy. Only None means that it is absent."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ OBJECTS = re.compile(r"\b(Trace|Progress|Locks|Events|Lvm|\w*Host|Qemu\w+|Callab
 
 
 class Empty(list[object]):
-    """Counts what it is told of, and begins with nothing: so it is false."""
+    """A callback that records its arguments. It starts empty, so it is falsy."""
 
     def __call__(self, heard: object) -> None:
         self.append(heard)
 
 
 class EmptyLocks(list[str]):
-    """Notes which locks were taken."""
+    """Locks that record their names. They start empty, so they are falsy."""
 
     @contextmanager
     def hold(self, vg: str, volume: str) -> Iterator[None]:
@@ -43,7 +43,7 @@ class EmptyLocks(list[str]):
 
 
 class EmptyHost(SimHost):
-    """As long as its list of volumes."""
+    """A host with a length, so it is falsy without volumes."""
 
     def __len__(self) -> int:
         return len(self.observe().volumes)
@@ -51,7 +51,7 @@ class EmptyHost(SimHost):
 
 @pytest.fixture
 def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An lvm that does not answer until this file is there, for 5 seconds at most, and then fails with status 3."""
+    """An lvm that waits for this file, for 5 seconds at most, and then fails with status 3."""
     file, lvm = tmp_path / "released", tmp_path / "bin" / "lvm"
     lvm.parent.mkdir()
     lvm.write_text(
@@ -65,7 +65,7 @@ def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("kind", [LvmProcesses, LvmShell])
-def test_an_empty_trace_and_who_waits_hear_of_an_lvm_command(
+def test_falsy_trace_and_waiting_callback_hear_of_an_lvm_command(
     kind: type[LvmProcesses] | type[LvmShell], released: Path
 ) -> None:
     class Waiting(Empty):
@@ -81,7 +81,7 @@ def test_an_empty_trace_and_who_waits_hear_of_an_lvm_command(
 
 
 @pytest.mark.parametrize("lvm", ["shell", "process"])
-def test_a_storage_uses_an_empty_trace_and_empty_locks(lvm: Literal["shell", "process"], released: Path) -> None:
+def test_storage_uses_a_falsy_trace_and_falsy_locks(lvm: Literal["shell", "process"], released: Path) -> None:
     released.touch()
     trace, locks = Empty(), EmptyLocks()
     with Storage.open("vg", lvm=lvm, trace=trace, locks=locks) as storage, pytest.raises(CommandFailed):
@@ -90,7 +90,7 @@ def test_a_storage_uses_an_empty_trace_and_empty_locks(lvm: Literal["shell", "pr
     assert trace != []
 
 
-def test_an_empty_trace_and_progress_hear_of_qemu_img() -> None:
+def test_falsy_trace_and_progress_hear_of_qemu_img() -> None:
     trace, progress = Empty(), Empty()
     argv = ("printf", "    (50.00/100%%)\\r")
     QemuImg(trace).run(argv, progress)
@@ -100,7 +100,7 @@ def test_an_empty_trace_and_progress_hear_of_qemu_img() -> None:
     assert len(trace) == 1
 
 
-def test_an_empty_trace_and_progress_hear_of_qemu_nbd(tmp_path: Path) -> None:
+def test_falsy_trace_and_progress_hear_of_qemu_nbd(tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(bytes(4096))
     trace, progress = Empty(), Empty()
     argv = ("qemu-nbd", "--read-only", "--format", "raw", str(tmp_path / "disk"))
@@ -109,7 +109,7 @@ def test_an_empty_trace_and_progress_hear_of_qemu_nbd(tmp_path: Path) -> None:
     assert (trace, progress) == ([argv], [100.0])
 
 
-def test_an_empty_host_is_the_one_that_is_worked_on() -> None:
+def test_falsy_host_is_used() -> None:
     host = EmptyHost()
     assert not host
     assert SimWorld(host).host is host
@@ -122,7 +122,7 @@ def sources() -> Sequence[Path]:
 
 
 def given(tree: ast.AST) -> set[str]:
-    """The parameters and fields of a module that may be None, or such an object; what keeps one is called the same."""
+    """The parameters and fields of a module that may be None or such an object. Attributes have the same names."""
     annotated = [
         (node.arg, node.annotation) for node in ast.walk(tree) if isinstance(node, ast.arg) and node.annotation
     ]
@@ -130,7 +130,7 @@ def given(tree: ast.AST) -> set[str]:
 
 
 def asked(tree: ast.AST) -> Iterator[ast.expr]:
-    """All that is asked whether it is true."""
+    """All expressions whose truth value is used."""
     for node in ast.walk(tree):
         match node:
             case ast.If() | ast.While() | ast.IfExp() | ast.Assert():
@@ -146,7 +146,7 @@ def asked(tree: ast.AST) -> Iterator[ast.expr]:
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_an_object_that_may_be_given_is_compared_with_none_and_not_asked_whether_it_is_true(path: Path) -> None:
+def test_optional_object_is_compared_with_none_not_by_truth_value(path: Path) -> None:
     tree = ast.parse(path.read_text())
     names = given(tree)
     wrong = [
@@ -157,6 +157,6 @@ def test_an_object_that_may_be_given_is_compared_with_none_and_not_asked_whether
     assert wrong == []
 
 
-def test_there_are_objects_that_may_be_given() -> None:
+def test_search_finds_the_known_optional_objects() -> None:
     found = {name for path in sources() for name in given(ast.parse(path.read_text()))}
     assert {"trace", "waiting", "progress", "locks", "host", "qemu_nbd"} <= found

@@ -1,4 +1,4 @@
-"""What is told of a volume and its snapshots: sizes above all, and never a guess."""
+"""Information about volumes and snapshots. Sizes are exact or unknown, and never guessed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sizes(host: SimHost) -> list[tuple[str, int | None, int]]:
 
 
 @pytest.mark.parametrize("met", [lambda host: host, inactive, foreign], ids=["active", "inactive", "foreign"])
-def test_every_layer_has_its_own_size_and_nothing_is_activated_to_tell_it(met: Callable[[SimHost], SimHost]) -> None:
+def test_layers_show_their_own_sizes_without_activation(met: Callable[[SimHost], SimHost]) -> None:
     host = met(grown(2))
     before = state(host)
     assert sizes(host) == [(DISK.text, 64 * MIB, 68 * MIB), (S2, 4 * MIB, 8 * MIB), (S1, 4 * MIB, 8 * MIB)]
@@ -50,8 +50,8 @@ def test_every_layer_has_its_own_size_and_nothing_is_activated_to_tell_it(met: C
     assert state(host) == before
 
 
-def test_what_is_only_in_a_header_that_cannot_be_read_is_not_guessed() -> None:
-    """The LV's size is not the disk's: whoever copied that much would get a larger disk."""
+def test_size_in_an_unreadable_header_is_unknown() -> None:
+    """The size of the LV is no substitute: it is larger than the disk."""
     host = inactive(foreign(chain(2)))
     before = state(host)
     assert sorted(sizes(host)) == sorted((name, None, 8 * MIB) for name in (DISK.text, S1, S2))
@@ -59,18 +59,18 @@ def test_what_is_only_in_a_header_that_cannot_be_read_is_not_guessed() -> None:
     assert state(host) == before
 
 
-def test_one_layer_with_tags_among_others_is_known() -> None:
+def test_tagged_layer_among_untagged_ones_has_a_size() -> None:
     host = inactive(run(foreign(chain(1)), LvTag((DISK.text,), add=("lvmqcow.size=4194304", f"lvmqcow.parent={S1}"))))
     assert sizes(host) == [(DISK.text, 4 * MIB, 8 * MIB), (S1, None, 8 * MIB)]
 
 
-def test_a_raw_volume_is_as_large_as_its_lv() -> None:
+def test_raw_volume_has_the_size_of_its_lv() -> None:
     for host in (raw_volume(), inactive(raw_volume())):
         (layer,) = storage(host).volume(RAW.text).layers()
         assert (layer.virtual_size_bytes, layer.lv_size_bytes, layer.allocated_bytes) == (4 * MIB, 4 * MIB, None)
 
 
-def test_a_snapshot_that_the_current_layer_does_not_read_through_is_told_of_too() -> None:
+def test_snapshot_on_a_side_branch_is_listed() -> None:
     assert [name for name, _, _ in sizes(beside(chain(2), "branch", S1))] == [
         *(DISK.text, S2, S1),
         snapshot_lv_name(DISK, "branch", Layout.RFC),
@@ -89,7 +89,7 @@ def lines(host: SimHost) -> list[str]:
     return rendered(layer_tree(volume.info(), volume.layers()))
 
 
-def test_the_tree_shows_what_reads_through_what() -> None:
+def test_tree_shows_each_layer_below_its_parent() -> None:
     assert [line.split("[")[0].rstrip() for line in lines(beside(grown(2), "branch", S1))] == [
         "vm-100-disk-0.qcow2  qcow2, 64 MiB",
         "└── s1",
@@ -102,7 +102,7 @@ def test_the_tree_shows_what_reads_through_what() -> None:
     assert "[68 MiB LV, " in shown[2]
 
 
-def test_the_tree_of_what_is_not_known_shows_every_layer() -> None:
+def test_tree_of_an_unread_volume_shows_every_layer() -> None:
     assert lines(inactive(foreign(chain(1)))) == [
         "vm-100-disk-0.qcow2  qcow2, size unknown",
         "├── current  [8 MiB LV, not active]",
@@ -110,7 +110,7 @@ def test_the_tree_of_what_is_not_known_shows_every_layer() -> None:
     ]
 
 
-def test_the_tree_of_a_clone_begins_with_its_own_layers() -> None:
+def test_tree_of_a_clone_starts_with_its_own_layers() -> None:
     host = chain(1, chain(1, None, NEIGHBOUR))
     storage(host).volume(DISK.text).remove()
     clone = storage(host).volume(NEIGHBOUR.text).clone(DISK.text, "s1")
@@ -122,7 +122,7 @@ def test_the_tree_of_a_clone_begins_with_its_own_layers() -> None:
     ]
 
 
-def test_the_listing_shows_which_volume_is_a_clone_of_which() -> None:
+def test_list_shows_each_clone_below_its_base() -> None:
     host = chain(1)
     for name, of, snapshot in (("200", "100", "s1"), ("300", "200", None), ("400", "200", None), ("500", "100", "s1")):
         storage(host).volume(f"vm-{of}-disk-0.qcow2").clone(f"vm-{name}-disk-0.qcow2", snapshot)
@@ -139,7 +139,7 @@ def test_the_listing_shows_which_volume_is_a_clone_of_which() -> None:
     ]
 
 
-def test_the_listing_leaves_no_volume_out_even_where_clones_read_through_each_other() -> None:
+def test_list_includes_every_volume_even_with_circular_clones() -> None:
     one, other = VolumeInfo("a", Format.QCOW2, 1, 1, (), base="b"), VolumeInfo("b", Format.QCOW2, 1, 1, (), base="a@s")
     lost = VolumeInfo("c", Format.QCOW2, 1, 1, (), base="gone@s")
     assert len(rendered(volume_table((one, other, lost)))) == 4

@@ -1,3 +1,5 @@
+"""The methods of the Proxmox VE storage plugin, on simulated volume groups."""
+
 from __future__ import annotations
 
 import os
@@ -26,26 +28,26 @@ _AROUND_IT = """
 """
 
 
-def test_every_verb_of_the_patch_is_found_under_its_name() -> None:
+def test_plugin_has_every_method_of_the_patch() -> None:
     verbs = {name for name in plugin.__all__ if name.islower()}
     assert verbs == {*_OF_THE_PATCH.split(), *_AROUND_IT.split()}
     assert all(getattr(plugin, name).__doc__ for name in verbs)
 
 
-def test_both_formats_are_declared_and_raw_is_the_default() -> None:
+def test_plugindata_declares_both_formats_with_raw_as_default() -> None:
     declared = plugin.plugindata()
     assert (declared.format, declared.default_format) == (frozenset(Format), Format.RAW)
     assert declared.default_content <= declared.content
 
 
-def test_a_name_says_its_machine_and_format() -> None:
+def test_parse_volname_gives_guest_and_format() -> None:
     assert plugin.parse_volname(DISK.text) == ("images", DISK.text, 100, Format.QCOW2)
     assert plugin.parse_volname(RAW.text) == ("images", RAW.text, 100, Format.RAW)
     with pytest.raises(InvalidName):
         plugin.parse_volname("base")
 
 
-def test_an_image_gets_a_free_name_or_the_one_it_is_given_and_only_of_its_own_machine() -> None:
+def test_alloc_image_uses_a_free_or_given_name_of_its_guest() -> None:
     one = storage(chain(0))
     assert plugin.find_free_diskname(one, 100, "qcow2") == "vm-100-disk-1.qcow2"
     assert plugin.alloc_image(one, 100, "qcow2", None, 4096) == "vm-100-disk-1.qcow2"
@@ -57,7 +59,7 @@ def test_an_image_gets_a_free_name_or_the_one_it_is_given_and_only_of_its_own_ma
         plugin.alloc_image(one, 100, "raw", "vm-100-disk-9.qcow2", 4096)
 
 
-def test_the_images_of_one_machine_are_listed_with_the_size_that_a_guest_sees() -> None:
+def test_list_images_shows_one_guest_with_virtual_sizes() -> None:
     host = chain(1, raw_volume())
     storage(host).create("vm-200-disk-0", MIB)
     assert [info.name for info in plugin.list_images(storage(host), 100)] == [DISK.text, RAW.text]
@@ -69,7 +71,7 @@ def test_the_images_of_one_machine_are_listed_with_the_size_that_a_guest_sees() 
 
 
 @pytest.mark.parametrize("meet", [lambda host: host, inactive], ids=["active", "inactive"])
-def test_snapshots_are_told_with_their_order_parents_and_children(meet: Callable[[SimHost], SimHost]) -> None:
+def test_volume_snapshot_info_gives_order_parent_and_child(meet: Callable[[SimHost], SimHost]) -> None:
     told = plugin.volume_snapshot_info(storage(meet(chain(2))), DISK.text)
     assert [(name, info.order, info.parent, info.child) for name, info in told.items()] == [
         ("current", 0, "s2", None),
@@ -80,7 +82,7 @@ def test_snapshots_are_told_with_their_order_parents_and_children(meet: Callable
     assert told["s1"].virtual_size_bytes == 4 * MIB
 
 
-def test_of_several_children_the_one_below_the_current_layer_is_told() -> None:
+def test_volume_snapshot_info_prefers_the_child_in_the_chain() -> None:
     host = chain(2)
     storage(host).volume(DISK.text).rollback("s1", Newer.KEEP)
     told = plugin.volume_snapshot_info(storage(host), DISK.text)
@@ -88,11 +90,11 @@ def test_of_several_children_the_one_below_the_current_layer_is_told() -> None:
     assert (told["s2"].parent, told["s2"].child) == ("s1", None)
 
 
-def test_a_raw_volume_has_no_snapshots_to_tell_of() -> None:
+def test_volume_snapshot_info_of_a_raw_volume_is_empty() -> None:
     assert plugin.volume_snapshot_info(storage(raw_volume()), RAW.text) == {}
 
 
-def test_the_path_and_the_lv_of_a_snapshot_follow_the_layout_of_the_volume() -> None:
+def test_snapshot_path_and_lv_name_follow_the_layout() -> None:
     ours, theirs = storage(chain(1)), storage(pve9(chain(1)))
     assert plugin.get_snap_name(ours, DISK.text) == plugin.get_snap_name(ours, DISK.text, "current") == DISK.text
     assert plugin.get_snap_name(ours, DISK.text, "s1") == f"snap-s1-{DISK}"
@@ -101,7 +103,7 @@ def test_the_path_and_the_lv_of_a_snapshot_follow_the_layout_of_the_volume() -> 
     assert plugin.filesystem_path(ours, DISK.text, "s1") == f"/dev/sim/snap-s1-{DISK}"
 
 
-def test_only_the_newest_snapshot_can_be_rolled_back_to_and_what_is_in_the_way_is_listed() -> None:
+def test_rollback_past_newer_snapshots_lists_the_blockers() -> None:
     host = chain(3)
     assert plugin.volume_rollback_is_possible(storage(host), DISK.text, "s3")
     blockers: list[str] = []
@@ -123,7 +125,7 @@ def test_only_the_newest_snapshot_can_be_rolled_back_to_and_what_is_in_the_way_i
         ("sparseinit", False, False, False, False),
     ],
 )
-def test_a_feature_is_there_by_format_and_by_what_a_volume_is(
+def test_volume_has_feature_depends_on_format_and_kind(
     feature: str, base: bool, current: bool, snap: bool, raw: bool
 ) -> None:
     host = raw_volume(chain(1, chain(1), NEIGHBOUR))
@@ -136,7 +138,7 @@ def test_a_feature_is_there_by_format_and_by_what_a_volume_is(
     assert plugin.volume_has_feature(one, feature, RAW.text) == raw
 
 
-def test_what_has_a_feature_can_do_it_and_what_has_not_is_refused() -> None:
+def test_declared_features_work_and_others_are_refused() -> None:
     host = raw_volume(chain(1))
     one = storage(host)
     with pytest.raises(NotPossible):
@@ -149,7 +151,7 @@ def test_what_has_a_feature_can_do_it_and_what_has_not_is_refused() -> None:
     assert plugin.volume_size_info(one, clone).parent == DISK.text
 
 
-def test_the_life_of_a_volume_through_the_plugins_verbs() -> None:
+def test_volume_lifecycle_works_through_the_plugin() -> None:
     host = chain(0)
     one, name, before = storage(host), DISK.text, contents(host)[None]
     plugin.volume_snapshot(one, name, "s1")
@@ -165,7 +167,7 @@ def test_the_life_of_a_volume_through_the_plugins_verbs() -> None:
     assert plugin.list_images(one) == ()
 
 
-def test_a_stream_says_its_size_and_is_of_one_format_only() -> None:
+def test_volume_import_and_export_use_only_raw_with_size() -> None:
     reader, writer = os.pipe()
     try:
         os.write(writer, (4 * MIB).to_bytes(8, "little"))

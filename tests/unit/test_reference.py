@@ -1,6 +1,6 @@
-"""What is generated from the parser is up to date, installed with the package, and understood by what reads it.
+"""Files generated from the parser are up to date, are installed with the package, and work with their tools.
 
-That the completions are up to date is checked in the environment ``docs``, which has what they are made with.
+The tox environment ``docs`` checks that the completions are up to date, because it has the generator.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def generated(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def completed(*words: str) -> list[str]:
-    """What bash offers for the last of these words."""
+    """The completions of bash for the last word."""
     argv = ["bash", "-euc", COMPLETED, "bash", str(CHECKOUT / BASH), *words]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
 
@@ -47,16 +47,16 @@ def verbs() -> list[str]:
 
 
 @pytest.mark.parametrize("file", [PAGE, CUTS, MAN_PAGE])
-def test_it_is_what_the_code_says(file: str) -> None:
+def test_generated_file_is_up_to_date(file: str) -> None:
     checked = generated("--check", file)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
-def test_a_file_that_is_not_generated_is_refused() -> None:
+def test_check_of_a_file_that_is_not_generated_is_refused() -> None:
     assert generated("--check", "README.md").returncode == 2
 
 
-def test_the_man_page_renders_without_a_warning() -> None:
+def test_man_page_renders_without_warnings() -> None:
     argv = ["groff", "-man", "-ww", "-Tutf8", "-P-c", str(CHECKOUT / MAN_PAGE)]
     rendered = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert rendered.stderr == ""
@@ -65,12 +65,12 @@ def test_the_man_page_renders_without_a_warning() -> None:
         assert re.search(rf"^   lvmqcow {verb}$", plain, re.MULTILINE)
 
 
-def test_every_verb_has_a_section_in_the_page() -> None:
+def test_reference_page_has_a_section_for_every_verb() -> None:
     sections = re.findall(r"^### lvmqcow (.*)$", (CHECKOUT / PAGE).read_text(), re.MULTILINE)
     assert [section for section in sections if " " not in section] == verbs()
 
 
-def test_bash_loads_its_completion() -> None:
+def test_bash_completion_has_valid_syntax() -> None:
     subprocess.run(["bash", "-n", str(CHECKOUT / BASH)], check=True)
 
 
@@ -84,7 +84,7 @@ def test_bash_loads_its_completion() -> None:
         (("lvmqcow", "remove", "vg0/vm-1-a", "--wipe", "d"), ["discard"]),
     ],
 )
-def test_bash_completes(words: tuple[str, ...], offered: list[str]) -> None:
+def test_bash_completes_options_and_values(words: tuple[str, ...], offered: list[str]) -> None:
     assert completed(*words) == offered
 
 
@@ -92,7 +92,7 @@ def test_bash_completes_every_verb() -> None:
     assert completed("lvmqcow", "") == verbs()
 
 
-def test_zsh_is_offered_every_verb() -> None:
+def test_zsh_completes_every_verb() -> None:
     text = (CHECKOUT / ZSH).read_text()
     assert text.startswith("#compdef lvmqcow\n")
     listed = re.search(r"_shtab_lvmqcow_commands\(\) \{\n.*?\n  \)", text, re.DOTALL)
@@ -101,5 +101,5 @@ def test_zsh_is_offered_every_verb() -> None:
 
 
 @pytest.mark.parametrize("file", [MAN_PAGE, BASH, ZSH])
-def test_it_is_installed_with_the_package(file: str) -> None:
+def test_generated_file_is_installed_with_the_package(file: str) -> None:
     assert [path for path in files("lvmqcow") or () if path.match(f"*/{file}") and Path(path.locate()).is_file()]

@@ -1,4 +1,4 @@
-"""What a storage is told when it is opened changes how things are done, never what there is: nothing is lost by it."""
+"""The settings of a storage change how operations run, and never lose data."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def opened(host: SimHost, settings: Settings) -> Storage:
     return Storage(host, NoLocks(), recover_first=recover_first, layout=layout, wipe=wipe, accept=frozenset(accept))
 
 
-def test_every_setting_is_among_those_that_are_tried() -> None:
+def test_tested_settings_cover_every_parameter() -> None:
     settings = {"recover_first", "layout", "wipe", "accept"}
     assert set(inspect.signature(Storage).parameters) == {"host", "locks", "events", *settings}
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_every_format_that_is_declared_can_be_made_and_no_other(settings: Settings) -> None:
+def test_only_declared_formats_can_be_created_with_any_settings(settings: Settings) -> None:
     one = opened(SimHost(), settings)
     assert plugin.plugindata().default_format in plugin.plugindata().format
     for image_format in plugin.plugindata().format:
@@ -59,9 +59,7 @@ def test_every_format_that_is_declared_can_be_made_and_no_other(settings: Settin
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("meet", VARIANTS.values(), ids=VARIANTS.keys())
-def test_no_setting_forgets_the_snapshots_of_a_volume_or_loses_what_they_hold(
-    meet: Callable[[SimHost], SimHost], settings: Settings
-) -> None:
+def test_no_setting_loses_snapshots_or_their_content(meet: Callable[[SimHost], SimHost], settings: Settings) -> None:
     start = meet(chain(2))
     held = contents(start)
     assert set(held) == {None, "s1", "s2"}

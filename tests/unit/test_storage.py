@@ -1,3 +1,5 @@
+"""The class Storage: requests, dry runs, locks, recovery and listings, on simulated volume groups."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -81,7 +83,7 @@ EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
 
 
 class BrokenOff(SimHost):
-    """A volume group on which a step fails once ``steps_left`` are done."""
+    """A volume group on which a step fails after ``steps_left`` steps."""
 
     steps_left = 10**6
 
@@ -93,7 +95,7 @@ class BrokenOff(SimHost):
 
 
 class Recorded:
-    """Locks of a library consumer, which remember what was asked of them."""
+    """Locks of a library user. They record the names they are asked for."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -112,11 +114,11 @@ class Recorded:
 
 
 def cut_snapshot(host: SimHost) -> SimHost:
-    """The same with a snapshot s9 of the disk begun, and cut before its commit point."""
+    """Begin a snapshot s9 of the disk, and stop before its commit point."""
     return run(host, *planned(host, Snapshot(DISK, "s9")).steps[:2])
 
 
-def test_a_volume_lives_from_create_to_remove() -> None:
+def test_volume_lifecycle_from_create_to_remove() -> None:
     host = SimHost()
     with storage(host) as opened:
         volume = opened.create(DISK.text, 4 * MIB)
@@ -135,7 +137,7 @@ def test_a_volume_lives_from_create_to_remove() -> None:
 
 
 @EVERY_OPERATION
-def test_a_dry_run_touches_nothing_and_shows_what_then_runs(operation: str) -> None:
+def test_dry_run_changes_nothing_and_shows_the_real_plan(operation: str) -> None:
     start, request = OPERATIONS[operation]
     host = start()
     before = state(host)
@@ -145,7 +147,7 @@ def test_a_dry_run_touches_nothing_and_shows_what_then_runs(operation: str) -> N
 
 
 def steps_run(start: SimHost, request: Request) -> int:
-    """How many steps a request takes, with those to look at the volume first."""
+    """The number of steps of a request, including those that read the headers first."""
     host = BrokenOff()
     host.__dict__.update(start.__dict__)
     storage(host).apply(request)
@@ -153,10 +155,10 @@ def steps_run(start: SimHost, request: Request) -> int:
 
 
 @EVERY_OPERATION
-def test_a_step_that_fails_is_named_with_what_recovery_will_do(operation: str) -> None:
+def test_error_names_the_failed_step_and_the_recovery(operation: str) -> None:
     start, request = OPERATIONS[operation]
     plan = planned(start(), request)
-    looking = steps_run(start(), request) - len(plan.steps)  # an inactive volume's headers are read before
+    looking = steps_run(start(), request) - len(plan.steps)  # steps that read the headers of an inactive volume
     for done, step in enumerate(plan.steps):
         host = BrokenOff()
         host.__dict__.update(start().__dict__, steps_left=looking + done)
@@ -169,7 +171,7 @@ def test_a_step_that_fails_is_named_with_what_recovery_will_do(operation: str) -
             done,
             len(plan.steps),
         )
-        began = done > 0 or not isinstance(step, LvmStep)  # a picture does not show what is in an LV
+        began = done > 0 or not isinstance(step, LvmStep)  # the report does not show the data in an LV
         assert isinstance(error, NothingChanged) != began
         assert ("Nothing was changed" in str(error)) != began
         leaves_nothing = not began or isinstance(request, Activate | Deactivate | Export | ExportStream)
@@ -180,7 +182,7 @@ def test_a_step_that_fails_is_named_with_what_recovery_will_do(operation: str) -
         assert "the machine is on fire" in str(error)
 
 
-def test_an_error_is_not_that_of_the_next_operation() -> None:
+def test_error_does_not_affect_the_next_operation() -> None:
     host = BrokenOff()
     host.__dict__.update(chain(1).__dict__, steps_left=1)
     one = storage(host)
@@ -193,7 +195,7 @@ def test_an_error_is_not_that_of_the_next_operation() -> None:
     assert one.volume(DISK.text).info().snapshots == ("s1", "s2")
 
 
-def test_the_next_operation_recovers_first_and_says_so() -> None:
+def test_next_operation_recovers_first_and_reports_it() -> None:
     heard: list[Plan] = []
     host = cut_snapshot(chain(1))
     Storage(host, NoLocks(), Events(recovered=heard.append)).volume(DISK.text).snapshot("s2")
@@ -202,12 +204,12 @@ def test_the_next_operation_recovers_first_and_says_so() -> None:
     assert storage(host).check() == ()
 
 
-def test_a_dry_run_on_a_cut_volume_shows_its_recovery() -> None:
+def test_dry_run_on_a_cut_volume_shows_the_recovery() -> None:
     host = cut_snapshot(chain(1))
     assert storage(host).plan(Snapshot(DISK, "s2")).operation == "undo snapshot"
 
 
-def test_recovery_that_is_switched_off_is_asked_for() -> None:
+def test_operation_asks_for_recovery_if_automatic_recovery_is_off() -> None:
     host = cut_snapshot(chain(1))
     before = state(host)
     careful = Storage(host, NoLocks(), recover_first=False)
@@ -218,7 +220,7 @@ def test_recovery_that_is_switched_off_is_asked_for() -> None:
     careful.volume(DISK.text).snapshot("s2")
 
 
-def test_recover_works_on_one_volume_or_on_all() -> None:
+def test_recover_handles_one_volume_or_all() -> None:
     host = chain(1, cut_snapshot(chain(1)), NEIGHBOUR)
     host = run(host, *planned(host, Snapshot(NEIGHBOUR, "s9")).steps[:1])
     assert [plan.volume for plan in storage(host.copy()).recover()] == [DISK, NEIGHBOUR]
@@ -226,7 +228,7 @@ def test_recover_works_on_one_volume_or_on_all() -> None:
 
 
 @pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
-def test_whatever_was_cut_any_operation_may_follow_at_once(merge: Merge) -> None:
+def test_operation_can_follow_any_cut_at_once(merge: Merge) -> None:
     for cut in cuts(chain(3), planned(chain(3), DeleteSnapshot(DISK, "s2", merge))):
         before = contents(chain(3))
         storage(cut.host).volume(DISK.text).snapshot("next")
@@ -236,7 +238,7 @@ def test_whatever_was_cut_any_operation_may_follow_at_once(merge: Merge) -> None
         assert intents(cut.host) == []
 
 
-def test_a_consumers_own_locks_are_held_for_every_change_and_for_no_look() -> None:
+def test_custom_locks_are_held_for_changes_but_not_for_reads() -> None:
     locks = Recorded()
     opened = Storage(chain(1, raw_volume()), locks)
     volume = opened.volume(DISK.text)
@@ -250,7 +252,7 @@ def test_a_consumers_own_locks_are_held_for_every_change_and_for_no_look() -> No
 
 
 class Guarded(SimHost):
-    """A volume group that changes for nobody who does not hold these locks."""
+    """A volume group that accepts a step only while these locks are held."""
 
     locks: Recorded
     names: frozenset[str]
@@ -261,7 +263,7 @@ class Guarded(SimHost):
 
 
 @EVERY_OPERATION
-def test_no_step_of_any_operation_runs_without_the_locks_of_all_its_names(operation: str) -> None:
+def test_every_step_runs_under_the_locks_of_all_its_volumes(operation: str) -> None:
     start, request = OPERATIONS[operation]
     host, locks = Guarded(), Recorded()
     names = {request.volume.text, changed(request).text, called(request).text}
@@ -270,7 +272,7 @@ def test_no_step_of_any_operation_runs_without_the_locks_of_all_its_names(operat
     assert locks.held == set()
 
 
-def test_a_volume_that_somebody_works_on_is_refused_and_its_neighbour_is_not() -> None:
+def test_locked_volume_is_refused_but_its_neighbour_is_not() -> None:
     locks, host = Recorded(), chain(1, chain(1), NEIGHBOUR)
     opened = Storage(host, locks)
     with locks.hold("sim", DISK.text):
@@ -298,7 +300,7 @@ def test_a_volume_that_somebody_works_on_is_refused_and_its_neighbour_is_not() -
         (lambda opened: opened.volume(DISK.text).path("s9"), SnapshotNotFound),
     ],
 )
-def test_a_wrong_request_is_refused_before_anything_is_touched(
+def test_invalid_request_is_refused_before_any_change(
     wrong: Callable[[Storage], object], error: type[Exception]
 ) -> None:
     host = chain(1)
@@ -308,13 +310,13 @@ def test_a_wrong_request_is_refused_before_anything_is_touched(
     assert state(host) == before
 
 
-def test_sizes_are_rounded_up_to_sectors() -> None:
+def test_create_rounds_sizes_up_to_sectors() -> None:
     host = SimHost()
     assert storage(host).create(DISK.text, 4 * MIB + 1).info().virtual_size_bytes == 4 * MIB + 512
 
 
-def test_no_guest_is_given_a_volume_on_which_an_operation_was_cut() -> None:
-    """It could read what is half done, and recovery undo what it wrote."""
+def test_path_of_a_cut_volume_is_refused_until_recovery() -> None:
+    """A guest could read half-done work, and recovery could undo its writes."""
     for left in (RollingBack(f"snap-s1-{DISK}"), Resizing(4 * MIB, 8 * MIB)):
         volume = storage(run(chain(1), LvTag((DISK.text,), add=(left.tag,)))).volume(DISK.text)
         with pytest.raises(RecoveryNeeded):
@@ -323,7 +325,7 @@ def test_no_guest_is_given_a_volume_on_which_an_operation_was_cut() -> None:
         assert volume.path() == Path(f"/dev/sim/{DISK}")
 
 
-def test_the_listing_shows_volumes_by_name_with_snapshots_oldest_first() -> None:
+def test_list_shows_volumes_by_name_with_snapshots_oldest_first() -> None:
     host = run(chain(2, raw_volume()), LvCreate("root", MIB, ()), LvCreate("swap", MIB, ("other",)))
     listed = storage(host).volumes()
     assert [
@@ -335,7 +337,7 @@ def test_the_listing_shows_volumes_by_name_with_snapshots_oldest_first() -> None
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_listing_is_the_same_however_a_volume_is_met_and_activates_nothing(variant: str) -> None:
+def test_list_is_the_same_for_inactive_volumes_and_activates_nothing(variant: str) -> None:
     host = VARIANTS[variant](grown(2))
     before = state(host)
     assert storage(host).volumes() == storage(grown(2)).volumes()
@@ -354,18 +356,18 @@ def test_layers_are_listed_from_the_current_one_down() -> None:
     assert all(layer.allocated_bytes for layer in layers)
 
 
-def test_what_an_inactive_layer_has_allocated_is_not_known() -> None:
+def test_allocated_size_of_an_inactive_layer_is_unknown() -> None:
     assert {layer.allocated_bytes for layer in storage(inactive(chain(1))).volume(DISK.text).layers()} == {None}
 
 
-def test_the_path_is_what_qemu_is_given() -> None:
+def test_path_is_the_device_of_the_layer() -> None:
     volume = storage(chain(1)).volume(DISK.text)
     assert volume.path() == Path(f"/dev/sim/{DISK}")
     assert volume.path("s1") == Path(f"/dev/sim/snap-s1-{DISK}")
 
 
 @pytest.mark.parametrize(("name", "size_bytes"), [(DISK.text, 5 * MIB), (RAW.text, 8 * MIB)])
-def test_a_file_is_imported_with_its_content(tmp_path: Path, name: str, size_bytes: int) -> None:
+def test_imported_file_keeps_its_content(tmp_path: Path, name: str, size_bytes: int) -> None:
     path = tmp_path / "disk.qcow2"
     qcow2(header_bytes(size_bytes=5 * MIB), cluster_bits=17).write(path)
     host = SimHost(files={str(path): Content(5 * MIB, {3: 9})})
@@ -374,7 +376,7 @@ def test_a_file_is_imported_with_its_content(tmp_path: Path, name: str, size_byt
     assert imported.check() == ()
 
 
-def test_a_file_of_which_qemu_reads_another_size_than_it_says_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+def test_import_is_refused_if_qemu_reads_another_size(tmp_path: Path) -> None:
     path = tmp_path / "disk.qcow2"
     qcow2(header_bytes(size_bytes=5 * MIB), cluster_bits=17).write(path)
     host = SimHost(files={str(path): Content(4 * MIB, {3: 9})})
@@ -383,7 +385,7 @@ def test_a_file_of_which_qemu_reads_another_size_than_it_says_is_refused_and_not
     assert storage(host).volumes() == ()
 
 
-def test_auto_moves_the_fewer_bytes() -> None:
+def test_auto_merge_chooses_the_smaller_transfer() -> None:
     def commands_of(host: SimHost) -> set[str]:
         return {argv[1] for argv in storage(host).plan(DeleteSnapshot(DISK, "s1")).commands if argv[0] == "qemu-img"}
 
@@ -397,7 +399,7 @@ def test_auto_moves_the_fewer_bytes() -> None:
     assert commands_of(small_snapshot) == {"rebase"}
 
 
-def test_auto_on_an_inactive_volume_follows_the_seeds_rule() -> None:
+def test_auto_merge_on_an_inactive_volume_follows_the_rfc_rule() -> None:
     host = inactive(chain(2))
     for snapshot in ("s1", "s2"):
         auto, seed = (storage(host).plan(DeleteSnapshot(DISK, snapshot, merge)) for merge in (Merge.AUTO, Merge.RFC))
@@ -418,7 +420,7 @@ def unread() -> SimHost:
 
 
 @pytest.mark.parametrize("request_", UNREAD.values(), ids=UNREAD)
-def test_an_inactive_volume_that_proxmox_ve_wrote_is_active_only_for_its_headers_to_be_read(request_: Request) -> None:
+def test_inactive_volume_of_proxmox_ve_is_activated_only_to_read_headers(request_: Request) -> None:
     host = unread()
     before, beside = contents(host), contents(host, NEIGHBOUR)
     shown = storage(host).plan(request_)
@@ -430,7 +432,7 @@ def test_an_inactive_volume_that_proxmox_ve_wrote_is_active_only_for_its_headers
     assert storage(active(host)).check() == ()
 
 
-def test_headers_are_read_by_activating_only_under_the_volumes_lock() -> None:
+def test_activation_to_read_headers_needs_the_lock() -> None:
     locks = Recorded()
     Storage(unread(), locks).plan(Snapshot(DISK, "s3"))
     assert locks.asked == [("sim", DISK.text)]
@@ -438,7 +440,7 @@ def test_headers_are_read_by_activating_only_under_the_volumes_lock() -> None:
         Storage(unread(), locks).plan(Snapshot(DISK, "s3"))
 
 
-def test_a_volume_in_use_is_neither_deactivated_nor_renamed_and_its_holders_are_named() -> None:
+def test_deactivate_and_rename_of_a_volume_in_use_name_its_holders() -> None:
     host = chain(1)
     host.hold(f"snap-s1-{DISK}", Holder(HolderKind.PROCESS, "cat", 7), Holder(HolderKind.DEVICE, "dm-9"))
     for request in (Deactivate(DISK), Rename(DISK, ELSEWHERE)):
@@ -461,20 +463,20 @@ def test_a_volume_in_use_is_neither_deactivated_nor_renamed_and_its_holders_are_
     ],
     ids=repr,
 )
-def test_nothing_is_done_below_a_running_guest_which_would_go_on_writing_to_a_snapshot(request_: Request) -> None:
+def test_operation_under_a_running_guest_is_refused(request_: Request) -> None:
     host = chain(2)
     host.hold(DISK.text, Holder(HolderKind.PROCESS, "qemu-system-x86", 7))
     assert isinstance(refused(host, request_), InUse)
 
 
-def test_what_an_operation_leaves_alone_may_be_in_use() -> None:
+def test_layer_that_an_operation_does_not_change_may_be_in_use() -> None:
     host = chain(2)
     host.hold(f"snap-s1-{DISK}", Holder(HolderKind.PROCESS, "backup", 7))
     storage(host).volume(DISK.text).snapshot("s3")
     storage(host).volume(DISK.text).rollback("s3")
 
 
-def test_recovery_waits_for_a_guest_too() -> None:
+def test_recovery_is_refused_while_a_guest_runs() -> None:
     host = run(chain(1), LvTag((DISK.text,), add=(RollingBack(f"snap-s1-{DISK}").tag,)))
     host.hold(DISK.text, Holder(HolderKind.PROCESS, "qemu-system-x86", 7))
     with pytest.raises(InUse):
@@ -482,7 +484,7 @@ def test_recovery_waits_for_a_guest_too() -> None:
 
 
 class LeadingOut(SimHost):
-    """A volume group where the disk's header says that its data is elsewhere, and its tags say nothing of it."""
+    """A volume group where the header of the disk names an external data file, and the tags do not."""
 
     def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
         found = super().headers(lv_names)
@@ -491,7 +493,7 @@ class LeadingOut(SimHost):
 
 @pytest.mark.parametrize("start", [chain, lambda depth: inactive(chain(depth))], ids=["active", "inactive"])
 @pytest.mark.parametrize("request_", [DeleteSnapshot(DISK, "s2"), Resize(DISK, 64 * MIB), Rename(DISK, ELSEWHERE)])
-def test_an_image_that_leads_out_is_seen_before_anything_is_touched_though_it_is_not_active(
+def test_external_data_file_is_refused_even_on_an_inactive_volume(
     start: Callable[[int], SimHost], request_: Request
 ) -> None:
     host = LeadingOut()
@@ -502,21 +504,21 @@ def test_an_image_that_leads_out_is_seen_before_anything_is_touched_though_it_is
 
 
 class OpenedLate(SimHost):
-    """A volume group where somebody opens the disk just before LVM deactivates it."""
+    """A volume group where another process opens the disk just before LVM deactivates it."""
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         self.hold(DISK.text, Holder(HolderKind.PROCESS, "cat", 7))
         super().run(step, progress)
 
 
-def test_what_was_opened_after_we_asked_is_named_too() -> None:
+def test_process_that_opens_a_volume_late_is_named() -> None:
     host = OpenedLate()
     host.__dict__.update(chain(1).__dict__)
     with pytest.raises(InUse, match=r"process 7 \(cat\)"):
         storage(host).volume(DISK.text).deactivate()
 
 
-def test_a_rename_holds_the_locks_of_both_names() -> None:
+def test_rename_holds_the_locks_of_both_names() -> None:
     locks, host = Recorded(), chain(1)
     renamed = Storage(host, locks).volume(DISK.text).rename(ELSEWHERE.text)
     assert locks.asked == [("sim", DISK.text), ("sim", ELSEWHERE.text)]
@@ -527,7 +529,7 @@ def test_a_rename_holds_the_locks_of_both_names() -> None:
 
 
 @pytest.mark.parametrize("request_", [Copy(DISK, "s1", ELSEWHERE), Convert(RAW, ELSEWHERE)])
-def test_a_copy_and_a_conversion_hold_the_locks_of_both_names(request_: Copy | Convert) -> None:
+def test_copy_and_convert_hold_the_locks_of_both_names(request_: Copy | Convert) -> None:
     locks, host = Recorded(), chain(1, raw_volume())
     Storage(host, locks).apply(request_)
     assert locks.asked == [("sim", request_.volume.text), ("sim", request_.new.text)]
@@ -538,9 +540,7 @@ def test_a_copy_and_a_conversion_hold_the_locks_of_both_names(request_: Copy | C
 
 @pytest.mark.parametrize("by", [RAW, ELSEWHERE])
 @pytest.mark.parametrize("done", [1, 4, 7])
-def test_recovering_a_conversion_holds_the_locks_of_both_names_by_whichever_it_was_asked(
-    by: VolumeName, done: int
-) -> None:
+def test_recovery_of_a_convert_holds_the_locks_of_both_names(by: VolumeName, done: int) -> None:
     request = Convert(RAW, ELSEWHERE)
     cut, locks = run(raw_volume(), *planned(raw_volume(), request).steps[:done]), Recorded()
     other = ELSEWHERE if by == RAW else RAW
@@ -552,20 +552,20 @@ def test_recovering_a_conversion_holds_the_locks_of_both_names_by_whichever_it_w
 
 
 @pytest.mark.parametrize("by", [DISK, ELSEWHERE])
-def test_a_lock_that_turns_out_to_be_needed_is_taken_in_the_same_order_as_everywhere(by: VolumeName) -> None:
-    """Two that each hold what the other waits for would wait for ever."""
+def test_second_lock_is_taken_in_the_order_of_names(by: VolumeName) -> None:
+    """Any other order can deadlock two processes."""
     cut = run(chain(1), *planned(chain(1), Rename(DISK, ELSEWHERE)).steps[:2])
     locks = InOrder()
     Storage(cut.copy(), locks).recover(by.text)
     assert locks.most == 2
     locks = InOrder()
-    with suppress(VolumeNotFound):  # it has the new name by then
+    with suppress(VolumeNotFound):  # the volume already has the new name
         Storage(cut.copy(), locks).apply(Remove(by))
     assert locks.most == 2
 
 
 class InOrder(Recorded):
-    """Locks that are only given out in the order of their names."""
+    """Locks that can only be taken in the order of their names."""
 
     most = 0
 
@@ -578,7 +578,7 @@ class InOrder(Recorded):
 
 
 @pytest.mark.parametrize("by", [DISK, ELSEWHERE])
-def test_recovering_a_rename_holds_the_locks_of_both_names_by_whichever_it_was_asked(by: VolumeName) -> None:
+def test_recovery_of_a_rename_holds_the_locks_of_both_names(by: VolumeName) -> None:
     cut = run(chain(1), *planned(chain(1), Rename(DISK, ELSEWHERE)).steps[:2])
     locks = Recorded()
     (ran,) = Storage(cut.copy(), locks).recover(by.text)
@@ -589,7 +589,7 @@ def test_recovering_a_rename_holds_the_locks_of_both_names_by_whichever_it_was_a
         Storage(cut, locks).recover(by.text)
 
 
-def test_the_new_name_of_a_rename_that_was_cut_is_not_free() -> None:
+def test_new_name_of_a_cut_rename_is_taken() -> None:
     cut = run(chain(1), *planned(chain(1), Rename(DISK, ELSEWHERE)).steps[:2])
     with pytest.raises(AlreadyExists):
         storage(cut).create(ELSEWHERE.text, MIB)
@@ -597,7 +597,7 @@ def test_the_new_name_of_a_rename_that_was_cut_is_not_free() -> None:
     assert contents(cut) == {}
 
 
-def test_a_damaged_volume_can_be_listed_and_checked_but_not_changed() -> None:
+def test_damaged_volume_can_be_listed_and_checked_but_not_changed() -> None:
     host = run(chain(2), LvRemove((f"snap-s1-{DISK}",)))
     volume = storage(host).volume(DISK.text)
     assert volume.info().snapshots == ("s2",)
@@ -607,15 +607,15 @@ def test_a_damaged_volume_can_be_listed_and_checked_but_not_changed() -> None:
             change("s2" if change != volume.snapshot else "s3")
 
 
-def test_one_damaged_volume_does_not_keep_the_others_from_being_listed() -> None:
+def test_damaged_volume_does_not_hide_the_others_from_the_list() -> None:
     host = chain(1, run(chain(1), LvTag((DISK.text,), add=("lvmqcow.intent=copy",))), NEIGHBOUR)
     assert [info.name for info in storage(host).volumes()] == [DISK.text, NEIGHBOUR.text]
 
 
 @pytest.mark.parametrize("request_", [Remove(DISK), DeleteSnapshot(DISK, "s1", Merge.PUSH)])
-def test_the_storage_says_what_becomes_of_data_where_the_request_does_not(request_: Remove | DeleteSnapshot) -> None:
+def test_storage_wipe_mode_applies_unless_the_request_has_one(request_: Remove | DeleteSnapshot) -> None:
     def wiped_with(default: Wipe, asked: Wipe | None) -> set[str]:
-        """The options with which blkdiscard is called."""
+        """The options of the blkdiscard commands."""
         plan = Storage(chain(1), NoLocks(), wipe=default).plan(replace(request_, wipe=asked))
         return {argv[1] for argv in plan.commands if argv[0] == "blkdiscard"}
 
@@ -630,8 +630,8 @@ def test_the_storage_says_what_becomes_of_data_where_the_request_does_not(reques
 @pytest.mark.parametrize(
     "request_", [Remove(DISK), Snapshot(DISK, "s9"), Activate(DISK), Deactivate(DISK), Rename(DISK, ELSEWHERE)]
 )
-def test_a_volume_that_only_waits_for_its_removal_is_not_there(request_: Request) -> None:
-    host = run(SimHost(), LvCreate(f"del-{DISK}", MIB, DISK.tags))  # another tool's: ours is removed by then
+def test_volume_with_only_doomed_lvs_is_not_found(request_: Request) -> None:
+    host = run(SimHost(), LvCreate(f"del-{DISK}", MIB, DISK.tags))  # of another tool: recovery removes ours first
     assert isinstance(refused(host, request_), VolumeNotFound)
     with pytest.raises(VolumeNotFound):
         storage(host).volume(DISK.text).info()
@@ -639,20 +639,20 @@ def test_a_volume_that_only_waits_for_its_removal_is_not_there(request_: Request
     assert f"del-{DISK}" in host.observe().lv_names
 
 
-def test_a_caller_hears_of_every_step_before_it_is_done() -> None:
+def test_begun_event_comes_before_every_step() -> None:
     host = chain(1)
     begun: list[Step] = []
     plan = Storage(host, NoLocks(), Events(begun=begun.append)).apply(Remove(DISK, Wipe.ZERO))
     assert tuple(begun) == plan.steps
 
 
-def test_a_volume_group_name_is_refused_before_lvm_sees_it() -> None:
+def test_invalid_vg_name_is_refused_before_lvm_runs() -> None:
     with pytest.raises(InvalidName):
         Storage.open("-vg")
 
 
 class NeighbourChanging(SimHost):
-    """The devices of its neighbour go away between the picture and the look at them."""
+    """The devices of the neighbour disappear after the report and before the read of their headers."""
 
     def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
         wanted = tuple(lv_names)
@@ -661,7 +661,7 @@ class NeighbourChanging(SimHost):
         return super().headers(wanted)
 
 
-def test_a_neighbour_that_changes_just_now_keeps_nobody_from_anything() -> None:
+def test_concurrent_change_of_a_neighbour_does_not_disturb() -> None:
     host = NeighbourChanging()
     host.__dict__.update(foreign(chain(1, chain(1, None, NEIGHBOUR))).__dict__)
     mine, other = storage(host).volume(DISK.text), storage(host).volume(NEIGHBOUR.text)

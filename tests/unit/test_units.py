@@ -1,4 +1,4 @@
-"""Sizes that people read: in words, and never two that differ in the same words."""
+"""Sizes in messages are readable, and different sizes never look equal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMANDS_AND_TAGS = {
     "units.py",
     *(f"steps/{tool}.py" for tool in TOOLS),
 }
-"""Modules that write sizes for a tool or for a tag."""
+"""Modules that format sizes for a command or for a tag."""
 
 sizes = st.integers(0, 2**63)
 
@@ -34,7 +34,7 @@ sizes = st.integers(0, 2**63)
 @example(10 * GIB, 10 * GIB + 4096)
 @example(1024**4 - 1, 1024**4)
 @example(512, 512)
-def test_two_sizes_in_one_message_read_the_same_only_if_they_are(one: int, other: int) -> None:
+def test_different_sizes_in_one_message_look_different(one: int, other: int) -> None:
     texts = format_apart(one, other)
     assert (texts[0] == texts[1]) == (one == other)
     if format_size(one) != format_size(other):
@@ -42,7 +42,7 @@ def test_two_sizes_in_one_message_read_the_same_only_if_they_are(one: int, other
 
 
 @given(size_bytes=sizes)
-def test_a_size_where_every_byte_counts_says_every_byte(size_bytes: int) -> None:
+def test_exact_size_includes_the_number_of_bytes(size_bytes: int) -> None:
     assert f"{size_bytes} bytes" in format_exactly(size_bytes)
 
 
@@ -53,13 +53,13 @@ def test_a_size_where_every_byte_counts_says_every_byte(size_bytes: int) -> None
         (10 * GIB + 4096, 10 * GIB, "10 GiB (10737422336 bytes) needed, 10 GiB (10737418240 bytes) free"),
     ],
 )
-def test_no_space_says_how_much_in_words(needed: int, free: int, says: str) -> None:
+def test_no_space_error_has_readable_sizes(needed: int, free: int, says: str) -> None:
     error = NoSpace("vg0", needed, free)
     assert says in str(error)
     assert (error.needed_bytes, error.free_bytes) == (needed, free)
 
 
-def test_a_size_that_is_too_large_is_named_as_it_was_typed_or_in_words() -> None:
+def test_too_large_size_is_named_as_typed_or_in_readable_units() -> None:
     with pytest.raises(InvalidSize, match="'100T' is not possible: more than 64 TiB") as typed:
         parse_size("100T")
     assert typed.value.size_bytes == 100 * 1024**4
@@ -69,7 +69,7 @@ def test_a_size_that_is_too_large_is_named_as_it_was_typed_or_in_words() -> None
         whole_sectors(LARGEST_DISK_BYTES + 512)
 
 
-def test_no_message_has_a_size_in_bare_bytes() -> None:
+def test_no_message_has_a_size_in_plain_bytes() -> None:
     bare = [found for path in sorted(PACKAGE.rglob("*.py")) if _for_people(path) for found in _bare_sizes(path)]
     assert bare == []
 
@@ -80,7 +80,7 @@ def _for_people(path: Path) -> bool:
 
 
 def _bare_sizes(path: Path) -> Iterator[str]:
-    """Where an f-string has ``{…_bytes}``, unless it is a command's option."""
+    """The places where an f-string has ``{…_bytes}``, except options of commands."""
     for string in ast.walk(ast.parse(path.read_text())):
         if isinstance(string, ast.JoinedStr):
             before = ""

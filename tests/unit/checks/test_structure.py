@@ -1,3 +1,5 @@
+"""Check of the structure of volumes: findings, their severity and their advice."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -40,7 +42,7 @@ S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("depth", [0, 1, 3])
-def test_nothing_is_wrong_with_a_healthy_volume(variant: str, depth: int) -> None:
+def test_healthy_volume_has_no_findings(variant: str, depth: int) -> None:
     host = VARIANTS[variant](chain(depth))
     before = state(host)
     assert storage(host).check_activating() == ()
@@ -48,12 +50,12 @@ def test_nothing_is_wrong_with_a_healthy_volume(variant: str, depth: int) -> Non
     assert state(host) == before
 
 
-def test_nothing_is_wrong_with_a_raw_volume() -> None:
+def test_raw_volume_has_no_findings() -> None:
     assert storage(raw_volume()).check() == ()
 
 
-def test_an_inactive_volume_that_proxmox_ve_wrote_is_not_called_damaged() -> None:
-    """Nothing of it was read, so nothing can be said of it."""
+def test_inactive_volume_of_proxmox_ve_is_unchecked_not_damaged() -> None:
+    """Without tags and without a readable header there is nothing to judge."""
     found = storage(inactive(foreign(chain(2)))).check()
     assert {finding.severity for finding in found} == {Severity.UNCHECKED}, found
 
@@ -75,19 +77,19 @@ def test_an_inactive_volume_that_proxmox_ve_wrote_is_not_called_damaged() -> Non
         *("the tags have another size", "no header", "an intent of another version"),
     ],
 )
-def test_damage_is_found_and_placed(damage: Step, lv: str, text: str) -> None:
+def test_damage_is_found_and_attributed_to_its_lv(damage: Step, lv: str, text: str) -> None:
     found = storage(run(chain(2), damage)).check(DISK.text)
     assert any((finding.lv, finding.severity) == (lv, Severity.DAMAGED) and text in finding.text for finding in found)
     assert all(finding.advice for finding in found)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_branch_is_healthy(variant: str) -> None:
+def test_branch_is_healthy(variant: str) -> None:
     found = storage(VARIANTS[variant](branched((3, 2)))).check()
     assert {finding.severity for finding in found} <= {Severity.UNCHECKED}
 
 
-def test_a_branch_is_damaged_where_what_it_reads_through_is_missing() -> None:
+def test_branch_with_a_missing_parent_is_damaged() -> None:
     b1, b2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("b1", "b2"))
     found = storage(run(branched((2, 1)), LvRemove((b1,)))).check()
     assert {(finding.lv, finding.severity) for finding in found} == {(b1, Severity.DAMAGED)}
@@ -95,8 +97,8 @@ def test_a_branch_is_damaged_where_what_it_reads_through_is_missing() -> None:
     assert b1 in {finding.lv for finding in found}
 
 
-def test_a_layer_that_lost_its_parent_is_found_though_nothing_is_active() -> None:
-    """Otherwise what it read through would look like the tip of a branch, which may be removed."""
+def test_lost_parent_tag_is_found_in_an_inactive_volume() -> None:
+    """Otherwise its parent looks like the tip of a branch, and could be removed."""
     found = storage(inactive(run(chain(2), LvTag((S2,), drop=(f"lvmqcow.parent={S1}",))))).check()
     (damage,) = (finding for finding in found if finding.severity is not Severity.UNCHECKED)
     assert (damage.lv, damage.severity) == (S1, Severity.DAMAGED)
@@ -113,39 +115,39 @@ def test_a_layer_that_lost_its_parent_is_found_though_nothing_is_active() -> Non
         LvCreate(f"del-{DISK}", MIB, (*DISK.tags, "lvmqcow.wipe=zero/4096")),
     ],
 )
-def test_what_was_cut_is_unfinished_and_recover_is_the_advice(cut: Step) -> None:
+def test_cut_operation_is_unfinished_with_recover_as_advice(cut: Step) -> None:
     found = storage(run(chain(2), cut)).check()
     assert {finding.severity for finding in found} == {Severity.UNFINISHED}
     assert {finding.advice for finding in found} == {f"lvmqcow recover sim/{DISK}"}
 
 
-def test_it_is_said_how_much_of_a_cut_wipe_is_done() -> None:
+def test_check_reports_the_progress_of_a_cut_wipe() -> None:
     left = LvCreate(f"del-{DISK}", 8 * MIB, (*DISK.tags, Removing().tag, f"lvmqcow.wipe=zero/{2 * MIB}"))
     (found,) = storage(run(chain(2), left)).check()
     assert found.text == "its removal was cut, 2 MiB of 8 MiB are wiped"
 
 
-def test_the_record_of_a_wipe_that_cannot_be_read_is_damage() -> None:
+def test_unreadable_wipe_record_is_damage() -> None:
     found = storage(run(chain(2), LvTag((S1,), add=("lvmqcow.wipe=shred",)))).check()
     assert [(finding.lv, finding.severity) for finding in found] == [(S1, Severity.DAMAGED)]
     assert "lvmqcow.wipe=shred" in found[0].text
 
 
-def test_what_another_tool_is_about_to_remove_is_not_put_on_recover_which_leaves_it_alone() -> None:
+def test_check_does_not_advise_recover_for_doomed_lvs_of_other_tools() -> None:
     """Proxmox VE wipes its ``del-`` LVs in the background, for hours."""
     host = run(chain(1), LvCreate(f"del-{S1}", MIB, DISK.tags))
     assert storage(host).plan_recovery(DISK.text).steps == ()
     assert [finding for finding in storage(host).check() if "recover" in finding.advice] == []
 
 
-def test_one_volume_can_be_checked_alone() -> None:
+def test_check_of_one_volume_ignores_the_others() -> None:
     host: SimHost = run(chain(1), LvRemove((S1,)))
     raw_volume(host)
     assert storage(host).check("vm-100-disk-2") == ()
     assert storage(host).check(DISK.text) != ()
 
 
-def test_a_resize_to_the_size_it_has_is_the_advice_for_an_lv_that_is_too_small_and_mends_it() -> None:
+def test_advice_for_a_too_small_lv_is_a_resize_that_fixes_it() -> None:
     host = tight()
     (found,) = storage(host).check()
     assert (found.lv, found.severity) == (DISK.text, Severity.WARNING)
@@ -154,7 +156,7 @@ def test_a_resize_to_the_size_it_has_is_the_advice_for_an_lv_that_is_too_small_a
     assert storage(host).check() == (), "the snapshot is frozen: it needs no more than it takes"
 
 
-def test_what_was_not_looked_at_is_said_for_each_volume() -> None:
+def test_check_names_each_unchecked_volume() -> None:
     host = inactive(chain(2, raw_volume()))
     assert [(finding.lv, finding.severity) for finding in storage(host).check()] == [(DISK.text, Severity.UNCHECKED)]
     (found,) = storage(half_active(chain(2))).check()
@@ -162,7 +164,7 @@ def test_what_was_not_looked_at_is_said_for_each_volume() -> None:
     assert S1 not in found.text
 
 
-def test_a_volume_that_somebody_else_works_on_is_not_activated_for_the_check(tmp_path: Path) -> None:
+def test_check_does_not_activate_a_locked_volume(tmp_path: Path) -> None:
     host = inactive(chain(1, chain(1), NEIGHBOUR))
     locks = FlockLocks(tmp_path)
     with locks.hold("sim", DISK.text):
@@ -171,14 +173,14 @@ def test_a_volume_that_somebody_else_works_on_is_not_activated_for_the_check(tmp
     assert "locked" in found[0].text
 
 
-def test_everything_is_inactive_again_after_a_check_that_failed() -> None:
+def test_check_that_finds_damage_deactivates_everything_again() -> None:
     host = inactive(run(chain(2), LvZero(S1)))
     before = state(host)
     assert Severity.DAMAGED in {finding.severity for finding in storage(host).check_activating()}
     assert state(host) == before
 
 
-def test_an_image_that_cannot_be_read_does_not_keep_the_others_from_being_looked_at() -> None:
+def test_unreadable_image_does_not_stop_the_check_of_others() -> None:
     class Failing(SimHost):
         def check(self, lv_name: str) -> ImageCheck:
             if lv_name == S1:
@@ -198,7 +200,7 @@ def test_an_image_that_cannot_be_read_does_not_keep_the_others_from_being_looked
     assert found == {S1: Severity.DAMAGED, NEIGHBOUR.text: Severity.DAMAGED, "root": Severity.UNMANAGED}
 
 
-def test_an_operation_that_recovery_cannot_finish_for_want_of_room_is_not_called_mended_by_it() -> None:
+def test_check_says_if_recovery_lacks_space() -> None:
     begun = run(grown(1), LvTag((S1,), add=(Pushing(S1, DISK.text).tag,)))
     full = run(begun, LvCreate("else", begun.observe().free_bytes, ()))
     texts = [finding.text for finding in storage(full).check(DISK.text)]

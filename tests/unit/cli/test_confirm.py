@@ -1,4 +1,4 @@
-"""What goes for good is asked about: a person at a terminal, nobody else, and only y or yes means yes."""
+"""Destructive verbs ask for confirmation, only at a terminal, and only y or yes confirms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lvmqcow.cli.output import Output
 arguments = parser().parse_args(sys.argv[1:])
 sys.exit(0 if confirmed(arguments, Output(arguments.json, False), lambda: "remove it?") else 1)
 """
-"""Asks as a verb does, and does nothing."""
+"""Asks like the verb, but does nothing."""
 
 
 def program(*verb: str) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def program(*verb: str) -> tuple[str, ...]:
 
 @EVERY_ASKING
 @pytest.mark.parametrize("keys", ["y\n", "yes\n", "Y\n", " YES \n"])
-def test_yes_means_yes(verb: tuple[str, ...], keys: str) -> None:
+def test_y_or_yes_confirms(verb: tuple[str, ...], keys: str) -> None:
     status, shown = answer(program(*verb), keys)
     assert (status, "remove it? [y/N]" in shown) == (0, True), shown
 
@@ -45,36 +45,34 @@ def test_yes_means_yes(verb: tuple[str, ...], keys: str) -> None:
 @pytest.mark.parametrize(
     "keys", ["n\n", "\n", "no\n", "yep\n", "yes please\n", "\xff\n", CTRL_D, f"y{CTRL_D}{CTRL_D}", CTRL_C]
 )
-def test_anything_else_means_no_and_so_do_the_end_of_input_and_ctrl_c(verb: tuple[str, ...], keys: str) -> None:
+def test_any_other_answer_cancels(verb: tuple[str, ...], keys: str) -> None:
     status, shown = answer(program(*verb), keys)
     assert (status, "remove it? [y/N]" in shown, "nothing was touched" in shown) == (1, True, True), shown
 
 
 @EVERY_ASKING
 @pytest.mark.parametrize("option", ["--yes", "-y", "--json", "--dry-run"])
-def test_nobody_is_asked_who_says_yes_before_who_is_a_program_or_who_only_looks(
-    verb: tuple[str, ...], option: str
-) -> None:
+def test_options_yes_json_and_dry_run_skip_the_question(verb: tuple[str, ...], option: str) -> None:
     if option == "--dry-run" and verb[0] == "loopvg":
-        verb = ASKING[0]  # it has no dry run
+        verb = ASKING[0]  # loopvg has no dry run
     status, shown = answer(program(*verb, option), "n\n")
     assert (status, PROMPT in shown) == (0, False), shown
 
 
 @EVERY_ASKING
 @pytest.mark.parametrize("away", ["</dev/null", "2>/dev/null"], ids=["stdin", "stderr"])
-def test_nobody_is_asked_where_stdin_or_stderr_is_no_terminal(verb: tuple[str, ...], away: str) -> None:
+def test_no_question_without_a_terminal(verb: tuple[str, ...], away: str) -> None:
     status, shown = answer(("/bin/sh", "-c", f'"$@" {away}', "sh", *program(*verb)), "n\n")
     assert (status, PROMPT in shown) == (0, False), shown
 
 
 @EVERY_ASKING
-def test_a_script_goes_on(verb: tuple[str, ...]) -> None:
+def test_script_runs_without_a_question(verb: tuple[str, ...]) -> None:
     done = subprocess.run(program(*verb), input=b"n\n", capture_output=True, check=True)
     assert (done.stdout, done.stderr) == (b"", b"")
 
 
-def test_a_removal_names_the_volume_and_its_snapshots() -> None:
+def test_remove_question_names_the_volume_and_its_snapshots() -> None:
     assert remove_question(chain(0).observe(), DISK) == f"remove sim/{DISK}?"
     assert remove_question(chain(1).observe(), DISK) == f"remove sim/{DISK} with its snapshot s1?"
     assert (
@@ -93,7 +91,7 @@ def test_a_removal_names_the_volume_and_its_snapshots() -> None:
         (grown(2), "s1"),
     ],
 )
-def test_a_rollback_names_the_snapshots_that_then_go(host: SimHost, snapshot: str) -> None:
+def test_rollback_question_names_the_snapshots_to_be_removed(host: SimHost, snapshot: str) -> None:
     asked = discard_question(storage(host).picture(), DISK, snapshot)
     before = storage(host).volume(DISK.text).info().snapshots
     storage(host).volume(DISK.text).rollback(snapshot, Newer.DISCARD)
@@ -102,14 +100,14 @@ def test_a_rollback_names_the_snapshots_that_then_go(host: SimHost, snapshot: st
     assert asked == (f"roll back sim/{DISK} to {snapshot}, and remove {going}?" if gone else None)
 
 
-def test_a_rollback_of_which_a_look_does_not_tell_names_all_that_may_go() -> None:
+def test_rollback_question_for_an_unread_volume_names_all_candidates() -> None:
     asked = discard_question(inactive(foreign(chain(3))).observe(), DISK, "s2")
     assert asked == f"roll back sim/{DISK} to s2, and remove every newer snapshot (it also has s1, s3)?"
     with pytest.raises(SnapshotNotFound):
         discard_question(chain(1).observe(), DISK, "s9")
 
 
-def test_a_loop_volume_group_is_named_with_its_volumes_and_its_file() -> None:
+def test_destroy_question_names_the_vg_its_volumes_and_its_file() -> None:
     group = LoopVolumeGroup("vg0", 1, 1, "/dev/loop0", Path("/srv/vg0.img"))
     assert destroy_question(group, ()) == "destroy volume group vg0, which is empty, and its file /srv/vg0.img?"
     assert "vg0 with vm-1-a, vm-1-b and its file" in destroy_question(group, ("vm-1-a", "vm-1-b"))

@@ -1,4 +1,4 @@
-"""A new volume is named ``NEWVOLUME`` or ``VG/NEWVOLUME``, as lvm2 takes both; another VG is refused by name."""
+"""A new volume is named ``NEWVOLUME`` or ``VG/NEWVOLUME``, as in lvm2. Another volume group is refused."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ VERBS = [
 
 @pytest.mark.parametrize("prefix", ["", "vg0/", "/dev/vg0/"])
 @pytest.mark.parametrize("name", ["vm-200-disk-0", SOURCE])
-def test_it_may_say_the_volume_group_of_the_source(prefix: str, name: str) -> None:
+def test_new_name_may_include_the_vg_of_the_source(prefix: str, name: str) -> None:
     assert new_volume(f"{prefix}{name}", "vg0") == parse_volume_name(name)
 
 
 @pytest.mark.parametrize(
     "text", ["vg0/", "/vm-200-disk-0", "vg0/vg0/vm-200-disk-0", "/dev/vg0", "vg0/disk", "vg0/vm-2-a@s"]
 )
-def test_what_is_no_name_is_refused(text: str) -> None:
+def test_invalid_new_name_is_refused(text: str) -> None:
     with pytest.raises(InvalidName):
         new_volume(text, "vg0")
 
 
 @pytest.mark.parametrize("prefix", ["vg1/", "/dev/vg1/", "VG0/"])
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb[0])
-def test_another_volume_group_is_refused_with_what_to_use_instead(
+def test_new_name_in_another_vg_is_refused_with_an_alternative(
     verb: tuple[str, str, str], prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main((*verb[:2], f"{prefix}{verb[2]}")) == 2

@@ -1,4 +1,4 @@
-"""A machine without device-mapper: looking works, and changing is refused before the first step."""
+"""On a machine without device-mapper, volumes can be listed, and every change is refused before its first step."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ REPORT = {
     "pvseg": [{"pv_uuid": "0kbaOI", "pvseg_start": "0", "pvseg_size": "24", "lv_uuid": ""}],
     "seg": [],
 }
-"""An empty volume group, as lvm2 2.03.16 reports it."""
+"""The report of lvm2 2.03.16 on an empty volume group."""
 
 
 @pytest.fixture
 def changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The machine; returns the file that has a line for each LVM command that would change something."""
+    """Set up the machine. Return the file with one line for each LVM command that changes something."""
     changed = tmp_path / "changes"
     changed.touch()
     (tmp_path / "report.json").write_text(json.dumps({"report": [REPORT]}))
@@ -75,7 +75,7 @@ def changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "argv", [("create", DISK, "--size", "8M"), ("create", "vg0", "--vmid", "100", "--size", "8M")], ids=" ".join
 )
-def test_what_needs_a_device_is_refused_before_anything_is_run(
+def test_create_without_device_mapper_is_refused_before_any_step(
     argv: tuple[str, ...], changes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(argv) == UnfitMachine.exit_status
@@ -89,13 +89,13 @@ def test_what_needs_a_device_is_refused_before_anything_is_run(
 @pytest.mark.parametrize(
     "argv", [("list", "vg0"), ("check", "vg0"), ("recover", "vg0"), ("create", DISK, "--size", "8M", "--dry-run")]
 )
-def test_looking_works_without(argv: tuple[str, ...], changes: Path) -> None:
+def test_read_only_verbs_work_without_device_mapper(argv: tuple[str, ...], changes: Path) -> None:
     assert main(argv) == 0
     assert changes.read_text() == ""
 
 
-def test_where_the_driver_is_there_nothing_else_is_asked(changes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Then it is lvm that fails here; nothing was changed by that, and the error says so."""
+def test_create_runs_lvm_if_device_mapper_is_present(changes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Here lvm itself fails then. The error says that nothing was changed."""
     (changes.parent / "misc").write_text("236 device-mapper\n")
     assert main(("create", DISK, "--size", "8M")) == 1
     said = capsys.readouterr().err
@@ -104,7 +104,7 @@ def test_where_the_driver_is_there_nothing_else_is_asked(changes: Path, capsys: 
     assert changes.read_text().startswith("lvcreate ")
 
 
-def test_the_fixture_of_the_plugin_says_it_too(
+def test_pytest_fixture_reports_missing_device_mapper(
     changes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     test = tmp_path / "test_unmarked.py"

@@ -1,4 +1,4 @@
-"""Bad input is refused by its own error, before anything is looked at: these need no volume group and no root."""
+"""Bad input is refused with its own error at once. These tests need no volume group and no root."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ VOLUME = "vg0/vm-100-disk-0.qcow2"
         (("recover", "vg0", "--wipe-rate", "fast"), "write it like 10G"),
     ],
 )
-def test_a_request_that_can_never_be_done_exits_2_and_says_why(
+def test_impossible_command_line_exits_2_with_a_reason(
     argv: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
         status = main(argv)
-    except SystemExit as usage:  # argparse's own
+    except SystemExit as usage:  # from argparse
         status = int(str(usage.code))
     captured = capsys.readouterr()
     assert status == 2
@@ -82,19 +82,19 @@ def test_a_request_that_can_never_be_done_exits_2_and_says_why(
 
 
 @pytest.mark.parametrize(("variable", "says"), [("LVMQCOW_WIPE", "--wipe"), ("LVMQCOW_WIPE_RATE", "write it like 10G")])
-def test_a_default_in_the_environment_is_read_as_an_option_is(
+def test_environment_default_is_validated_like_the_option(
     variable: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(variable, "fast")
     try:
         status = main(("remove", VOLUME))
-    except SystemExit as usage:  # argparse's own
+    except SystemExit as usage:  # from argparse
         status = int(str(usage.code))
     assert status == 2
     assert says in capsys.readouterr().err
 
 
-def test_a_default_in_the_environment_that_is_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_environment_default_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("LVMQCOW_WIPE", "LVMQCOW_WIPE_RATE"):
         monkeypatch.setenv(variable, "")
     arguments = parser().parse_args(("remove", VOLUME))
@@ -102,7 +102,7 @@ def test_a_default_in_the_environment_that_is_empty_is_none(monkeypatch: pytest.
     assert not arguments.wipe_rate
 
 
-def test_with_json_an_error_is_one_line_of_json_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_error_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(("create", VOLUME, "--size", "0", "--json")) == 2
     captured = capsys.readouterr()
     document = json.loads(captured.err.splitlines()[0])
@@ -111,7 +111,7 @@ def test_with_json_an_error_is_one_line_of_json_on_stderr(capsys: pytest.Capture
     assert captured.out == ""
 
 
-def test_the_help_of_import_says_which_formats_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_help_lists_every_source_format(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(("import", "--help"))
     said = capsys.readouterr().out
@@ -121,16 +121,16 @@ def test_the_help_of_import_says_which_formats_there_are(capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("options", "status"), [((), 2), (("--source-format", "raw"), 10), (("--dry-run",), 10)], ids=["", "raw", "dry run"]
 )
-def test_a_piped_container_is_refused_unless_it_is_said_to_be_raw(options: tuple[str, ...], status: int) -> None:
-    """The volume group is looked for last, and nowhere. A dry run reads nothing."""
+def test_piped_vmdk_is_refused_unless_declared_raw(options: tuple[str, ...], status: int) -> None:
+    """The volume group does not exist, and is looked up last. A dry run reads nothing."""
     argv = (sys.executable, "-m", "lvmqcow", "import", "-", "nowhere/vm-100-disk-0", "--size", "1M", *options)
     done = subprocess.run(argv, input=b"KDMV".ljust(MIB, b"\0"), capture_output=True)
-    expected = {status} if status == 2 else {status, 16}  # not root, or without lvm2
+    expected = {status} if status == 2 else {status, 16}  # not root, or lvm2 is missing
     assert done.returncode in expected, done.stderr
     assert (b"the stream is a VMware disk (vmdk)" in done.stderr) == (status == 2)
 
 
-def test_a_piped_container_of_another_format_is_refused_with_a_command_for_the_pipe() -> None:
+def test_piped_vmdk_declared_vdi_is_refused_with_the_right_command() -> None:
     argv = (sys.executable, "-m", "lvmqcow", "import", "-", "nowhere/vm-100-disk-0", "--source-format", "vdi")
     done = subprocess.run(argv, input=b"KDMV".ljust(MIB, b"\0"), capture_output=True)
     said = done.stderr.decode()
@@ -139,13 +139,13 @@ def test_a_piped_container_of_another_format_is_refused_with_a_command_for_the_p
     assert "`lvmqcow import - VG/vm-100-disk-0 --source-format vmdk`" in said
 
 
-def test_a_missing_file_to_import_is_not_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_of_a_missing_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(("import", "/no/such/file", VOLUME)) == 10
     assert "/no/such/file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("missing", "package"), [("lvm", "lvm2"), ("qemu-img", "qemu-utils")])
-def test_a_missing_tool_is_named_with_its_package(
+def test_missing_tool_is_named_with_its_package(
     missing: str, package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name, path=None: None if name == missing else f"/usr/bin/{name}")
@@ -154,7 +154,9 @@ def test_a_missing_tool_is_named_with_its_package(
     assert package in capsys.readouterr().err
 
 
-def test_not_being_root_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_root_privilege_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("shutil.which", lambda name, path=None: f"/usr/bin/{name}")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert main(("list", "vg0")) == 16

@@ -1,4 +1,4 @@
-"""The help lists every verb in a group; a mistyped one gets the nearest."""
+"""The help lists every verb once, in groups. A mistyped verb gets a suggestion."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def refused(*words: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def groups(text: str) -> dict[str, list[str]]:
-    """The groups of verbs that a help shows."""
+    """The groups of verbs in the help text."""
     blocks = re.findall(r"^([a-z ]+):\n((?:  [a-z-]+ {2,}\S.*\n)+)", text, re.MULTILINE)
     return {title: re.findall(r"^  ([a-z-]+) ", block, re.MULTILINE) for title, block in blocks}
 
 
-def test_the_help_has_the_verbs_in_groups_each_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_each_verb_once_in_its_group(capsys: pytest.CaptureFixture[str]) -> None:
     shown = groups(helped(capsys=capsys))
     assert list(shown) == ["disks", "snapshots", "copies", "moving data", "health", "lab"]
     verbs = [verb for listed in shown.values() for verb in listed]
@@ -47,14 +47,14 @@ def test_the_help_has_the_verbs_in_groups_each_once(capsys: pytest.CaptureFixtur
         assert f"usage: lvmqcow {verb} " in helped(verb, capsys=capsys)
 
 
-def test_the_help_has_three_examples_that_the_parser_reads(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_examples_can_be_parsed(capsys: pytest.CaptureFixture[str]) -> None:
     examples = re.findall(r"^  lvmqcow (.*)$", helped(capsys=capsys), re.MULTILINE)
     assert len(examples) == 3
     for example in examples:
         parser().parse_args(example.split())
 
 
-def test_a_mistyped_verb_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistyped_verb_gets_the_nearest_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     said = refused("snapshto", "vg0/vm-100-disk-0.qcow2", "s1", capsys=capsys)
     assert "no verb 'snapshto': did you mean snapshot?" in said
     verbs = [verb for listed in groups(helped(capsys=capsys)).values() for verb in listed]
@@ -65,7 +65,7 @@ def test_a_mistyped_verb_gets_the_nearest(capsys: pytest.CaptureFixture[str]) ->
             assert f"no verb {swapped!r}: did you mean {verb}?" in refused(*level, swapped, "x", capsys=capsys)
 
 
-def test_a_beginning_gets_what_begins_so_and_nonsense_where_all_verbs_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_verb_prefix_is_completed_and_nonsense_points_to_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean delete-snapshot?" in refused("del", capsys=capsys)
     assert nearest("re", ["resize", "rename", "list"]) == ["resize", "rename"]
     said = refused("xyzzy", capsys=capsys)
@@ -74,7 +74,7 @@ def test_a_beginning_gets_what_begins_so_and_nonsense_where_all_verbs_are(capsys
     assert "`lvmqcow loopvg --help`" in refused("loopvg", "xyzzy", capsys=capsys)
 
 
-def test_what_else_argparse_refuses_is_said_in_its_words(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_usage_errors_keep_the_words_of_argparse(capsys: pytest.CaptureFixture[str]) -> None:
     assert "required: VERB" in refused(capsys=capsys)
     said = refused("create", "vg0/vm-1-a", "--size", "1G", "--format", "vmdk", capsys=capsys)
     assert "argument --format: invalid choice: 'vmdk'" in said

@@ -1,4 +1,4 @@
-"""Which states of a volume group forbid what, and that each of them is named with what ends it."""
+"""Volume group states: which of them forbid which changes, and the advice for each."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ REFUSED = sorted(set(State) - NOTED)
 
 
 def table() -> dict[str, str]:
-    """The table of the module's docstring: what becomes of changes, by state."""
+    """The table in the docstring of the module: the effect of each state on changes."""
     rows = re.findall(r"^([a-z][a-z-]+) {2,}.*? {2,}(refused|consent|noted|new LVs) {2,}", fitness.__doc__ or "", re.M)
     return dict(rows)
 
 
-def test_the_table_in_the_docstring_has_every_state_and_says_what_holds() -> None:
+def test_docstring_table_lists_every_vg_state_and_its_effect() -> None:
     assert table() == {
         kind.value: "new LVs"
         if kind is State.LV_LIMIT
@@ -43,14 +43,14 @@ def test_the_table_in_the_docstring_has_every_state_and_says_what_holds() -> Non
     }
 
 
-def test_a_volume_group_that_is_ready_is_in_none() -> None:
+def test_ready_vg_has_no_conditions() -> None:
     host = chain(1)
     host.regroup(lambda vg: replace(vg, physical_volumes=(ROOMY,)))
     assert conditions(host.observe()) == ()
 
 
 @EVERY_STATE
-def test_each_is_found_alone_and_refuses_what_the_table_says(kind: State) -> None:
+def test_each_vg_state_is_detected_and_refuses_as_documented(kind: State) -> None:
     picture = in_state(chain(1), kind).observe()
     (found,) = conditions(picture)
     assert (found.state, found.refuses) == (kind, kind not in NOTED)
@@ -65,7 +65,7 @@ def test_each_is_found_alone_and_refuses_what_the_table_says(kind: State) -> Non
 
 
 @EVERY_STATE
-def test_check_says_it_and_list_too(kind: State) -> None:
+def test_check_and_list_report_the_vg_state(kind: State) -> None:
     host = in_state(chain(1), kind)
     (condition,) = conditions(host.observe())
     found = [finding for finding in storage(host).check() if not finding.lv]
@@ -77,7 +77,7 @@ def test_check_says_it_and_list_too(kind: State) -> None:
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_the_planners_refuse_whoever_calls_them(kind: State) -> None:
+def test_planners_refuse_an_unchangeable_vg(kind: State) -> None:
     host = in_state(chain(1), kind)
     with pytest.raises(Unchangeable):
         plan(host.observe(), Snapshot(DISK, "new"), host)
@@ -85,20 +85,20 @@ def test_the_planners_refuse_whoever_calls_them(kind: State) -> None:
         plan_recovery(host.observe(), DISK, host.measure)
 
 
-def test_all_that_refuse_are_named_together() -> None:
+def test_error_names_all_vg_states_that_refuse() -> None:
     host = in_state(in_state(chain(1), State.EXPORTED), State.OLD_METADATA)
     with pytest.raises(Unchangeable) as refused:
         storage(host).apply(Snapshot(DISK, "new"))
     assert set(refused.value.states) == {"exported", "old-metadata"}
 
 
-def test_duplicates_are_named_by_their_devices() -> None:
+def test_duplicate_pvs_are_named_by_device() -> None:
     with pytest.raises(Unchangeable, match="/dev/sda and /dev/sdb are both"):
         require_changeable(in_state(chain(0), State.DUPLICATE).observe())
 
 
 @pytest.mark.parametrize("kind", sorted(ACCEPTABLE))
-def test_consent_is_for_the_state_that_was_named_and_for_one_call(kind: State) -> None:
+def test_consent_covers_one_state_and_one_call(kind: State) -> None:
     host = in_state(chain(0), kind)
     one = storage(host)
     one.accepting(kind).apply(Snapshot(DISK, "new"))
@@ -109,13 +109,13 @@ def test_consent_is_for_the_state_that_was_named_and_for_one_call(kind: State) -
 
 
 @pytest.mark.parametrize("kind", sorted(set(State) - ACCEPTABLE))
-def test_nobody_can_consent_to_what_lvm_refuses_itself(kind: State) -> None:
+def test_state_that_lvm_refuses_cannot_be_accepted(kind: State) -> None:
     with pytest.raises(NotPossible, match="accepted or not"):
         storage(in_state(chain(0), kind)).accepting(kind)
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_check_that_may_activate_activates_nothing_that_may_be_on_the_wrong_device(kind: State) -> None:
+def test_check_activates_nothing_on_doubtful_devices(kind: State) -> None:
     host = in_state(inactive(chain(1)), kind)
     before, ran = host.key, len(host.history)
     found = storage(host).check_activating()
@@ -127,7 +127,7 @@ def test_a_check_that_may_activate_activates_nothing_that_may_be_on_the_wrong_de
         assert Severity.UNCHECKED in {finding.severity for finding in found}
 
 
-def test_what_makes_no_lv_goes_on_at_the_limit_of_lvs() -> None:
+def test_lv_limit_refuses_only_requests_that_create_lvs() -> None:
     host = in_state(chain(0), State.LV_LIMIT)
     with pytest.raises(NotPossible, match="may have 1"):
         storage(host).apply(Create(NEIGHBOUR, MIB))
@@ -136,7 +136,7 @@ def test_what_makes_no_lv_goes_on_at_the_limit_of_lvs() -> None:
     storage(host).apply(Resize(DISK, 80 * MIB))
 
 
-def test_space_that_lvm_does_not_give_is_no_space() -> None:
+def test_non_allocatable_extents_are_not_free_space() -> None:
     host = chain(0)
     free = host.observe().free_extents
     spare = PhysicalVolume("spare", "/dev/sdc", (Segment(0, free - 2),), allocatable=False)
@@ -146,7 +146,7 @@ def test_space_that_lvm_does_not_give_is_no_space() -> None:
         storage(host).apply(Create(NEIGHBOUR, 64 * MIB))
 
 
-def test_space_in_pieces_is_no_space_where_lvm_wants_it_in_one() -> None:
+def test_contiguous_policy_needs_contiguous_free_extents() -> None:
     host = chain(0)
     pieces = replace(ROOMY, segments=(Segment(0, 3), Segment(3, 1, "other"), Segment(4, 5)))
     host.regroup(lambda vg: replace(vg, physical_volumes=(pieces,)))

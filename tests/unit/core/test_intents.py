@@ -1,3 +1,5 @@
+"""Intents and their LVM tags."""
+
 from __future__ import annotations
 
 import string
@@ -38,12 +40,12 @@ def read(tag: str) -> tuple[tuple[str, Intent | None], ...]:
 
 
 @given(intent=intents)
-def test_an_intent_is_read_back_from_its_tag(intent: Intent) -> None:
+def test_intent_round_trips_through_its_tag(intent: Intent) -> None:
     assert read(intent.tag) == ((intent.tag, intent),)
 
 
 @given(intent=intents)
-def test_an_intent_is_a_tag_that_lvm_accepts(intent: Intent) -> None:
+def test_intent_tag_is_accepted_by_lvm(intent: Intent) -> None:
     assert set(intent.tag) <= set(string.ascii_letters + string.digits + "_+.-/=!:#&")
     assert not intent.tag.startswith("-")
 
@@ -75,11 +77,11 @@ def test_different_intents_have_different_tags(one: Intent, other: Intent) -> No
         "resize/1/02",
     ],
 )
-def test_an_intent_of_another_version_is_kept_apart_as_unknown(rest: str) -> None:
+def test_unknown_intent_is_parsed_as_unknown(rest: str) -> None:
     tag = INTENT_PREFIX + rest
     assert read(tag) == ((tag, None),)
 
 
 @given(tag=st.text(max_size=40))
-def test_only_a_tag_with_our_prefix_is_an_intent(tag: str) -> None:
+def test_only_tags_with_our_prefix_are_intents(tag: str) -> None:
     assert bool(intent_tags([tag])) == bool(read(tag)) == tag.startswith(INTENT_PREFIX)

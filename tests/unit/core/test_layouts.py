@@ -1,4 +1,4 @@
-"""The two layouts side by side: which one a volume has, and what could be read two ways."""
+"""Two layouts of snapshot names in one volume group: which one a volume uses, and which names are ambiguous."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def snapshots(host: SimHost) -> set[str]:
     ("given", "lv_name"),
     [(None, f"snap-s1-{DISK}"), (Layout.RFC, f"snap-s1-{DISK}"), (Layout.PVE9, "snap_vm-100-disk-0_s1.qcow2")],
 )
-def test_where_nothing_shows_a_layout_the_given_one_holds(given: Layout | None, lv_name: str) -> None:
+def test_first_snapshot_uses_the_given_layout(given: Layout | None, lv_name: str) -> None:
     host = chain(0)
     storage(host, given).volume(DISK.text).snapshot("s1")
     assert snapshots(host) == {lv_name}
 
 
-def test_a_volume_without_snapshots_takes_the_layout_that_proxmox_ve_left_in_the_volume_group() -> None:
+def test_first_snapshot_uses_the_pve_layout_found_in_the_vg() -> None:
     host = chain(0, pve9(chain(1, name=NEIGHBOUR)))
     storage(host).volume(DISK.text).snapshot("s1")
     assert snapshots(host) == {"snap_vm-100-disk-1_s1.qcow2", "snap_vm-100-disk-0_s1.qcow2"}
 
 
 @pytest.mark.parametrize("given", [None, *Layout])
-def test_a_volume_keeps_the_layout_of_its_snapshots_whatever_is_given_and_beside_it(given: Layout | None) -> None:
+def test_volume_keeps_the_layout_of_its_snapshots(given: Layout | None) -> None:
     host = chain(0, pve9(chain(1, name=NEIGHBOUR)))
     storage(host, Layout.RFC).volume(DISK.text).snapshot("s1")
     for name in (DISK, NEIGHBOUR):
@@ -47,7 +47,7 @@ def test_a_volume_keeps_the_layout_of_its_snapshots_whatever_is_given_and_beside
     assert storage(host).volume(NEIGHBOUR.text).info().snapshots == ("s1", "s2")
 
 
-def test_a_volume_with_snapshots_in_both_layouts_goes_on_in_that_of_proxmox_ve_which_reads_no_other() -> None:
+def test_volume_with_both_layouts_continues_in_the_pve_layout() -> None:
     host = pve9(chain(1))
     host = run(host, LvRename(DISK.text, f"snap-s2-{DISK}"))
     made = (*DISK.tags, *index_tags(4 * MIB, f"snap-s2-{DISK}"))
@@ -61,15 +61,15 @@ def test_a_volume_with_snapshots_in_both_layouts_goes_on_in_that_of_proxmox_ve_w
     assert storage(host).check() == ()
 
 
-def test_a_name_of_proxmox_ves_without_the_volumes_tag_shows_no_layout() -> None:
+def test_untagged_lv_with_a_pve_name_does_not_set_the_layout() -> None:
     host = run(chain(0), LvCreate("snap_vm-100-disk-0_s1.qcow2", MIB, ()), LvCreate(SHARED, MIB, A.tags))
-    assert storage(host).picture().volume(DISK).layout is Layout.PVE9  # A's own snapshot shows it
+    assert storage(host).picture().volume(DISK).layout is Layout.PVE9  # the snapshot of A shows this layout
     host = run(chain(0), LvCreate("snap_vm-100-disk-0_s1.qcow2", MIB, ()))
     assert storage(host).picture().volume(DISK).layout is Layout.RFC
     assert storage(host).volume(DISK.text).info().snapshots == ()
 
 
-def test_a_snapshot_is_that_of_the_volume_whose_tag_it_has() -> None:
+def test_snapshot_belongs_to_the_volume_of_its_tag() -> None:
     host = pve9(chain(1, chain(1, name=A), A_B))
     host = run(host, LvRename("snap_vm-100-a_s1.qcow2", "snap_vm-100-a_b_x.qcow2"))
     picture = storage(host).picture()
@@ -109,13 +109,11 @@ def test_a_snapshot_is_that_of_the_volume_whose_tag_it_has() -> None:
         *("two LVs are the snapshot, rollback", "two LVs are the snapshot, delete"),
     ],
 )
-def test_what_could_be_read_two_ways_is_refused_where_it_would_be_made(
-    host: SimHost, request_: Request, error: type[Exception]
-) -> None:
+def test_ambiguous_name_is_refused_at_creation(host: SimHost, request_: Request, error: type[Exception]) -> None:
     assert isinstance(refused(host, request_), error)
 
 
-def test_a_raw_volume_is_never_taken_for_one_with_snapshots() -> None:
+def test_raw_volume_is_not_mistaken_for_a_snapshot() -> None:
     host = pve9(chain(1, raw_volume()))
     raw = parse_volume_name("vm-100-disk-0_s1")
     storage(host).create(raw.text, MIB)
@@ -124,7 +122,7 @@ def test_a_raw_volume_is_never_taken_for_one_with_snapshots() -> None:
     assert storage(host).volume(DISK.text).info().snapshots == ("s1", "s1_x")
 
 
-def test_who_renames_through_a_third_name_gets_what_was_refused() -> None:
+def test_refused_rename_succeeds_through_a_third_name() -> None:
     host = pve9(chain(2, name=A))
     before = contents(host, A)
     for old, new in ((A, DISK), (DISK, A_B)):

@@ -1,3 +1,5 @@
+"""The model of a volume group: volumes, layers, snapshots and leftovers, built from names, tags and headers."""
+
 from __future__ import annotations
 
 import pytest
@@ -45,19 +47,19 @@ def group(*lvs: LogicalVolume) -> VolumeGroup:
 
 
 @given(size_bytes=st.integers(1, 2**60), parent=st.none() | st.just(S1))
-def test_the_index_is_read_back_from_its_tags(size_bytes: int, parent: str | None) -> None:
+def test_index_round_trips_through_its_tags(size_bytes: int, parent: str | None) -> None:
     indexed = lv(DISK.text, *DISK.tags, *index_tags(size_bytes, parent))
     assert (indexed.recorded_size_bytes, indexed.recorded_parent) == (size_bytes, parent)
     assert set(indexed.index_tags) == set(index_tags(size_bytes, parent))
 
 
 @pytest.mark.parametrize("tags", [("lvmqcow.size=x",), ("lvmqcow.size=",), ("lvmqcow.size=1", "lvmqcow.size=2"), ()])
-def test_an_index_that_cannot_be_read_is_none(tags: tuple[str, ...]) -> None:
+def test_unreadable_index_is_ignored(tags: tuple[str, ...]) -> None:
     assert lv(DISK.text, *tags).recorded_size_bytes is None
 
 
 @pytest.mark.parametrize("met", [lambda host: host, inactive, foreign], ids=["active", "inactive", "foreign"])
-def test_the_chain_is_current_then_newest_to_oldest(met: object) -> None:
+def test_chain_lists_current_layer_then_newest_to_oldest(met: object) -> None:
     assert callable(met)
     found = volume(met(chain(3)))
     assert [layer.snapshot for layer in found.chain] == [None, "s3", "s2", "s1"]
@@ -66,13 +68,13 @@ def test_the_chain_is_current_then_newest_to_oldest(met: object) -> None:
 
 
 @given(order=st.permutations(range(5)))
-def test_the_order_in_which_lvm_reports_makes_no_difference(order: list[int]) -> None:
+def test_report_order_does_not_matter(order: list[int]) -> None:
     picture = storage(chain(4)).picture()
     shuffled = group(*(picture.logical_volumes[index] for index in order))
     assert shuffled.volume(DISK).snapshots == ("s1", "s2", "s3", "s4")
 
 
-def test_tags_come_before_the_header_and_the_header_before_nothing() -> None:
+def test_tags_take_precedence_over_the_header() -> None:
     header = header_bytes(size_bytes=2 * MIB, backing=f"/dev/vg/{S1}".encode())
     tagged = group(lv(DISK.text, *index_tags(4 * MIB, S2), header=header)).volume(DISK).current
     untagged = group(lv(DISK.text, header=header)).volume(DISK).current
@@ -82,13 +84,15 @@ def test_tags_come_before_the_header_and_the_header_before_nothing() -> None:
     assert (neither.known, untagged.known, untagged.indexed) == (False, True, False)
 
 
-def test_an_lv_belongs_to_the_volume_of_its_tag() -> None:
+def test_lv_belongs_to_the_volume_of_its_tag() -> None:
     other = parse_volume_name("vm-1000-disk-0.qcow2")
     picture = group(
         lv(DISK.text, *DISK.tags),
         lv(snapshot_lv_name(DISK, "s1", Layout.RFC), *DISK.tags),
         lv(snapshot_lv_name(other, "s1", Layout.RFC), *other.tags),
-        lv(snapshot_lv_name(other, "s2", Layout.RFC), *DISK.tags),  # name and tag disagree: a layer of neither
+        lv(
+            snapshot_lv_name(other, "s2", Layout.RFC), *DISK.tags
+        ),  # name and tag disagree: it belongs to neither volume
         lv(other.text, *other.tags),
         lv(RAW.text, *RAW.tags),
         lv("root"),
@@ -101,7 +105,7 @@ def test_an_lv_belongs_to_the_volume_of_its_tag() -> None:
     }
 
 
-def test_a_raw_volume_is_one_layer_as_large_as_its_lv() -> None:
+def test_raw_volume_is_one_layer_of_the_lv_size() -> None:
     found = storage(raw_volume()).picture().volume(RAW)
     assert [(layer.snapshot, layer.parent, layer.virtual_size_bytes) for layer in found.layers] == [
         (None, None, 4 * MIB)
@@ -109,11 +113,11 @@ def test_a_raw_volume_is_one_layer_as_large_as_its_lv() -> None:
 
 
 @pytest.mark.parametrize("name", ["snap-s1-vm-100-disk-2", "new-vm-100-disk-2", "vm-100"])
-def test_a_raw_volume_has_no_snapshots_and_takes_no_lv_by_its_looks(name: str) -> None:
+def test_raw_volume_owns_no_lv_by_a_similar_name(name: str) -> None:
     assert group(lv(name, *RAW.tags)).volumes == ()
 
 
-def test_leftovers_are_part_of_a_volume_and_are_no_layers() -> None:
+def test_leftovers_belong_to_the_volume_but_are_no_layers() -> None:
     host = run(
         chain(1),
         LvCreate(f"new-{DISK}", MIB, DISK.tags),
@@ -127,7 +131,7 @@ def test_leftovers_are_part_of_a_volume_and_are_no_layers() -> None:
     assert {own.name for own in found.logical_volumes} == host.observe().lv_names
 
 
-def test_what_waits_for_its_removal_is_ours_by_any_tag_of_ours_and_else_another_tools() -> None:
+def test_doomed_lv_is_ours_only_with_one_of_our_tags() -> None:
     ours = [
         lv(f"del-{DISK}", *DISK.tags, "lvmqcow.wipe=zero"),
         lv(f"del-2-{DISK}", *DISK.tags, "lvmqcow.size=1"),
@@ -138,7 +142,7 @@ def test_what_waits_for_its_removal_is_ours_by_any_tag_of_ours_and_else_another_
     assert [kept.name for kept in found.members] == [DISK.text]
 
 
-def test_a_volume_of_which_all_waits_for_its_removal_is_there_no_more_and_can_still_be_found() -> None:
+def test_volume_with_only_doomed_lvs_is_gone_but_can_be_found() -> None:
     picture = group(lv(f"del-{DISK}", *DISK.tags, "lvmqcow.wipe=zero"))
     with pytest.raises(VolumeNotFound):
         picture.volume(DISK)
@@ -147,14 +151,14 @@ def test_a_volume_of_which_all_waits_for_its_removal_is_there_no_more_and_can_st
     assert found.layers == ()
 
 
-def test_children_are_all_that_read_through_a_layer() -> None:
+def test_children_are_all_layers_backed_by_a_layer() -> None:
     found = volume(beside(chain(2), "b", S1))
     assert {child.snapshot for child in found.children(found.snapshot("s1"))} == {"s2", "b"}
     assert found.snapshots == ("s1", "s2", "b")
 
 
 @given(order=st.permutations(range(7)))
-def test_snapshots_of_other_branches_follow_those_of_the_chain_each_after_its_parent(order: list[int]) -> None:
+def test_snapshots_list_the_chain_first_and_then_other_branches(order: list[int]) -> None:
     parents = {"z": None, "b": "z", "c": "z", "a": "b", "d": "a", "e": "c"}
     picture = storage(tree(parents, "c")).picture()
     found = group(*(picture.logical_volumes[index] for index in order)).volume(DISK)
@@ -173,7 +177,7 @@ def test_snapshots_of_other_branches_follow_those_of_the_chain_each_after_its_pa
     ],
     ids=["no current LV", "a missing parent", "a circle", "a circle of one"],
 )
-def test_a_broken_chain_is_damage_and_its_snapshots_are_still_listed(broken: SimHost, finding: str) -> None:
+def test_broken_chain_is_damage_and_still_lists_snapshots(broken: SimHost, finding: str) -> None:
     found = volume(broken)
     with pytest.raises(Corrupt, match=finding):
         _ = found.chain
@@ -181,7 +185,7 @@ def test_a_broken_chain_is_damage_and_its_snapshots_are_still_listed(broken: Sim
     assert sorted(found.snapshots) == there
 
 
-def test_what_is_not_there_is_named_with_what_is() -> None:
+def test_not_found_error_lists_the_existing_names() -> None:
     picture = chain(2).observe()
     with pytest.raises(VolumeNotFound, match=NEIGHBOUR.text):
         picture.volume(NEIGHBOUR)
@@ -189,12 +193,12 @@ def test_what_is_not_there_is_named_with_what_is() -> None:
         picture.volume(DISK).snapshot("s9")
 
 
-def test_an_intent_is_found_among_the_tags() -> None:
+def test_intent_is_found_among_other_tags() -> None:
     assert lv(DISK.text, *DISK.tags, Removing().tag).intent_tags == (Removing().tag,)
     assert lv(DISK.text, *DISK.tags).intent_tags == ()
 
 
-def test_headers_fill_the_picture_and_change_nothing_else() -> None:
+def test_headers_complete_the_model_and_change_nothing_else() -> None:
     picture = foreign(chain(1)).observe()
     header = parse_header(header_bytes())
     assert header is not None

@@ -1,3 +1,5 @@
+"""Names of volumes, snapshots and their LVs."""
+
 from __future__ import annotations
 
 import contextlib
@@ -32,7 +34,7 @@ from lvmqcow.core.names import (
 from lvmqcow.errors import FormatMismatch, InvalidName
 
 LVM_CHARACTERS = set(string.ascii_letters + string.digits + "+_.-")
-# The table of lvm2 2.03.16 (lib/misc/lvm-string.c, and lvm(8), VALID NAMES, which leaves some of them out).
+# The table of lvm2 2.03.16 (lib/misc/lvm-string.c). The list in lvm(8), VALID NAMES, is incomplete.
 RESERVED = [
     *("_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_wcorig", "_mimage", "_mlog", "_rimage", "_rmeta", "_tdata"),
     *("_tmeta", "_vdata", "_imeta", "_iorig", "_pmspare", "_vorigin"),
@@ -72,7 +74,7 @@ layouts = st.sampled_from(Layout)
 
 
 def readings(lv_name: str) -> Iterator[tuple[str, str]]:
-    """Every snapshot and volume that a snapshot's LV name could be made of."""
+    """Every pair of snapshot and volume name that gives this LV name."""
     rest = lv_name.removeprefix("snap-")
     for at, character in enumerate(rest):
         snapshot, volume = rest[:at], rest[at + 1 :]
@@ -99,7 +101,7 @@ def lvm_accepts(lv_name: str) -> bool:
 @example("vm-100-$(reboot)")
 @example("vm-100-a/../b")
 @example("vm-100-a@tag")
-def test_a_volume_name_is_refused_or_lvm_can_carry_it(text: str) -> None:
+def test_accepted_volume_name_is_valid_in_lvm(text: str) -> None:
     if accepted(parse_volume_name, text):
         assert lvm_accepts(text)
         assert str(parse_volume_name(text)) == text
@@ -108,9 +110,7 @@ def test_a_volume_name_is_refused_or_lvm_can_carry_it(text: str) -> None:
 @given(volume=volume_names, snapshot=snapshot_names, layout=layouts)
 @example(VolumeName("vm-100-disk-0.qcow2", 100), "shot", Layout.RFC)
 @example(VolumeName("vm-100-disk-0.qcow2", 100), "tmeta", Layout.PVE9)
-def test_every_name_of_a_volumes_life_is_one_that_lvm_can_carry(
-    volume: VolumeName, snapshot: str, layout: Layout
-) -> None:
+def test_every_derived_lv_name_is_valid_in_lvm(volume: VolumeName, snapshot: str, layout: Layout) -> None:
     assume(accepted(lambda text: check_snapshot_fits("vg", volume, text, layout), snapshot))
     layers = (volume.text, new_lv_name(volume), snapshot_lv_name(volume, snapshot, layout))
     for name in (*layers, *(pending_removal_name(layer, ()) for layer in layers)):
@@ -118,20 +118,20 @@ def test_every_name_of_a_volumes_life_is_one_that_lvm_can_carry(
 
 
 @given(volume=volume_names, snapshot=snapshot_names)
-def test_a_snapshots_lv_name_can_be_read_one_way_only(volume: VolumeName, snapshot: str) -> None:
+def test_lv_name_of_a_snapshot_has_one_reading(volume: VolumeName, snapshot: str) -> None:
     assert list(readings(snapshot_lv_name(volume, snapshot, Layout.RFC))) == [(snapshot, volume.text)]
 
 
 @given(volume=qcow2_names, snapshot=snapshot_names, layout=layouts)
 @example(VolumeName("vm-100-a_b.qcow2", 100), "c_d", Layout.PVE9)
-def test_the_volume_reads_its_snapshots_name_in_any_layout(volume: VolumeName, snapshot: str, layout: Layout) -> None:
+def test_snapshot_name_round_trips_in_each_layout(volume: VolumeName, snapshot: str, layout: Layout) -> None:
     lv_name = snapshot_lv_name(volume, snapshot, layout)
     assert snapshot_of(lv_name, volume) == snapshot
     assert layout_of(lv_name, volume) is layout
 
 
 @given(old=qcow2_names, new=qcow2_names, snapshot=snapshot_names, layout=layouts)
-def test_a_renamed_snapshot_keeps_its_layout(old: VolumeName, new: VolumeName, snapshot: str, layout: Layout) -> None:
+def test_renamed_snapshot_keeps_its_layout(old: VolumeName, new: VolumeName, snapshot: str, layout: Layout) -> None:
     renamed = renamed_lv_name(snapshot_lv_name(old, snapshot, layout), old, new)
     assert renamed == snapshot_lv_name(new, snapshot, layout)
 
@@ -141,7 +141,7 @@ def test_a_renamed_snapshot_keeps_its_layout(old: VolumeName, new: VolumeName, s
 @example("snap_vm-100-disk-0.qcow2", VolumeName("vm-100-disk-0.qcow2", 100))
 @example("snap--vm-100-disk-0.qcow2", VolumeName("vm-100-disk-0.qcow2", 100))
 @example("snap-vm-100-disk-0.qcow2", VolumeName("vm-100-disk-0.qcow2", 100))
-def test_a_name_is_a_snapshots_if_and_only_if_one_of_the_layouts_makes_it(text: str, volume: VolumeName) -> None:
+def test_lv_name_is_a_snapshot_only_if_a_layout_produces_it(text: str, volume: VolumeName) -> None:
     snapshot, layout = snapshot_of(text, volume), layout_of(text, volume)
     assert (snapshot is None) == (layout is None)
     if snapshot and layout:
@@ -149,7 +149,7 @@ def test_a_name_is_a_snapshots_if_and_only_if_one_of_the_layouts_makes_it(text: 
     assert snapshot != ""
 
 
-def test_proxmox_ve_names_a_snapshot_after_the_volume_without_its_suffix() -> None:
+def test_pve_layout_drops_the_suffix_of_the_volume_name() -> None:
     volume = parse_volume_name("vm-100-disk-0.qcow2")
     assert snapshot_lv_name(volume, "s1", Layout.PVE9) == "snap_vm-100-disk-0_s1.qcow2"
     assert snapshot_of("snap_vm-100-disk-0_before_upgrade.qcow2", volume) == "before_upgrade"
@@ -158,38 +158,38 @@ def test_proxmox_ve_names_a_snapshot_after_the_volume_without_its_suffix() -> No
 @given(pieces=st.lists(st.sampled_from(["vm", "100", "1", "x", "s", "x.qcow2", "-vm"]), min_size=3, max_size=9))
 @example(["s", "vm", "100", "vm", "100", "x.qcow2"])
 @example(["vm", "1", "vm", "1", "vm", "1", "x"])
-def test_no_two_snapshots_of_any_volumes_have_the_same_lv_name(pieces: list[str]) -> None:
+def test_two_snapshots_never_have_the_same_lv_name(pieces: list[str]) -> None:
     found = list(readings("snap-" + "-".join(pieces)))
     assert len(found) <= 1, found
 
 
 @given(volume=qcow2_names, other=qcow2_names, snapshot=snapshot_names)
 @example(VolumeName("vm-100-a.qcow2", 100), VolumeName("vm-100-b.qcow2", 100), "s1")
-def test_a_snapshot_belongs_to_no_other_volume(volume: VolumeName, other: VolumeName, snapshot: str) -> None:
+def test_snapshot_belongs_to_one_volume_only(volume: VolumeName, other: VolumeName, snapshot: str) -> None:
     found = snapshot_of(snapshot_lv_name(volume, snapshot, Layout.RFC), other)
     assert (found == snapshot) == (volume == other)
 
 
 @pytest.mark.parametrize("name", ["s-vm-100", "vm-100", "vm-100-x", "a-vm-1-b", "s-vm-7"])
-def test_a_snapshot_name_that_reads_two_ways_is_refused(name: str) -> None:
+def test_ambiguous_snapshot_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidName, match="two ways"):
         check_snapshot_name(name)
 
 
 @pytest.mark.parametrize("name", ["vm-100-vm-100-x.qcow2", "vm-1-a-vm-2-b", "vm-1-vm-2"])
-def test_a_volume_name_that_reads_two_ways_is_refused(name: str) -> None:
+def test_ambiguous_volume_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidName, match="two ways"):
         parse_volume_name(name)
 
 
 @pytest.mark.parametrize("name", ["vm-snap", "s-vm-", "myvm-100", "vm-x-100", "0", "a.b", "before-upgrade", "vm"])
-def test_a_snapshot_name_that_only_looks_like_a_machine_is_accepted(name: str) -> None:
+def test_snapshot_name_similar_to_a_guest_name_is_accepted(name: str) -> None:
     check_snapshot_name(name)
 
 
 @pytest.mark.parametrize("word", RESERVED)
 @pytest.mark.parametrize("text", ["{}", "{}x", "x{}", "x{}y.qcow2"])
-def test_a_word_that_lvm_keeps_is_refused_anywhere_in_a_name(word: str, text: str) -> None:
+def test_word_reserved_by_lvm_is_refused_anywhere_in_a_name(word: str, text: str) -> None:
     with pytest.raises(InvalidName, match=f"LVM keeps '{word}'"):
         check_snapshot_name("s" + text.format(word))
     with pytest.raises(InvalidName, match=f"LVM keeps '{word}'"):
@@ -199,13 +199,13 @@ def test_a_word_that_lvm_keeps_is_refused_anywhere_in_a_name(word: str, text: st
 @pytest.mark.parametrize(
     "name", ["", "current", "-x", ".", "..", ".x", "_x", "+x", "a/b", "a b", "a:b", "a,b", "ä", "a\n"]
 )
-def test_a_snapshot_name_that_is_an_option_a_path_or_taken_is_refused(name: str) -> None:
+def test_invalid_snapshot_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidName):
         check_snapshot_name(name)
 
 
 @pytest.mark.parametrize("name", ["current2", "CURRENT", "my-current"])
-def test_only_the_word_current_itself_is_taken(name: str) -> None:
+def test_only_the_exact_word_current_is_reserved(name: str) -> None:
     check_snapshot_name(name)
 
 
@@ -225,7 +225,7 @@ def test_only_the_word_current_itself_is_taken(name: str) -> None:
         *("del-vm-100-disk-0.qcow2", "vm-100-a/b", "vm-100-a b", "vm-100-.qcow2", "../vm-100-x", "vm-100-x\n"),
     ],
 )
-def test_what_is_no_volume_name_is_refused(name: str) -> None:
+def test_invalid_volume_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidName):
         parse_volume_name(name)
 
@@ -238,7 +238,7 @@ def test_what_is_no_volume_name_is_refused(name: str) -> None:
         ("vm-7-a.qcow2.raw", 7, Format.RAW, ("pve-vm-7",)),
     ],
 )
-def test_a_volume_name_says_its_machine_format_and_tags(
+def test_volume_name_gives_guest_format_and_tags(
     name: str, vmid: int, image_format: Format, tags: tuple[str, ...]
 ) -> None:
     volume = parse_volume_name(name, image_format)
@@ -246,7 +246,7 @@ def test_a_volume_name_says_its_machine_format_and_tags(
 
 
 @pytest.mark.parametrize(("name", "requested"), [("vm-100-x.qcow2", Format.RAW), ("vm-100-x", Format.QCOW2)])
-def test_a_suffix_that_contradicts_the_requested_format_is_refused(name: str, requested: Format) -> None:
+def test_suffix_that_contradicts_the_format_is_refused(name: str, requested: Format) -> None:
     with pytest.raises(FormatMismatch):
         parse_volume_name(name, requested)
 
@@ -262,7 +262,7 @@ def dm_name_length(vg: str, lv_name: str) -> int:
     layout=layouts,
     number=st.integers(2, 99),
 )
-def test_names_that_fit_stay_within_both_limits_to_the_end(
+def test_accepted_name_stays_within_both_limits_when_doomed(
     vg: str, volume: VolumeName, snapshot: str | None, layout: Layout, number: int
 ) -> None:
     lv_name = snapshot_lv_name(volume, snapshot, layout) if snapshot else volume.text
@@ -276,7 +276,7 @@ def test_names_that_fit_stay_within_both_limits_to_the_end(
         assert dm_name_length(vg, f"del-99-{lv_name}") > 127
     else:
         assert dm_name_length(vg, longest) <= 127
-        assert len(vg) + len(longest) <= 124  # lvm2's own rule, measured
+        assert len(vg) + len(longest) <= 124  # the rule of lvm2, measured
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_names_that_fit_stay_within_both_limits_to_the_end(
         # "vg0" and the hyphen: 4; "del--99--vm--100--": 18; so 105 are left for the disk
         ("vg0", "vm-100-" + "d" * 105, "", None, 0),
         ("vg0", "vm-100-" + "d" * 106, "", None, 1),
-        # every hyphen costs two
+        # every hyphen counts twice
         ("vg0", "vm-100-" + "d" * 103 + "-", "", None, 0),
         ("vg0", "vm-100-" + "d" * 104 + "-", "", None, 1),
         ("v-0", "vm-100-" + "d" * 105, "", None, 1),
@@ -298,7 +298,7 @@ def test_names_that_fit_stay_within_both_limits_to_the_end(
         ("vg0", "vm-100-disk-0.qcow2", "s" * 87, Layout.PVE9, 1),
     ],
 )
-def test_a_name_may_be_as_long_as_device_mapper_allows_and_no_longer(
+def test_name_length_limit_is_that_of_device_mapper(
     vg: str, volume: str, snapshot: str, layout: Layout | None, over: int
 ) -> None:
     name = parse_volume_name(volume)
@@ -311,19 +311,19 @@ def test_a_name_may_be_as_long_as_device_mapper_allows_and_no_longer(
 
 
 @pytest.mark.parametrize("vg", ["", "-vg", ".", "..", "a/b", "a b", "vg\n", "@tag", "vg:0", "ä"])
-def test_a_volume_group_name_that_lvm_refuses_or_reads_otherwise_is_refused(vg: str) -> None:
+def test_invalid_vg_name_is_refused(vg: str) -> None:
     with pytest.raises(InvalidName):
         check_vg_name(vg)
 
 
 @given(vg=st.text(string.ascii_letters + string.digits + "+_.-", min_size=1, max_size=20))
-def test_a_volume_group_name_of_lvms_characters_is_accepted(vg: str) -> None:
+def test_valid_vg_name_is_accepted(vg: str) -> None:
     if not vg.startswith("-") and vg not in {".", ".."}:
         check_vg_name(vg)
 
 
 @given(volume=volume_names, snapshot=snapshot_names, count=st.integers(1, 5))
-def test_doomed_names_are_numbered_and_say_what_they_were(volume: VolumeName, snapshot: str, count: int) -> None:
+def test_doomed_names_are_numbered_and_give_the_original_name(volume: VolumeName, snapshot: str, count: int) -> None:
     snapshots = (snapshot_lv_name(volume, snapshot, layout) for layout in Layout)
     for lv_name in (volume.text, *snapshots, new_lv_name(volume)):
         taken: list[str] = []
@@ -334,7 +334,7 @@ def test_doomed_names_are_numbered_and_say_what_they_were(volume: VolumeName, sn
         assert pending_removal_origin(lv_name) is None
 
 
-def test_qemu_is_given_paths_where_relative_backing_names_resolve() -> None:
+def test_device_path_lets_relative_backing_names_resolve() -> None:
     assert device_path("vg0", "vm-100-disk-0.qcow2") == "/dev/vg0/vm-100-disk-0.qcow2"
 
 
@@ -344,15 +344,13 @@ def test_qemu_is_given_paths_where_relative_backing_names_resolve() -> None:
     snapshot=snapshot_names,
     layout=layouts,
 )
-def test_the_lv_of_a_device_mapper_name_is_the_one_that_has_it(
-    vg: str, volume: VolumeName, snapshot: str, layout: Layout
-) -> None:
+def test_device_mapper_name_round_trips_to_its_lv(vg: str, volume: VolumeName, snapshot: str, layout: Layout) -> None:
     names = [volume.text, new_lv_name(volume), pending_removal_name(volume.text, ())]
     if volume.format is Format.QCOW2:
         names.append(snapshot_lv_name(volume, snapshot, layout))
     for name in names:
         if any(word in name for word in RESERVED):
-            continue  # the volume would have been refused
+            continue  # such a volume is refused
         assert lv_of_dm_name(vg, dm_name(vg, name)) == name
         assert lv_of_dm_name(f"{vg}-x", dm_name(vg, name)) is None
         assert lv_of_dm_name(vg, f"{dm_name(vg, name)}-real") is None
@@ -361,12 +359,12 @@ def test_the_lv_of_a_device_mapper_name_is_the_one_that_has_it(
 @pytest.mark.parametrize(
     "name", ["vg-pool_tmeta", "vg-lvol0_pmspare", "vg-pvmove0", "vg-a-cow", "other-a", "vg", "vg-"]
 )
-def test_what_lvm_has_of_its_own_is_no_lv_of_ours(name: str) -> None:
+def test_internal_device_of_lvm_is_not_one_of_our_lvs(name: str) -> None:
     assert lv_of_dm_name("vg", name) is None
 
 
 @given(volume=qcow2_names, snapshot=snapshot_names)
-def test_the_owner_of_a_part_is_told_by_its_name(volume: VolumeName, snapshot: str) -> None:
+def test_owner_of_an_lv_is_found_by_its_name(volume: VolumeName, snapshot: str) -> None:
     assert owner_of_part(volume.text) == volume
     assert owner_of_part(new_lv_name(volume)) == volume
     assert owner_of_part(snapshot_lv_name(volume, snapshot, Layout.RFC)) == volume
@@ -382,6 +380,6 @@ def test_the_owner_of_a_part_is_told_by_its_name(volume: VolumeName, snapshot: s
         ("snap_backup_s1.qcow2", None),
     ],
 )
-def test_the_owner_of_a_part_is_a_volume_or_nobody(lv_name: str, owner: str | None) -> None:
+def test_owner_of_an_lv_is_one_volume_or_none(lv_name: str, owner: str | None) -> None:
     found = owner_of_part(lv_name)
     assert (found.text if found else None) == owner

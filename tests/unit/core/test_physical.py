@@ -1,4 +1,4 @@
-"""How much of what is free LVM would give, by allocation policy; ``tests/real/test_group_states.py`` asks LVM."""
+"""How many free extents each policy can allocate. ``tests/real/test_group_states.py`` compares with LVM."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ SECOND = PhysicalVolume("2", "/dev/b", (Segment(0, 9),))
     ("policy", "new", "x", "y"),
     [("normal", 17, 17, 17), ("anywhere", 17, 17, 17), ("contiguous", 9, 3, 5), ("cling", 9, 8, 8)],
 )
-def test_what_a_new_lv_gets_and_what_one_can_grow_by(policy: str, new: int, x: int, y: int) -> None:
+def test_allocatable_extents_for_new_and_existing_lvs(policy: str, new: int, x: int, y: int) -> None:
     both = (FIRST, SECOND)
     assert [allocatable_extents(both, policy, lv) for lv in ("", "x", "y")] == [new, x, y]
 
 
-def test_physical_volumes_that_share_a_tag_cling_together() -> None:
+def test_cling_policy_treats_pvs_with_a_shared_tag_as_one() -> None:
     both = tuple(replace(each, tags=frozenset({"@rack1"})) for each in (FIRST, SECOND))
     assert [allocatable_extents(both, "cling", lv) for lv in ("", "x")] == [17, 17]
     assert allocatable_extents(both, "contiguous", "x") == 3
 
 
 @pytest.mark.parametrize("policy", ["normal", "contiguous", "cling"])
-def test_nothing_comes_from_one_that_is_not_allocatable_or_missing(policy: str) -> None:
+def test_missing_or_non_allocatable_pv_gives_no_extents(policy: str) -> None:
     for away in (replace(SECOND, allocatable=False), replace(SECOND, missing=True)):
         assert free_extents((FIRST, away)) == 8
         assert allocatable_extents((away,), policy) == 0
     assert allocatable_extents((), policy) == 0
 
 
-def test_a_device_is_too_small_only_where_an_extent_lies_beyond_its_end() -> None:
+def test_device_is_too_small_only_if_extents_lie_beyond_its_end() -> None:
     fits = replace(FIRST, needed_bytes=100, device_bytes=100)
     assert not fits.too_small
     assert replace(fits, device_bytes=99).too_small

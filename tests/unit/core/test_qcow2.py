@@ -1,3 +1,5 @@
+"""The qcow2 header parser, compared with qemu-img and fed with hostile bytes."""
+
 from __future__ import annotations
 
 import itertools
@@ -37,7 +39,7 @@ def qemu_img(*arguments: str) -> str:
 
 
 def created(path: Path, size_bytes: int, options: str, *more: str) -> Header:
-    """The header of an image that qemu-img just made."""
+    """Let qemu-img make an image, and parse its header."""
     qemu_img("create", "-q", "-f", "qcow2", "-o", options, *more, str(path), str(size_bytes))
     with path.open("rb") as file:
         header = parse_header(file.read(HEADER_BYTES))
@@ -46,7 +48,7 @@ def created(path: Path, size_bytes: int, options: str, *more: str) -> Header:
 
 
 @pytest.mark.parametrize(("options", "size_bytes"), list(itertools.product(OPTIONS, SIZES)))
-def test_a_header_says_what_qemu_img_says(tmp_path: Path, options: str, size_bytes: int) -> None:
+def test_parsed_header_agrees_with_qemu_img(tmp_path: Path, options: str, size_bytes: int) -> None:
     path = tmp_path / "image.qcow2"
     header = created(path, size_bytes, OPTIONS[options])
     info = json.loads(qemu_img("info", "-f", "qcow2", "--output=json", str(path)))
@@ -65,7 +67,7 @@ def test_a_header_says_what_qemu_img_says(tmp_path: Path, options: str, size_byt
 
 @pytest.mark.parametrize("options", [IMAGE_OPTIONS, "compat=0.10", "cluster_size=512"])
 @pytest.mark.parametrize("backing", ["snap-s1-vm-100-disk-0.qcow2", "/dev/vg0/vm-100-disk-0.qcow2", "ä", "b" * 300])
-def test_a_header_names_its_backing_image_as_qemu_img_does(tmp_path: Path, options: str, backing: str) -> None:
+def test_parsed_backing_name_agrees_with_qemu_img(tmp_path: Path, options: str, backing: str) -> None:
     path = tmp_path / "image.qcow2"
     header = created(path, 1024**2, options, "-u", "-b", backing, "-F", "qcow2")
     info = json.loads(qemu_img("info", "-f", "qcow2", "--output=json", str(path)))
@@ -91,26 +93,26 @@ def test_a_header_names_its_backing_image_as_qemu_img_does(tmp_path: Path, optio
         ("/etc/x.qcow2", "qcow2", False),
     ],
 )
-def test_a_layer_may_read_through_a_qcow2_sibling_and_nothing_else(
+def test_layer_may_have_only_a_qcow2_lv_of_its_vg_as_backing(
     tmp_path: Path, backing: str, backing_format: str, harmless: bool
 ) -> None:
     header = created(tmp_path / "image.qcow2", 1024**2, IMAGE_OPTIONS, "-u", "-b", backing, "-F", backing_format)
     assert (header.layer_reasons("vg0") == ()) == harmless
 
 
-def test_a_backing_name_that_was_not_read_is_no_missing_one() -> None:
+def test_backing_name_beyond_the_header_is_not_treated_as_absent() -> None:
     header = parse_header(header_bytes(backing=b"/etc/shadow", backing_offset=2 * HEADER_BYTES))
     assert header is not None
     assert header.layer_reasons("vg0") != ()
 
 
-def test_a_data_file_made_by_qemu_img_is_seen(tmp_path: Path) -> None:
+def test_data_file_is_detected(tmp_path: Path) -> None:
     header = created(tmp_path / "image.qcow2", 1024**2, f"data_file={tmp_path / 'data.raw'}")
     assert header.external_data
     assert any("another file" in reason for reason in header.foreign_reasons)
 
 
-def test_an_internal_snapshot_made_by_qemu_img_is_seen(tmp_path: Path) -> None:
+def test_internal_snapshot_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "image.qcow2"
     created(path, 1024**2, IMAGE_OPTIONS)
     qemu_img("snapshot", "-c", "inside", str(path))
@@ -120,7 +122,7 @@ def test_an_internal_snapshot_made_by_qemu_img_is_seen(tmp_path: Path) -> None:
     assert header.foreign_reasons == ("it has internal snapshots",)
 
 
-def test_an_encrypted_image_made_by_qemu_img_is_seen(tmp_path: Path) -> None:
+def test_encryption_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "image.qcow2"
     secret = ("--object", "secret,id=key,data=x")
     options = "encrypt.format=aes,encrypt.key-secret=key"
@@ -139,14 +141,14 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("specimen", HOSTILE, ids=lambda specimen: specimen.name)
-def test_a_hostile_header_gives_its_reason(specimen: Specimen) -> None:
+def test_hostile_header_is_refused_with_a_reason(specimen: Specimen) -> None:
     header = parse_header(specimen.image.start)
     assert header is not None
     reasons = (*header.foreign_reasons, *header.beyond(specimen.image.size_bytes))
     assert specimen.says in "; ".join(reasons)
 
 
-def test_the_header_that_the_hostile_ones_are_made_from_is_harmless() -> None:
+def test_header_behind_the_hostile_ones_is_harmless() -> None:
     header = parse_header(header_bytes())
     assert header is not None
     assert header.foreign_reasons == ()
@@ -156,19 +158,19 @@ def test_the_header_that_the_hostile_ones_are_made_from_is_harmless() -> None:
 @example(b"")
 @example(b"QFI\xfb" + b"\xff" * 100)
 @example(b"QFI\xfb" + b"\xff" * 4092)
-def test_no_bytes_are_too_strange_to_be_read(start: bytes) -> None:
+def test_parser_accepts_arbitrary_bytes_without_failing(start: bytes) -> None:
     header = parse_header(start)
     assert header is None or header.foreign_reasons is not None
 
 
 @given(length=st.integers(0, 512))
-def test_a_header_cut_short_is_none_or_refused_or_the_same(length: int) -> None:
+def test_truncated_header_is_never_misread(length: int) -> None:
     header = parse_header(header_bytes()[:length])
     assert header is None or header.foreign_reasons or header == parse_header(header_bytes())
 
 
 @given(changes=st.lists(st.tuples(st.integers(0, 127), st.integers(0, 255)), max_size=4))
-def test_a_header_with_any_bytes_changed_is_read_without_failing(changes: list[tuple[int, int]]) -> None:
+def test_parser_survives_changed_bytes(changes: list[tuple[int, int]]) -> None:
     start = bytearray(header_bytes())
     for offset, byte in changes:
         start[offset] = byte
@@ -177,7 +179,7 @@ def test_a_header_with_any_bytes_changed_is_read_without_failing(changes: list[t
 
 
 @given(features=st.integers(0, 2**64 - 1))
-def test_every_incompatible_feature_is_known_by_name_or_counted_as_unknown(features: int) -> None:
+def test_incompatible_feature_is_known_or_counted_as_unknown(features: int) -> None:
     header = parse_header(header_bytes(incompatible=features))
     assert header is not None
     known = DIRTY | CORRUPT | DATA_FILE | EXTENDED_L2 | 8
@@ -188,8 +190,8 @@ def test_every_incompatible_feature_is_known_by_name_or_counted_as_unknown(featu
     )
 
 
-def test_an_extension_that_reaches_beyond_what_was_read_counts_as_there() -> None:
-    beyond = struct.pack(">II", 0x6803F857, HEADER_BYTES)  # a feature name table as long as all that is read
+def test_extension_beyond_the_read_bytes_is_refused() -> None:
+    beyond = struct.pack(">II", 0x6803F857, HEADER_BYTES)  # a feature name table that fills all bytes that are read
     header = parse_header(header_bytes(extensions=beyond))
     assert header is not None
     assert header.foreign_reasons, "what follows that extension was not seen: it may be a data file"

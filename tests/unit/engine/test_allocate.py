@@ -1,4 +1,4 @@
-"""Finding a free disk name, and creating the volume under it while others do the same."""
+"""The search for a free disk name, and the creation of the volume while other processes do the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def lvs(*names: str, tags: tuple[str, ...] = ()) -> SimHost:
 
 
 @given(numbers=st.sets(st.integers(0, 12)), image_format=formats)
-def test_the_lowest_number_that_neither_format_has_is_taken(numbers: set[int], image_format: Format) -> None:
+def test_lowest_disk_number_free_in_both_formats_is_used(numbers: set[int], image_format: Format) -> None:
     names = [disk_name(100, number, [*Format][number % 2]).text for number in numbers]
     free = free_disk_number(100, names)
     assert free not in numbers
@@ -43,7 +43,7 @@ def test_the_lowest_number_that_neither_format_has_is_taken(numbers: set[int], i
         "lvmqcow.intent=push/vm-100-disk-0.qcow2/x",
     ],
 )
-def test_whatever_mentions_a_name_takes_it(text: str) -> None:
+def test_any_lv_or_tag_with_the_disk_name_takes_its_number(text: str) -> None:
     assert free_disk_number(100, [text]) == 1
 
 
@@ -54,7 +54,7 @@ def test_whatever_mentions_a_name_takes_it(text: str) -> None:
         *("vm-100-disk-0.raw", "vm-100-disk-0-old", "vm-100-disk-", "vm-100-cloudinit", "pve-vm-100", "root"),
     ],
 )
-def test_a_name_that_is_only_like_it_takes_nothing(text: str) -> None:
+def test_similar_name_does_not_take_the_disk_number(text: str) -> None:
     assert free_disk_number(100, [text]) == 0
 
 
@@ -63,17 +63,17 @@ def test_a_name_that_is_only_like_it_takes_nothing(text: str) -> None:
     [
         (SimHost(), 0),
         (chain(2), 1),
-        (run(chain(2), LvRemove((DISK.text,))), 1),  # its snapshots are still there
+        (run(chain(2), LvRemove((DISK.text,))), 1),  # the snapshots still exist
         (raw_volume(chain(1)), 1),
         (raw_volume(lvs("vm-100-disk-0", "vm-100-disk-1.qcow2")), 3),
-        (lvs("vm-100-disk-0.qcow2"), 1),  # nobody's, and it has the name
+        (lvs("vm-100-disk-0.qcow2"), 1),  # a foreign LV with that name
         (lvs("else", tags=("pve-vm-100-disk-0.qcow2",)), 1),
         (run(chain(0), LvTag((DISK.text,), add=("lvmqcow.intent=rename/x/vm-100-disk-1.qcow2",))), 2),
-        (run(chain(1), *planned(chain(1), Snapshot(DISK, "s9")).steps[:3]), 1),  # cut: there is no current LV
+        (run(chain(1), *planned(chain(1), Snapshot(DISK, "s9")).steps[:3]), 1),  # a cut: the current LV does not exist
     ],
 )
 @pytest.mark.parametrize("image_format", Format)
-def test_the_volume_gets_the_lowest_free_name(host: SimHost, number: int, image_format: Format) -> None:
+def test_new_disk_gets_the_lowest_free_name(host: SimHost, number: int, image_format: Format) -> None:
     twin = host.copy()
     with storage(twin) as opened:
         assert opened.free_name(100, image_format) == disk_name(100, number, image_format)
@@ -96,7 +96,9 @@ def test_qcow2_is_the_default() -> None:
         (lambda opened: opened.create_disk(100, 8 * 1024**3), NoSpace),
     ],
 )
-def test_what_can_not_be_created_is_refused(wrong: Callable[[Storage], object], error: type[Exception]) -> None:
+def test_impossible_disk_is_refused_before_any_change(
+    wrong: Callable[[Storage], object], error: type[Exception]
+) -> None:
     host = chain(1)
     before = state(host)
     with pytest.raises(error):
@@ -105,7 +107,7 @@ def test_what_can_not_be_created_is_refused(wrong: Callable[[Storage], object], 
 
 
 class Rival:
-    """Locks of processes that race: just before the first lock is ours, another process does something."""
+    """Locks with a race: another process acts just before we get our first lock."""
 
     def __init__(self, rival: Callable[[], object]) -> None:
         self._rival: Callable[[], object] | None = rival
@@ -122,7 +124,7 @@ class Rival:
 
 @pytest.mark.parametrize("theirs", Format)
 @pytest.mark.parametrize("ours", Format)
-def test_a_name_that_is_lost_at_the_last_moment_is_not_insisted_on(theirs: Format, ours: Format) -> None:
+def test_name_lost_in_a_race_is_replaced_by_the_next(theirs: Format, ours: Format) -> None:
     host = SimHost()
     locks = Rival(lambda: storage(host).create_disk(100, MIB, theirs))
     assert Storage(host, locks).create_disk(100, MIB, ours).name == disk_name(100, 1, ours).text
@@ -130,7 +132,7 @@ def test_a_name_that_is_lost_at_the_last_moment_is_not_insisted_on(theirs: Forma
 
 
 class Busy:
-    """Locks of which other processes hold some, or all."""
+    """Locks that other processes hold, some or all of them."""
 
     def __init__(self, *others: str) -> None:
         self._others = others
@@ -149,20 +151,20 @@ class Busy:
 
 @pytest.mark.parametrize("other", ["vm-100-disk-0", "vm-100-disk-0.qcow2"])
 @pytest.mark.parametrize("image_format", Format)
-def test_a_number_that_another_process_is_creating_is_passed_over(other: str, image_format: Format) -> None:
-    """In whatever format: the other one's LV is not there yet to be seen."""
+def test_number_locked_by_another_process_is_skipped(other: str, image_format: Format) -> None:
+    """This holds for both formats, because the LV of the other process does not exist yet."""
     locks = Busy(other)
     made = Storage(SimHost(), locks).create_disk(100, MIB, image_format)
     assert made.name == disk_name(100, 1, image_format).text
     assert locks.held == set()
 
 
-def test_where_everything_is_locked_that_is_said() -> None:
+def test_create_disk_raises_locked_if_every_name_is_locked() -> None:
     with pytest.raises(Locked):
         Storage(SimHost(), Busy()).create_disk(100, MIB)
 
 
-def test_a_snapshot_of_the_new_volume_has_the_usual_name() -> None:
+def test_snapshot_of_an_allocated_disk_has_the_usual_name() -> None:
     host = SimHost()
     made = storage(host).create_disk(100, MIB)
     made.snapshot("s1")

@@ -1,3 +1,5 @@
+"""Export files appear under their name only when they are complete."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -12,7 +14,7 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_a_file_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
+def test_export_file_gets_its_name_when_complete(tmp_path: Path) -> None:
     with whole_file(tmp_path / "disk.raw", replace=False) as partial:
         partial.write_bytes(b"whole")
         assert not (tmp_path / "disk.raw").exists()
@@ -21,27 +23,27 @@ def test_a_file_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
     assert (tmp_path / "disk.raw").read_bytes() == b"whole"
 
 
-def test_one_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_export_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "disk.raw", replace=False) as partial:
         partial.with_name("nowhere").read_bytes()
     assert names(tmp_path) == []
 
 
-def test_a_file_that_is_there_is_in_the_way(tmp_path: Path) -> None:
+def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "disk.raw").write_bytes(b"old")
     with pytest.raises(AlreadyExists, match=r"disk\.raw"), whole_file(tmp_path / "disk.raw", replace=False):
-        pytest.fail("begun")
+        pytest.fail("this block must not run")
     assert (tmp_path / "disk.raw").read_bytes() == b"old"
 
 
-def test_a_file_that_came_meanwhile_is_in_the_way(tmp_path: Path) -> None:
+def test_file_created_during_the_export_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(AlreadyExists), whole_file(tmp_path / "disk.raw", replace=False):
         (tmp_path / "disk.raw").write_bytes(b"somebody else's")
     assert names(tmp_path) == ["disk.raw"]
     assert (tmp_path / "disk.raw").read_bytes() == b"somebody else's"
 
 
-def test_a_file_that_is_replaced_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_replaced_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     (tmp_path / "disk.raw").write_bytes(b"old")
     (tmp_path / "link").symlink_to("disk.raw")
     with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "link", replace=True):
@@ -56,6 +58,6 @@ def test_a_file_that_is_replaced_stays_until_the_new_one_is_whole(tmp_path: Path
 
 
 @pytest.mark.parametrize("path", [Path("/dev/null"), Path("/tmp"), Path("/nowhere/disk.raw")])
-def test_what_is_no_file_is_never_replaced(path: Path) -> None:
+def test_device_or_directory_is_never_replaced(path: Path) -> None:
     with pytest.raises(NotPossible, match=str(path)), whole_file(path, replace=True):
-        pytest.fail("begun")
+        pytest.fail("this block must not run")

@@ -1,3 +1,5 @@
+"""Inspection of files and streams before an import."""
+
 from __future__ import annotations
 
 import contextlib
@@ -17,12 +19,12 @@ from lvmqcow.testing.hostile.qcow2_bytes import header_bytes
 from tests.support.scenarios import DISK, MIB, RAW
 
 GOOD = header_bytes(size_bytes=5 * MIB)
-WHOLE = GOOD.ljust(4 << 17, b"\0")  # as far as its tables reach
+WHOLE = GOOD.ljust(4 << 17, b"\0")  # up to the end of its tables
 
 
 @pytest.fixture
 def tripwire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that is there once anybody has started qemu-img."""
+    """A file that exists after any start of qemu-img."""
     binaries, touched = tmp_path / "bin", tmp_path / "qemu-img was started"
     binaries.mkdir()
     fake = binaries / "qemu-img"
@@ -45,11 +47,11 @@ def file(path: Path, content: bytes) -> Path:
         ("disk.img", WHOLE, SourceFormat.QCOW2, 5 * MIB, SourceFormat.QCOW2),
         ("disk.raw", b"x" * 1000, None, 1024, SourceFormat.RAW),
         ("disk.img", b"x" * 1024, SourceFormat.RAW, 1024, SourceFormat.RAW),
-        # a disk that holds a qcow2 image as its own data, and its owner says so
+        # the user declares that the qcow2 image is data on a raw disk
         ("disk.raw", GOOD, SourceFormat.RAW, len(GOOD), SourceFormat.RAW),
     ],
 )
-def test_a_file_is_imported_as_what_it_is_declared_or_named(
+def test_file_format_is_the_declared_one_or_that_of_its_name(
     tmp_path: Path,
     name: str,
     content: bytes,
@@ -73,7 +75,7 @@ def test_a_file_is_imported_as_what_it_is_declared_or_named(
         ("disk.raw", header_bytes(backing=b"/etc/shadow"), None),
     ],
 )
-def test_a_file_that_is_not_what_it_is_called_is_refused(
+def test_file_that_contradicts_its_format_is_refused(
     tmp_path: Path, tripwire: Path, name: str, content: bytes, declared: SourceFormat | None
 ) -> None:
     with pytest.raises(SourceMismatch):
@@ -82,7 +84,7 @@ def test_a_file_that_is_not_what_it_is_called_is_refused(
 
 
 @pytest.mark.parametrize("name", ["missing.raw", "."])
-def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_unreadable_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(SourceNotFound, match=str(tmp_path)):
         inspect(tmp_path / name, RAW, None)
 
@@ -91,23 +93,19 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, name: str
     ("name", "content"),
     [("disk.raw", b""), ("a.qcow2", header_bytes(size_bytes=0)), ("a.qcow2", header_bytes(size_bytes=2**63))],
 )
-def test_a_file_of_an_impossible_size_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_file_of_impossible_size_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     with pytest.raises(InvalidSize):
         inspect(file(tmp_path / name, content), DISK, None)
 
 
-def test_qemu_img_is_given_an_absolute_path_that_is_no_option_and_no_protocol(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_qemu_img_gets_an_absolute_source_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("-f", "nbd:x", "json:{}", "--help.raw"):
         assert inspect(file(Path(name), b"x" * 512), RAW, SourceFormat.RAW).source == str(tmp_path / name)
 
 
 @given(content=st.binary(max_size=300) | st.binary(max_size=300).map(lambda tail: GOOD[:72] + tail))
-def test_whatever_is_accepted_has_nothing_foreign_in_its_header(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
+def test_accepted_qcow2_file_has_a_harmless_header(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     source = file(tmp_path_factory.mktemp("drawn") / "disk.qcow2", content)
     with contextlib.suppress(Corrupt, SourceMismatch, InvalidSize):
         request = inspect(source, DISK, None)
@@ -119,7 +117,7 @@ def test_whatever_is_accepted_has_nothing_foreign_in_its_header(
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 512, 10 * 1024**3, 2**64 - 1])
-def test_the_size_of_a_stream_is_8_bytes_the_lowest_first(tmp_path: Path, size_bytes: int) -> None:
+def test_stream_size_is_8_bytes_little_endian(tmp_path: Path, size_bytes: int) -> None:
     path = tmp_path / "stream"
     path.write_bytes(size_bytes.to_bytes(8, "little") + b"rest")
     with path.open("rb", buffering=0) as stream:
@@ -127,14 +125,14 @@ def test_the_size_of_a_stream_is_8_bytes_the_lowest_first(tmp_path: Path, size_b
         assert stream.read() == b"rest"
 
 
-def test_a_stream_that_ends_before_its_size_is_no_stream(tmp_path: Path) -> None:
+def test_stream_that_ends_inside_its_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "stream"
     path.write_bytes(bytes(7))
     with path.open("rb", buffering=0) as stream, pytest.raises(SourceNotFound, match="after 7 of the 8 bytes"):
         read_size(stream.fileno())
 
 
-def test_a_spooled_stream_is_a_sparse_file_that_is_gone_afterwards(tmp_path: Path) -> None:
+def test_spooled_stream_is_sparse_and_removed_afterwards(tmp_path: Path) -> None:
     content = b"x" + bytes(8 * MIB) + b"y" + bytes(8 * MIB)
     (tmp_path / "stream").write_bytes(content)
     spool = tmp_path / "spool"
@@ -145,12 +143,12 @@ def test_a_spooled_stream_is_a_sparse_file_that_is_gone_afterwards(tmp_path: Pat
     assert list(spool.iterdir()) == []
 
 
-def test_a_directory_that_cannot_take_a_stream_is_named(tmp_path: Path) -> None:
+def test_unusable_spool_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound, match="nowhere"), spooled(0, tmp_path / "nowhere"):
-        pytest.fail("begun")
+        pytest.fail("this block must not run")
 
 
-def test_what_goes_wrong_with_a_spooled_file_is_no_fault_of_the_stream(tmp_path: Path) -> None:
+def test_error_after_spooling_is_not_blamed_on_the_stream(tmp_path: Path) -> None:
     (tmp_path / "stream").write_bytes(b"x")
     stream = os.open(tmp_path / "stream", os.O_RDONLY)
     with pytest.raises(FileNotFoundError), spooled(stream, tmp_path) as path:

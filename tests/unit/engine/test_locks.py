@@ -1,3 +1,5 @@
+"""Locks between processes, one for each volume."""
+
 from __future__ import annotations
 
 import subprocess
@@ -20,10 +22,10 @@ with FlockLocks(Path(sys.argv[1])).hold("vg", "v"):
     {do}
 """
 UNTIL_STDIN_ENDS = "print('held', flush=True); sys.stdin.read()"
-# as lvmqcow starts qemu-img: the child inherits the lock; it lives until our end of its stdin closes
+# lvmqcow starts qemu-img like this: the child inherits the lock, and lives until we close its stdin
 LEAVE_A_CHILD = "subprocess.Popen(['sh', '-c', 'echo held; cat'], close_fds=False); import os; os._exit(0)"
 
-# as lvmqcow starts lvm, which closes every descriptor that it does not know
+# lvmqcow starts lvm like this: lvm closes all descriptors that it does not know
 LEAVE_LVM = """subprocess.Popen(['sh', '-c', 'echo held; cat'], env=child_environment()); import os; os._exit(0)"""
 
 Start = Callable[[str], "subprocess.Popen[str]"]
@@ -36,7 +38,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(directory: Path) -> Iterator[Start]:
-    """Starts a process that holds the lock of vg/v and does something; returns when it holds it."""
+    """Start a process that takes the lock of vg/v and then runs the code. Return as soon as it has the lock."""
     started: list[subprocess.Popen[str]] = []
 
     def starter(do: str) -> subprocess.Popen[str]:
@@ -53,20 +55,20 @@ def start(directory: Path) -> Iterator[Start]:
         process.communicate()
 
 
-def test_the_second_process_is_told_who_holds_the_lock(directory: Path, start: Start) -> None:
+def test_locked_error_names_the_holder(directory: Path, start: Start) -> None:
     holder = start(UNTIL_STDIN_ENDS)
     with pytest.raises(Locked, match=f"process {holder.pid} ") as refused, FlockLocks(directory).hold("vg", "v"):
         pytest.fail("two hold the same lock")
     assert refused.value.target == "vg/v"
 
 
-def test_a_lock_that_is_let_go_can_be_taken(directory: Path, start: Start) -> None:
+def test_released_lock_can_be_taken(directory: Path, start: Start) -> None:
     start(UNTIL_STDIN_ENDS).communicate()
     with FlockLocks(directory).hold("vg", "v"):
         pass
 
 
-def test_a_killed_process_blocks_nobody(directory: Path, start: Start) -> None:
+def test_lock_of_a_killed_process_is_free(directory: Path, start: Start) -> None:
     holder = start(UNTIL_STDIN_ENDS)
     holder.kill()
     holder.wait()
@@ -74,31 +76,29 @@ def test_a_killed_process_blocks_nobody(directory: Path, start: Start) -> None:
         pass
 
 
-def test_a_child_that_outlives_its_parent_keeps_the_lock(directory: Path, start: Start) -> None:
+def test_child_that_outlives_its_parent_keeps_the_lock(directory: Path, start: Start) -> None:
     parent = start(LEAVE_A_CHILD)
     parent.wait()
     with pytest.raises(Locked, match=f"process {parent.pid} "), FlockLocks(directory).hold("vg", "v"):
         pytest.fail("the child may still write")
-    parent.communicate()  # closes the child's stdin, and waits until its stdout is closed too
+    parent.communicate()  # closes stdin of the child, and waits until the child closes stdout
     with FlockLocks(directory).hold("vg", "v"):
         pass
 
 
-def test_what_a_killed_process_left_running_is_waited_for_though_it_holds_no_lock(
-    directory: Path, start: Start
-) -> None:
+def test_lvm_left_running_by_a_killed_process_blocks_the_lock(directory: Path, start: Start) -> None:
     parent = start(LEAVE_LVM)
     parent.wait()
     with pytest.raises(Locked, match=f"process {parent.pid} "), FlockLocks(directory).hold("vg", "v"):
         pytest.fail("the child may still commit")
     with FlockLocks(directory).hold("vg", "w"):
         pass
-    parent.communicate()  # closes the child's stdin, and waits until its stdout is closed too
+    parent.communicate()  # closes stdin of the child, and waits until the child closes stdout
     with FlockLocks(directory, wait_seconds=600).hold("vg", "v"):
         pass
 
 
-def test_what_a_process_left_running_that_let_go_of_its_lock_is_not_waited_for(directory: Path) -> None:
+def test_child_started_under_a_released_lock_does_not_block(directory: Path) -> None:
     with FlockLocks(directory).hold("vg", "v"):
         child = subprocess.Popen(("cat",), env=child_environment(), stdin=subprocess.PIPE)
     with FlockLocks(directory).hold("vg", "v"):
@@ -107,19 +107,19 @@ def test_what_a_process_left_running_that_let_go_of_its_lock_is_not_waited_for(d
 
 
 @pytest.mark.parametrize(("vg", "volume"), [("vg", "w"), ("vg2", "v")])
-def test_other_volumes_are_not_locked(directory: Path, start: Start, vg: str, volume: str) -> None:
+def test_lock_does_not_cover_other_volumes(directory: Path, start: Start, vg: str, volume: str) -> None:
     start(UNTIL_STDIN_ENDS)
     with FlockLocks(directory).hold(vg, volume):
         pass
 
 
-def test_the_same_process_cannot_work_on_one_volume_twice(directory: Path) -> None:
+def test_same_process_cannot_take_one_lock_twice(directory: Path) -> None:
     locks = FlockLocks(directory)
     with locks.hold("vg", "v"), pytest.raises(Locked), locks.hold("vg", "v"):
         pytest.fail("two hold the same lock")
 
 
-def test_whoever_waits_gets_the_lock_when_it_is_let_go(directory: Path, start: Start) -> None:
+def test_waiting_process_gets_the_released_lock(directory: Path, start: Start) -> None:
     holder = start(UNTIL_STDIN_ENDS)
     waiter = subprocess.Popen(
         (sys.executable, "-c", WAIT, str(directory)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -139,7 +139,7 @@ with FlockLocks(Path(sys.argv[1]), wait_seconds=600).hold("vg", "v"):
 """
 
 
-def test_an_error_inside_lets_the_lock_go(directory: Path) -> None:
+def test_error_inside_releases_the_lock(directory: Path) -> None:
     locks = FlockLocks(directory)
     with pytest.raises(KeyError), locks.hold("vg", "v"):
         raise KeyError
@@ -147,13 +147,13 @@ def test_an_error_inside_lets_the_lock_go(directory: Path) -> None:
         pass
 
 
-def test_the_lock_files_are_for_root_alone(directory: Path) -> None:
+def test_lock_files_are_readable_by_root_only(directory: Path) -> None:
     with FlockLocks(directory).hold("vg", "v"):
         assert directory.stat().st_mode & 0o077 == 0
         assert all(path.stat().st_mode & 0o077 == 0 for path in directory.iterdir())
 
 
-def test_no_locks_never_refuses() -> None:
+def test_no_locks_class_never_refuses() -> None:
     locks = NoLocks()
     with locks.hold("vg", "v"), locks.hold("vg", "v"):
         pass

@@ -1,4 +1,4 @@
-"""Whether an operation whose first step fails has changed anything is looked up, not guessed."""
+"""After a failed first step, lvmqcow looks whether anything has changed, and does not guess."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Broken(SimHost):
 
 
 class Done(Broken):
-    """The step does all that it is to do, and fails then."""
+    """The step does all its work and fails afterwards."""
 
     def damage(self, step: Step) -> None:
         SimHost.run(self, step)
@@ -60,7 +60,7 @@ class StrayLeft(Broken):
 
 
 class Blind(Broken):
-    """After the failure nobody can look at it any more."""
+    """The volume group cannot be read after the failure."""
 
     blind: BaseException = CommandFailed(("lvs",), 5, "it fails as well")
 
@@ -71,7 +71,7 @@ class Blind(Broken):
 
 
 def cut(start: SimHost, kind: type[Broken], request: Request, error: BaseException = Broken.error) -> OperationCut:
-    """What the operation raises on a volume group like ``start`` that breaks so."""
+    """The error of the operation on a volume group that fails in this way."""
     host = kind()
     host.__dict__.update(start.__dict__)
     host.error = error
@@ -95,7 +95,7 @@ def cut(start: SimHost, kind: type[Broken], request: Request, error: BaseExcepti
     [Broken.error, NoSpace("sim", 2, 1), UnfitMachine("no memory", "free some"), KeyboardInterrupt()],
     ids=lambda error: type(error).__name__,
 )
-def test_where_nothing_was_changed_the_error_says_just_that(
+def test_error_says_that_nothing_was_changed(
     start: Callable[[], SimHost], request_: Request, error: BaseException
 ) -> None:
     raised = cut(start(), Broken, request_, error)
@@ -110,9 +110,7 @@ def test_where_nothing_was_changed_the_error_says_just_that(
 
 @pytest.mark.parametrize("kind", [Done, StrayLeft, Blind])
 @pytest.mark.parametrize("request_", [CREATE, SNAPSHOT], ids=["create", "snapshot"])
-def test_what_a_failed_first_step_left_is_a_cut_and_so_is_what_nobody_can_see(
-    kind: type[Broken], request_: Request
-) -> None:
+def test_failed_first_step_with_changes_is_a_cut_to_recover(kind: type[Broken], request_: Request) -> None:
     raised = cut(SimHost() if request_ is CREATE else chain(1), kind, request_)
     assert not isinstance(raised, NothingChanged)
     assert "lvmqcow recover" in str(raised)
@@ -120,13 +118,13 @@ def test_what_a_failed_first_step_left_is_a_cut_and_so_is_what_nobody_can_see(
 
 
 @pytest.mark.parametrize("blind", [KeyboardInterrupt(), VolumeGroupNotFound("sim"), UnfitMachine("no memory", "")])
-def test_a_look_that_fails_in_any_way_makes_it_a_cut(blind: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_look_after_the_first_step_makes_it_a_cut(blind: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Blind, "blind", blind)
     assert not isinstance(cut(SimHost(), Blind, CREATE), NothingChanged)
 
 
-def test_a_first_step_that_writes_into_an_lv_cannot_be_judged_by_a_picture() -> None:
-    """Its tags are written, and the wipe comes next: it is first where an operation goes on."""
+def test_failed_first_step_that_writes_data_is_a_cut() -> None:
+    """The tags are written already, so the wipe is the first step of the recovery."""
     request = Remove(DISK, Wipe.ZERO)
     start = chain(1)
     steps = planned(start, request).steps
@@ -138,7 +136,7 @@ def test_a_first_step_that_writes_into_an_lv_cannot_be_judged_by_a_picture() -> 
     assert not isinstance(raised.value, NothingChanged)
 
 
-def test_a_recovery_that_fails_at_its_first_step_leaves_something_to_recover() -> None:
+def test_recovery_that_fails_at_its_first_step_is_a_cut() -> None:
     start = chain(1)
     host = Broken()
     host.__dict__.update(run(start, *planned(start, SNAPSHOT).steps[:2]).__dict__)
@@ -148,7 +146,7 @@ def test_a_recovery_that_fails_at_its_first_step_leaves_something_to_recover() -
 
 
 class Unfit(SimHost):
-    """A machine that can run nothing but what changes tags."""
+    """A machine that can run only steps that change tags."""
 
     def require_fit(self, steps: Sequence[Step]) -> None:
         if any(not isinstance(step, LvTag) for step in steps):
@@ -158,7 +156,7 @@ class Unfit(SimHost):
         raise AssertionError(f"{step} was run")
 
 
-def test_a_machine_that_lacks_what_any_step_needs_runs_none() -> None:
+def test_unfit_machine_runs_no_step_of_the_plan() -> None:
     host = Unfit()
     host.__dict__.update(chain(1).__dict__)
     opened = storage(host)
@@ -169,7 +167,7 @@ def test_a_machine_that_lacks_what_any_step_needs_runs_none() -> None:
     assert opened.check() == ()
 
 
-def test_an_inactive_volume_is_not_activated_for_a_look_on_such_a_machine() -> None:
+def test_check_on_an_unfit_machine_does_not_activate() -> None:
     host = Unfit()
     start = chain(1)
     start.reboot()

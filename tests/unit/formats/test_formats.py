@@ -1,4 +1,4 @@
-"""Disks of other hypervisors, as qemu-img makes them: recognised, read as QEMU reads them, refused where cut short."""
+"""Disks of other hypervisors, made by qemu-img: recognised, read like QEMU reads them, and refused if truncated."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ MADE = {
     "qcow2": (SourceFormat.QCOW2, ""),
     "qcow2-ours": (SourceFormat.QCOW2, IMAGE_OPTIONS),
 }
-"""By name: the format, and what else qemu-img is told when it makes one."""
+"""By name: the format, and further options of qemu-img create."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A file that qemu-img made, and the disk that it reads from it."""
+    """A file made by qemu-img, and the disk content that qemu-img reads from it."""
 
     format: SourceFormat
     file: bytes
@@ -79,7 +79,7 @@ def qemu_img(*argv: str) -> str:
 
 
 def imported(path: Path, source_format: SourceFormat) -> bytes:
-    """What an import writes into a raw volume. Raises LvmqcowError: it is refused."""
+    """The content that an import writes into a raw volume. Raises LvmqcowError if the import is refused."""
     request = inspect(path, DISK, source_format)
     require_whole(request, QemuImg().check_file)
     target = path.with_name("target")
@@ -94,9 +94,7 @@ def formats(content: bytes) -> list[SourceFormat | None]:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_what_qemu_img_made_is_recognised_and_has_the_size_that_qemu_reads(
-    made: dict[str, Made], tmp_path: Path, name: str
-) -> None:
+def test_image_is_recognised_with_the_size_that_qemu_reads(made: dict[str, Made], tmp_path: Path, name: str) -> None:
     one, path = made[name], tmp_path / name
     path.write_bytes(one.file)
     assert formats(one.file) == [one.format]
@@ -105,7 +103,7 @@ def test_what_qemu_img_made_is_recognised_and_has_the_size_that_qemu_reads(
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_what_qemu_img_made_is_imported_byte_for_byte(made: dict[str, Made], tmp_path: Path, name: str) -> None:
+def test_image_is_imported_byte_for_byte(made: dict[str, Made], tmp_path: Path, name: str) -> None:
     one, path = made[name], tmp_path / name
     path.write_bytes(one.file)
     assert imported(path, one.format) == one.disk
@@ -113,7 +111,7 @@ def test_what_qemu_img_made_is_imported_byte_for_byte(made: dict[str, Made], tmp
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_a_disk_with_nothing_in_it_is_imported_as_zeros(tmp_path: Path, name: str) -> None:
+def test_empty_disk_is_imported_as_zeros(tmp_path: Path, name: str) -> None:
     source_format, options = MADE[name]
     path, more = tmp_path / name, ("-o", options) if options else ()
     qemu_img("create", "-f", source_format, *more, str(path), str(SIZE_BYTES))
@@ -123,11 +121,13 @@ def test_a_disk_with_nothing_in_it_is_imported_as_zeros(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_what_lost_a_part_of_its_last_data_is_refused(made: dict[str, Made], tmp_path: Path, name: str) -> None:
-    """The tables are whole: a reader who only counts them sees nothing."""
+def test_image_without_its_last_data_is_refused(made: dict[str, Made], tmp_path: Path, name: str) -> None:
+    """The tables are complete, so a check of the tables alone does not find this."""
     one, path = made[name], tmp_path / name
     last = one.disk[6 * MIB : 6 * MIB + 1536]
-    end = one.file.rindex(last) + len(last) if last in one.file else len(one.file.rstrip(b"\0"))  # it is compressed
+    end = (
+        one.file.rindex(last) + len(last) if last in one.file else len(one.file.rstrip(b"\0"))
+    )  # not found: the data is compressed
     path.write_bytes(one.file[: end - 513])
     with pytest.raises(LvmqcowError):
         imported(path, one.format)
@@ -135,7 +135,7 @@ def test_what_lost_a_part_of_its_last_data_is_refused(made: dict[str, Made], tmp
 
 @pytest.mark.parametrize("name", MADE)
 @given(data=st.data())
-def test_what_was_cut_short_is_refused_or_has_lost_nothing(
+def test_truncated_image_is_refused_or_complete(
     made: dict[str, Made], tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
 ) -> None:
     one, path = made[name], tmp_path_factory.mktemp("cut") / "disk"
@@ -152,7 +152,7 @@ def test_what_was_cut_short_is_refused_or_has_lost_nothing(
 
 @pytest.mark.parametrize("name", MADE)
 @given(data=st.data())
-def test_a_header_with_other_bytes_is_read_or_refused_by_name(
+def test_image_with_changed_bytes_is_read_or_refused(
     made: dict[str, Made], tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
 ) -> None:
     one, path = made[name], tmp_path_factory.mktemp("changed") / "disk"
@@ -219,7 +219,7 @@ RAW_STARTS = {
 
 @pytest.mark.parametrize("name", MAGICS)
 @given(rest=st.binary(max_size=64))
-def test_what_begins_like_something_else_is_not_taken_for_a_disk_until_somebody_says_so(
+def test_file_with_a_foreign_magic_needs_a_declared_format(
     tmp_path_factory: pytest.TempPathFactory, name: str, rest: bytes
 ) -> None:
     start, source_format = MAGICS[name]
@@ -235,12 +235,12 @@ def test_what_begins_like_something_else_is_not_taken_for_a_disk_until_somebody_
 
 
 def begins_like_none(content: bytes) -> bool:
-    """Hypothesis draws the very magics too: it finds them in the code."""
+    """Needed as a filter, because Hypothesis takes the magics from the source code."""
     return content[:2].lower() not in {start[:2].lower() for start, _ in MAGICS.values()} - {b"\0\0", b"a\0"}
 
 
 @given(content=st.binary(min_size=1, max_size=4096).filter(begins_like_none) | st.sampled_from([*RAW_STARTS.values()]))
-def test_all_other_bytes_are_a_raw_disk(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_file_without_a_magic_is_a_raw_disk(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("raw") / "disk"
     path.write_bytes(content)
     request = inspect(path, DISK, None)
@@ -248,7 +248,7 @@ def test_all_other_bytes_are_a_raw_disk(tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.parametrize("end", [b"conectix", struct.pack(">4sII", b"koly", 4, 512)], ids=["a fixed VHD", "a dmg"])
-def test_what_only_the_end_shows_is_seen(tmp_path: Path, end: bytes) -> None:
+def test_format_shown_only_at_the_end_is_detected(tmp_path: Path, end: bytes) -> None:
     path = tmp_path / "disk"
     path.write_bytes(bytes(4096) + end.ljust(512, b"\0"))
     with pytest.raises(SourceMismatch):
@@ -275,7 +275,7 @@ def test_what_only_the_end_shows_is_seen(tmp_path: Path, end: bytes) -> None:
         ("disk.img", b"QFI\xfb\0\0\0\3", "--source-format qcow2"),
     ],
 )
-def test_a_name_and_a_start_that_disagree_are_both_said(tmp_path: Path, called: str, content: bytes, says: str) -> None:
+def test_error_names_both_if_name_and_content_disagree(tmp_path: Path, called: str, content: bytes, says: str) -> None:
     path = tmp_path / called
     path.write_bytes(content)
     with pytest.raises(SourceMismatch) as refused:
@@ -286,7 +286,7 @@ def test_a_name_and_a_start_that_disagree_are_both_said(tmp_path: Path, called: 
 
 @pytest.mark.parametrize("declared", [each for each in SourceFormat if each is not SourceFormat.RAW])
 @pytest.mark.parametrize("name", MADE)
-def test_what_is_said_to_be_another_format_is_refused_naming_both(
+def test_wrong_declared_format_is_refused_and_both_are_named(
     made: dict[str, Made], tmp_path: Path, name: str, declared: SourceFormat
 ) -> None:
     path = tmp_path / name
@@ -300,7 +300,7 @@ def test_what_is_said_to_be_another_format_is_refused_naming_both(
 
 
 def vhd(creator: bytes, geometry: tuple[int, int, int], file: bytes) -> bytes:
-    """A fixed VHD by somebody else, with another geometry."""
+    """A fixed VHD with another creator and geometry."""
     footer = bytearray(file[-512:])
     footer[28:32] = creator
     footer[56:60] = struct.pack(">HBB", *geometry)
@@ -319,7 +319,7 @@ def vhd(creator: bytes, geometry: tuple[int, int, int], file: bytes) -> bytes:
         (b"vpc ", (65535, 16, 255), False),
     ],
 )
-def test_the_size_of_a_vhd_is_what_its_maker_means(
+def test_vhd_size_depends_on_its_creator(
     made: dict[str, Made], tmp_path: Path, creator: bytes, geometry: tuple[int, int, int], cylinders_count: bool
 ) -> None:
     path, one = tmp_path / "disk", made["vhd-fixed-exact"]
@@ -328,10 +328,8 @@ def test_the_size_of_a_vhd_is_what_its_maker_means(
     assert content == one.disk[: 100 * 4 * 17 * 512 if cylinders_count else SIZE_BYTES]
 
 
-def test_a_vhd_of_which_qemu_would_leave_out_the_end_is_refused_with_a_way_that_does_not(
-    made: dict[str, Made], tmp_path: Path
-) -> None:
-    """VirtualBox writes a geometry that is smaller than the disk, and QEMU goes by that."""
+def test_vhd_that_qemu_would_truncate_is_refused_with_a_command(made: dict[str, Made], tmp_path: Path) -> None:
+    """VirtualBox writes a geometry that is smaller than the disk, and QEMU uses the geometry."""
     path, copy, one = tmp_path / "a,disk", tmp_path / "COPY", made["vhd-fixed-exact"]
     path.write_bytes(vhd(b"vbox", (100, 4, 17), one.file))
     sizes = format_apart(SIZE_BYTES, 100 * 4 * 17 * 512)
@@ -343,18 +341,18 @@ def test_a_vhd_of_which_qemu_would_leave_out_the_end_is_refused_with_a_way_that_
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_a_stream_is_looked_at_as_a_file_is(made: dict[str, Made], tmp_path: Path, name: str) -> None:
+def test_stream_is_recognised_like_a_file(made: dict[str, Made], tmp_path: Path, name: str) -> None:
     path = tmp_path / "stream"
     path.write_bytes(made[name].file)
     with path.open("rb", buffering=0) as stream:
-        if "vhd-fixed" in name:  # its start is that of its disk, and nobody sees the end of a stream before it came
+        if "vhd-fixed" in name:  # a fixed VHD is known by its end, which is not read yet
             assert begun(stream.fileno(), DISK) == made[name].file[:HEAD_BYTES]
             return
         with pytest.raises(SourceMismatch, match=f"the stream is .* --source-format {made[name].format}"):
             begun(stream.fileno(), DISK)
 
 
-def test_the_image_of_a_cd_is_a_raw_disk_and_known_for_what_it_is(tmp_path: Path) -> None:
+def test_cd_image_is_imported_as_a_raw_disk(tmp_path: Path) -> None:
     path = tmp_path / "debian.iso"
     path.write_bytes(bytes(32768) + b"\1CD001\1".ljust(2048, b"\0"))
     assert inspect(path, DISK, None).source_format is SourceFormat.RAW
@@ -362,8 +360,8 @@ def test_the_image_of_a_cd_is_a_raw_disk_and_known_for_what_it_is(tmp_path: Path
     assert not is_iso9660(bytes(HEAD_BYTES))
 
 
-def test_tables_that_would_take_long_to_read_are_not_read() -> None:
-    """The largest that are read, of all formats: a hostile file of no size to speak of cannot ask for more."""
+def test_oversized_tables_are_not_read() -> None:
+    """The largest tables of all formats: a small hostile file cannot make lvmqcow read more."""
     asked: list[int] = []
 
     def read(offset_bytes: int, length_bytes: int) -> bytes:

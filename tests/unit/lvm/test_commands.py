@@ -1,4 +1,4 @@
-"""The lvm shell as a process, without LVM: what happens when it ends under us."""
+"""The lvm shell process, without LVM: an unexpected end is noticed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from lvmqcow.lvm.commands import _Session, _ShellDied
 
 ROUNDS = 40
-"""All its pipes end at once, and which of them are seen first is chance."""
+"""All pipes of the shell close at once, and their order of arrival is random."""
 
 
-def test_a_shell_that_ends_instead_of_answering_is_noticed_however_its_pipes_end(tmp_path: Path) -> None:
+def test_lvm_shell_that_exits_without_an_answer_is_noticed(tmp_path: Path) -> None:
     script = tmp_path / "lvm"
     script.write_text("#!/bin/sh\nread line\nexit 3\n")
     script.chmod(0o755)
@@ -26,5 +26,5 @@ def test_a_shell_that_ends_instead_of_answering_is_noticed_however_its_pipes_end
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(timeout=60)  # it would wait for ever
+    asking.join(timeout=60)  # otherwise it waits forever
     assert died == [3] * ROUNDS

@@ -1,4 +1,4 @@
-"""What is in /dev under the names of a volume group; against real devices: tests/real/test_killed_lvm.py."""
+"""Names in /dev that belong to a volume group. ``tests/real/test_killed_lvm.py`` uses real devices."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NONE = frozenset[str]()
 
 
 def picture(*names: str) -> VolumeGroup:
-    """A group that is on no machine, with inactive LVs of these names."""
+    """A volume group that exists on no machine, with inactive LVs of these names."""
     lvs = tuple(LogicalVolume(name, f"uuid-{name}", 4, frozenset(), active=False) for name in names)
     return VolumeGroup("no-such-group", "vg-uuid", 4, 1, lvs)
 
 
-def test_links_nodes_and_files_are_told_apart(tmp_path: Path) -> None:
+def test_links_nodes_and_files_are_distinguished(tmp_path: Path) -> None:
     for directory in ("vg", "mapper"):
         (tmp_path / directory).mkdir()
     (tmp_path / "vg" / "vm-1-a").symlink_to("../mapper/vg-vm--1--a")
@@ -32,12 +32,12 @@ def test_links_nodes_and_files_are_told_apart(tmp_path: Path) -> None:
     assert found == DeviceNames(frozenset({"vm-1-a"}), frozenset({"vm-1-c"}), frozenset({"vm-1-b", "vm-1-d"}))
 
 
-def test_a_group_without_a_directory_has_no_names(tmp_path: Path) -> None:
+def test_vg_without_a_directory_has_no_names(tmp_path: Path) -> None:
     assert device_names("vg", tmp_path) == DeviceNames(NONE, NONE, NONE)
 
 
 @pytest.mark.parametrize("name", ["vm-1-a", "vm-1-gone"])
-def test_a_file_is_never_taken_for_what_a_killed_lvm_left(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_regular_file_is_not_taken_for_a_leftover_of_lvm(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     there = DeviceNames(NONE, NONE, frozenset({name}))
     monkeypatch.setattr(devices, "device_names", lambda vg: there)
     seen = with_devices(picture("vm-1-a"), there)
@@ -54,9 +54,7 @@ def test_a_file_is_never_taken_for_what_a_killed_lvm_left(name: str, monkeypatch
         ("", StrayKind.OTHER),
     ],
 )
-def test_only_a_device_that_lvm_made_for_this_group_is_one_to_be_removed(
-    uuid: str, kind: StrayKind, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_devices_of_this_vg_may_be_removed(uuid: str, kind: StrayKind, monkeypatch: pytest.MonkeyPatch) -> None:
     there = DeviceNames(NONE, frozenset({"vm-1-gone"}), NONE)
     monkeypatch.setattr(devices, "device_names", lambda vg: there)
     monkeypatch.setattr(devices, "_mapped", lambda: {"no--such--group-vm--1--gone": uuid})

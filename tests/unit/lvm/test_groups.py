@@ -1,4 +1,4 @@
-"""Which volume groups hold volumes: by what one report of LVM says."""
+"""The search for volume groups with volumes, from one LVM report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS = [
 
 
 def answering(directory: Path, rows: Sequence[tuple[str, str, str]]) -> str:
-    """A directory for PATH, with an ``lvm`` that reports this, and makes a remark in between as LVM does."""
+    """A directory for PATH, with an ``lvm`` that prints this report and a remark, as LVM does."""
     named = [dict(zip(("vg_name", "lv_name", "lv_tags"), row, strict=True)) for row in rows]
     script = directory / "lvm"
     remark = 'eval "echo Retrying metadata scan. >&${LVM_OUT_FD:-1}"'
@@ -37,7 +37,7 @@ def answering(directory: Path, rows: Sequence[tuple[str, str, str]]) -> str:
 @pytest.mark.parametrize(
     ("rows", "groups"), [(ROWS, ("qcow2", "raw", "snapshot", "untagged")), (ROWS[:2], ()), ([], ())]
 )
-def test_those_with_an_lv_that_is_named_or_tagged_as_one_of_a_volume(
+def test_vg_with_a_named_or_tagged_volume_lv_is_found(
     rows: Sequence[tuple[str, str, str]], groups: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", answering(tmp_path, rows), prepend=":")

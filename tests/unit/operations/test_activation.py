@@ -1,3 +1,5 @@
+"""Activation and deactivation of a volume with all its layers."""
+
 from __future__ import annotations
 
 import pytest
@@ -49,13 +51,13 @@ S1 = f"snap-s1-{DISK}"
         *("deactivate", "deactivate the rest", "nothing to deactivate", "deactivate raw"),
     ],
 )
-def test_the_whole_chain_is_named_in_one_command(host: SimHost, request_: Request, expected: list[str]) -> None:
+def test_activation_of_a_whole_chain_is_one_command(host: SimHost, request_: Request, expected: list[str]) -> None:
     assert commands(planned(host, request_)) == expected
 
 
 @pytest.mark.parametrize("name", [f"del-{S1}", f"snap_{DISK}_s1", "root"])
 @pytest.mark.parametrize("request_", [Activate(DISK), Deactivate(DISK)])
-def test_what_is_no_layer_is_left_as_it_is(name: str, request_: Request) -> None:
+def test_lv_outside_the_chain_keeps_its_activation(name: str, request_: Request) -> None:
     tags = () if name == "root" else DISK.tags
     for start in (chain(1), inactive(chain(1))):
         made = run(start, LvCreate(name, MIB, tags))
@@ -64,12 +66,12 @@ def test_what_is_no_layer_is_left_as_it_is(name: str, request_: Request) -> None
 
 
 @pytest.mark.parametrize("request_", [Activate(DISK), Deactivate(DISK)])
-def test_what_is_not_there_is_refused(request_: Request) -> None:
+def test_activation_of_a_missing_volume_is_refused(request_: Request) -> None:
     assert isinstance(refused(chain(1, name=NEIGHBOUR), request_), VolumeNotFound)
 
 
 @pytest.mark.parametrize("met", [chain(1), inactive(chain(1))], ids=["active", "inactive"])
-def test_no_boot_activates_it_from_then_on(met: SimHost) -> None:
+def test_activation_turns_autoactivation_at_boot_off(met: SimHost) -> None:
     host = at_boot(met)
     assert f"lvchange --setautoactivation n sim/{S1} sim/{DISK}" in commands(planned(host, Activate(DISK)))
     storage(host).apply(Activate(DISK))

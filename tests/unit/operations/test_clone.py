@@ -1,4 +1,4 @@
-"""Templates, linked clones and flatten: the plans, and what is refused while there are clones."""
+"""Plans for templates, linked clones and flatten, and the requests that are refused while clones exist."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ BASE = snapshot_lv_name(NEIGHBOUR, "s1", Layout.RFC)
 THIRD = parse_volume_name("vm-300-disk-0.qcow2")
 
 
-def test_a_template_is_tagged_then_read_only() -> None:
+def test_template_is_tagged_and_then_made_read_only() -> None:
     plan = planned(chain(1), Template(DISK))
     assert commands(plan) == [f"lvchange --addtag lvmqcow.template sim/{DISK}", f"lvchange --permission r sim/{DISK}"]
     assert plan.commit_point == 1
     assert planned(template(1), Template(DISK)).steps == ()
 
 
-def test_a_template_cannot_be_written_to_and_is_not_made_of_what_is_being_written_to() -> None:
+def test_template_is_read_only_and_refused_for_a_volume_in_use() -> None:
     with pytest.raises(LvmqcowError, match="Permission denied"):
         template(0).guest_write(DISK.text, [Write(0, 1, 1)])
     host = chain(0)
@@ -79,7 +79,7 @@ def test_a_template_cannot_be_written_to_and_is_not_made_of_what_is_being_writte
     assert isinstance(refused(host, Template(DISK)), InUse)
 
 
-def test_a_clone_is_a_new_overlay_of_a_snapshot_or_template() -> None:
+def test_clone_is_a_new_overlay_of_a_snapshot_or_template() -> None:
     intent, tags = "lvmqcow.intent=create", f"--addtag pve-vm-300 --addtag pve-{THIRD}"
     made = "lvcreate --yes --wipesignatures y --zero y --setautoactivation n"
     for host, snapshot, base in ((chain(2), "s1", S1), (template(2), None, DISK.text)):
@@ -94,7 +94,7 @@ def test_a_clone_is_a_new_overlay_of_a_snapshot_or_template() -> None:
     assert commands(planned(inactive(chain(2)), Clone(THIRD, DISK, "s1")))[0] == f"lvchange --activate ey sim/{S1}"
 
 
-def test_a_clone_of_a_clone_reads_through_all_of_them() -> None:
+def test_clone_of_a_clone_reads_through_both_bases() -> None:
     host = clone_of_a_template(1)
     storage(host).volume(DISK.text).clone(THIRD.text, "s1")
     volume = host.observe().volume(THIRD)
@@ -105,7 +105,7 @@ def test_a_clone_of_a_clone_reads_through_all_of_them() -> None:
     assert {lv.name for lv in host.observe().logical_volumes if lv.active} == {THIRD.text, S1, NEIGHBOUR.text, BASE}
 
 
-def test_a_clone_is_listed_with_what_it_reads_through() -> None:
+def test_clone_is_listed_with_its_base() -> None:
     for host, base in ((clone_of_a_snapshot(1), f"{NEIGHBOUR}@s1"), (clone_of_a_template(1), NEIGHBOUR.text)):
         disk, neighbour = storage(host).volumes()
         assert (disk.base, disk.template) == (base, False)
@@ -114,7 +114,7 @@ def test_a_clone_is_listed_with_what_it_reads_through() -> None:
         assert cloned == [BASE if "@" in base else NEIGHBOUR.text]
 
 
-def test_flatten_takes_what_the_clone_reads_and_leaves_the_base_active() -> None:
+def test_flatten_copies_base_data_and_leaves_the_base_active() -> None:
     plan = planned(inactive(clone_of_a_snapshot(1)), Flatten(DISK))
     intent = f"lvmqcow.intent=flatten/{BASE}"
     assert commands(plan) == [
@@ -128,7 +128,7 @@ def test_flatten_takes_what_the_clone_reads_and_leaves_the_base_active() -> None
     assert planned(chain(2), Flatten(DISK)).steps == ()
 
 
-def test_once_flattened_the_base_may_go() -> None:
+def test_base_can_be_removed_after_flatten() -> None:
     host = clone_of_a_snapshot(1)
     before = contents(host)
     storage(host).volume(DISK.text).flatten()
@@ -148,7 +148,7 @@ def test_once_flattened_the_base_may_go() -> None:
     ids=str,
 )
 @pytest.mark.parametrize("meet", [lambda host: host, inactive])
-def test_what_a_clone_reads_through_does_not_change(
+def test_snapshot_with_a_clone_cannot_be_changed(
     asked: Request, error: type[LvmqcowError], meet: Callable[[SimHost], SimHost]
 ) -> None:
     said = refused(meet(with_a_clone(2)), asked)
@@ -157,7 +157,7 @@ def test_what_a_clone_reads_through_does_not_change(
     assert "flatten or remove" in str(said)
 
 
-def test_what_lies_under_the_snapshot_that_was_cloned_does_not_change_either() -> None:
+def test_layers_below_a_cloned_snapshot_cannot_be_changed() -> None:
     host = chain(3)
     storage(host).volume(DISK.text).clone(THIRD.text, "s2")
     assert isinstance(refused(host, DeleteSnapshot(DISK, "s1")), SnapshotHasChildren)
@@ -179,7 +179,7 @@ def test_what_lies_under_the_snapshot_that_was_cloned_does_not_change_either() -
     ],
     ids=str,
 )
-def test_a_template_does_not_change(asked: Request) -> None:
+def test_template_refuses_every_change(asked: Request) -> None:
     said = refused(template(2), asked)
     assert isinstance(said, NotPossible)
     assert "template" in str(said)
@@ -205,13 +205,13 @@ def test_a_template_does_not_change(asked: Request) -> None:
     ],
     ids=lambda value: value.vg if isinstance(value, SimHost) else str(value),
 )
-def test_what_cannot_be_cloned_is_refused_before_anything_is_touched(
+def test_impossible_clone_is_refused_before_any_change(
     host: SimHost, asked: Request, error: type[LvmqcowError]
 ) -> None:
     assert isinstance(refused(host, asked), error)
 
 
-def test_what_others_read_through_is_not_flattened_and_a_template_neither() -> None:
+def test_flatten_is_refused_for_a_base_and_for_a_template() -> None:
     host = clone_of_a_snapshot(1)
     storage(host).volume(DISK.text).clone(THIRD.text, "s1")
     assert isinstance(refused(host, Flatten(DISK)), SnapshotHasChildren)
@@ -220,14 +220,14 @@ def test_what_others_read_through_is_not_flattened_and_a_template_neither() -> N
     assert isinstance(refused(host, Flatten(DISK)), NotPossible)
 
 
-def test_a_clone_whose_base_is_gone_is_damaged_and_the_base_is_named() -> None:
+def test_check_names_the_missing_base_of_a_clone() -> None:
     for host in (run(clone_of_a_snapshot(2), LvRemove((BASE,))), run(clone_of_a_template(0), LvRemove((BASE,)))):
         found = storage(host).check(DISK.text)
         assert any(finding.lv == BASE and "not there" in finding.text for finding in found), found
         assert isinstance(refused(host, Snapshot(DISK, "new")), Corrupt)
 
 
-def test_a_template_that_can_still_be_written_to_is_unfinished() -> None:
+def test_writable_template_is_unfinished_and_recovery_locks_it() -> None:
     host = run(chain(1), LvTag((DISK.text,), add=("lvmqcow.template",)))
     (finding,) = storage(host).check(DISK.text)
     assert "recover" in finding.advice
@@ -235,7 +235,7 @@ def test_a_template_that_can_still_be_written_to_is_unfinished() -> None:
     assert commands(ran) == [f"lvchange --permission r sim/{DISK}"]
 
 
-def test_a_damaged_intent_to_flatten_is_not_followed() -> None:
+def test_damaged_flatten_intent_is_refused() -> None:
     host = run(chain(1), LvTag((S1,), add=(f"lvmqcow.intent=flatten/{BASE}",)))
     with pytest.raises(Corrupt):
         storage(host).recover(DISK.text)
@@ -243,7 +243,7 @@ def test_a_damaged_intent_to_flatten_is_not_followed() -> None:
 
 @pytest.mark.parametrize("start", [clone_of_a_template, clone_of_a_snapshot])
 @pytest.mark.parametrize("drop", ["lvmqcow.parent=", "lvmqcow."])
-def test_a_clone_without_tags_protects_what_its_header_says(start: Callable[[int], SimHost], drop: str) -> None:
+def test_clone_without_tags_protects_the_base_in_its_header(start: Callable[[int], SimHost], drop: str) -> None:
     host = start(0)
     lv = host.observe().lv(DISK.text)
     assert lv is not None
@@ -253,7 +253,7 @@ def test_a_clone_without_tags_protects_what_its_header_says(start: Callable[[int
         assert isinstance(refused(host, request), NotPossible)
 
 
-def test_a_template_stays_while_it_cannot_be_seen_what_reads_through_it() -> None:
+def test_template_is_kept_while_an_inactive_volume_may_use_it() -> None:
     host = inactive(foreign(clone_of_a_template(0)))
     assert f"lvchange -aey sim/{DISK}" in str(refused(host, Remove(NEIGHBOUR)))
     host.run(LvActivate((DISK.text,)))

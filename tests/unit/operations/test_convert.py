@@ -1,3 +1,5 @@
+"""Conversion of a volume between raw and qcow2."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -45,7 +47,7 @@ TO_QCOW2, TO_RAW = Convert(RAW, QCOW2), Convert(DISK, PLAIN)
 BOTH = pytest.mark.parametrize(("host", "request_"), [(raw_volume(), TO_QCOW2), (chain(0), TO_RAW)])
 
 
-def test_the_new_volume_is_whole_before_the_old_one_gives_up_its_name() -> None:
+def test_convert_completes_the_new_volume_before_renaming_the_old() -> None:
     plan = planned(chain(0), TO_RAW)
     assert commands(plan) == [
         f"lvchange --addtag lvmqcow.intent=convert/{PLAIN} sim/{DISK}",
@@ -61,13 +63,13 @@ def test_the_new_volume_is_whole_before_the_old_one_gives_up_its_name() -> None:
     assert (plan.operation, plan.volume, plan.other_names, plan.commit_point) == ("convert", DISK, (PLAIN,), 6)
 
 
-def test_an_inactive_volume_is_active_while_it_is_read_and_becomes_an_inactive_one() -> None:
+def test_inactive_volume_is_activated_to_convert_and_ends_inactive() -> None:
     made = commands(planned(inactive(raw_volume()), TO_QCOW2))
     assert made[1] == f"lvchange --activate ey sim/{RAW}"
     assert f"lvchange --activate n sim/{RAW} sim/{QCOW2}" in made
 
 
-def test_there_and_back_again_nothing_has_changed() -> None:
+def test_converting_there_and_back_restores_the_volume() -> None:
     host = chain(0)
     before, content = host.observe(), host.read(DISK.text)
     there = storage(host).volume(DISK.text).convert()
@@ -81,7 +83,7 @@ def test_there_and_back_again_nothing_has_changed() -> None:
     ]
 
 
-def test_snapshots_are_in_the_way_and_there_are_two_ways_out() -> None:
+def test_convert_with_snapshots_is_refused_and_suggests_a_copy() -> None:
     host = chain(2)
     error = refused(host, TO_RAW)
     assert isinstance(error, NotPossible)
@@ -91,7 +93,7 @@ def test_snapshots_are_in_the_way_and_there_are_two_ways_out() -> None:
     assert host.read(PLAIN.text) == host.read(DISK.text)
 
 
-def test_a_refused_snapshot_of_a_raw_volume_names_the_way_out() -> None:
+def test_refused_raw_snapshot_suggests_convert() -> None:
     host = raw_volume()
     error = refused(host, Snapshot(RAW, "s1"))
     assert f"`lvmqcow convert sim/{RAW}`" in str(error)
@@ -109,21 +111,21 @@ def test_a_refused_snapshot_of_a_raw_volume_names_the_way_out() -> None:
         (chain(0, SimHost(size_bytes=8 * MIB)), TO_RAW, NoSpace),
     ],
 )
-def test_what_cannot_be_converted_is_refused_before_anything_is_touched(
+def test_impossible_convert_is_refused_before_any_change(
     host: SimHost, request_: Convert, error: type[LvmqcowError]
 ) -> None:
     assert type(refused(host, request_)) is error
 
 
 @BOTH
-def test_a_volume_in_use_is_not_converted(host: SimHost, request_: Convert) -> None:
+def test_convert_of_a_volume_in_use_is_refused(host: SimHost, request_: Convert) -> None:
     used = host.copy()
     used.hold(request_.volume.text, Holder(HolderKind.PROCESS, "kvm", 7))
     assert isinstance(refused(used, request_), InUse)
 
 
 class Opened(SimHost):
-    """A guest opens the volume, and writes to it, while it is being copied."""
+    """A guest opens the volume and writes to it during the copy."""
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         super().run(step, progress)
@@ -132,7 +134,7 @@ class Opened(SimHost):
             self.hold(RAW.text, Holder(HolderKind.PROCESS, "kvm", 7))
 
 
-def test_what_a_guest_writes_to_a_volume_that_it_opened_meanwhile_is_not_lost() -> None:
+def test_guest_writes_during_convert_are_not_lost() -> None:
     host = Opened()
     raw_volume(host)
     with pytest.raises(OperationCut, match="undoes the convert"):
@@ -161,16 +163,16 @@ NEXT: dict[str, Callable[[VolumeName, VolumeName], Request]] = {
 
 
 def another(name: VolumeName) -> VolumeName:
-    """A volume of the same format beside."""
+    """The name of another volume of the same format."""
     return parse_volume_name("vm-400-z.qcow2" if name.text.endswith(".qcow2") else "vm-400-z")
 
 
 @BOTH
 @pytest.mark.parametrize("following", NEXT)
-def test_whatever_is_asked_of_either_name_after_a_cut_meets_a_whole_volume(
+def test_next_request_after_a_cut_convert_sees_old_or_new_volume(
     host: SimHost, request_: Convert, following: str
 ) -> None:
-    """As if the conversion had never begun, or as if it had never been cut: both names and all content."""
+    """Both names and all content are as before the conversion or as after it."""
     old, new = request_.volume, request_.new
     begun = host.copy()
     storage(begun).create(another(new).text, 4 * MIB)
@@ -193,7 +195,7 @@ def outcome(host: SimHost, request: Request) -> object:
 
 
 @BOTH
-def test_what_could_be_the_only_copy_is_never_removed(host: SimHost, request_: Convert) -> None:
+def test_recovery_of_convert_never_removes_the_only_copy(host: SimHost, request_: Convert) -> None:
     """Another tool removed the new volume after the commit point."""
     plan = planned(host, request_)
     cut = run(host, *plan.steps[: plan.commit_point], LvRemove((request_.new.text,)))
@@ -206,7 +208,7 @@ def test_what_could_be_the_only_copy_is_never_removed(host: SimHost, request_: C
 
 
 @BOTH
-def test_a_volume_that_another_tool_made_under_the_new_name_is_left_alone(host: SimHost, request_: Convert) -> None:
+def test_foreign_volume_with_the_new_name_survives_recovery(host: SimHost, request_: Convert) -> None:
     plan = planned(host, request_)
     cut = run(host, plan.steps[0], LvCreate(request_.new.text, 4 * MIB, request_.new.tags))
     storage(cut).recover()
@@ -215,7 +217,7 @@ def test_a_volume_that_another_tool_made_under_the_new_name_is_left_alone(host: 
 
 
 @BOTH
-def test_several_generations_of_the_old_volume_lie_side_by_side(host: SimHost, request_: Convert) -> None:
+def test_convert_numbers_the_doomed_lv_if_one_exists(host: SimHost, request_: Convert) -> None:
     earlier = run(host, LvCreate(f"del-{request_.volume}", 4 * MIB, request_.volume.tags))
     plan = planned(earlier, request_)
     assert LvRename(request_.volume.text, f"del-2-{request_.volume}") in plan.steps
@@ -223,6 +225,6 @@ def test_several_generations_of_the_old_volume_lie_side_by_side(host: SimHost, r
     assert after.observe().lv_names == {request_.new.text, f"del-{request_.volume}"}
 
 
-def test_the_intent_is_on_the_volume_before_anything_else_is_done() -> None:
+def test_convert_sets_its_intent_first() -> None:
     for host in (raw_volume(), inactive(raw_volume())):
         assert isinstance(planned(host, TO_QCOW2).steps[0], LvTag)

@@ -1,3 +1,5 @@
+"""Full copies of a volume or of one of its snapshots."""
+
 from __future__ import annotations
 
 import pytest
@@ -41,7 +43,7 @@ S1, S2 = f"snap-s1-{DISK}", f"snap-s2-{DISK}"
 OPTIONS = "cluster_size=128k,extended_l2=on"
 
 
-def test_a_copy_is_created_filled_and_only_then_exists() -> None:
+def test_copy_becomes_visible_only_after_it_is_filled() -> None:
     plan = planned(chain(1), Copy(DISK, None, NEW))
     assert commands(plan) == [
         "lvcreate --yes --wipesignatures y --zero y --setautoactivation n --addtag pve-vm-200 "
@@ -54,7 +56,7 @@ def test_a_copy_is_created_filled_and_only_then_exists() -> None:
     assert (plan.operation, plan.volume, plan.commit_point) == ("copy", NEW, 4)
 
 
-def test_what_is_not_active_is_so_while_it_is_read_and_the_copy_is_as_active_as_what_was_copied() -> None:
+def test_inactive_source_is_activated_to_copy_and_copy_ends_inactive() -> None:
     plan = planned(inactive(chain(3)), Copy(DISK, "s2", RAW_NEW))
     first, *rest, last, new = commands(plan)
     assert first == f"lvchange --activate ey sim/{S2} sim/{S1}"
@@ -64,7 +66,7 @@ def test_what_is_not_active_is_so_while_it_is_read_and_the_copy_is_as_active_as_
 
 
 @pytest.mark.parametrize("new", [NEW, RAW_NEW])
-def test_a_copy_is_as_large_as_what_is_copied(new: VolumeName) -> None:
+def test_copy_has_the_size_of_its_source(new: VolumeName) -> None:
     host = grown(1)
     storage(host).volume(DISK.text).copy(new.text, "s1")
     assert contents(host, new) == {None: contents(host)["s1"]}
@@ -73,7 +75,7 @@ def test_a_copy_is_as_large_as_what_is_copied(new: VolumeName) -> None:
     assert contents(host, parse_volume_name(f"vm-300-{new.text.removeprefix('vm-200-')}"))[None].size_bytes == 64 * MIB
 
 
-def test_a_raw_copy_ends_with_an_extent_and_reads_zeros_beyond_the_content() -> None:
+def test_raw_copy_is_rounded_up_to_an_extent_and_padded_with_zeros() -> None:
     host = SimHost()
     volume = storage(host).create(DISK.text, 5 * MIB + 512)
     copy = volume.copy(RAW_NEW.text)
@@ -81,13 +83,13 @@ def test_a_raw_copy_ends_with_an_extent_and_reads_zeros_beyond_the_content() -> 
     assert copy.copy(NEW.text).info().virtual_size_bytes == 8 * MIB
 
 
-def test_a_snapshot_beside_the_chain_is_copied_too() -> None:
+def test_snapshot_on_a_side_branch_can_be_copied() -> None:
     host = beside(chain(2), "branch", S1)
     copy = storage(host).volume(DISK.text).copy(NEW.text, "branch")
     assert host.read(copy.name) == host.read(f"snap-branch-{DISK}") == host.read(S1)
 
 
-def test_the_current_layer_is_not_copied_while_somebody_may_write_to_it() -> None:
+def test_copy_of_a_volume_in_use_is_refused() -> None:
     host = chain(2)
     host.hold(DISK.text, Holder(HolderKind.PROCESS, "kvm", 7))
     error = refused(host, Copy(DISK, None, NEW))
@@ -95,7 +97,7 @@ def test_the_current_layer_is_not_copied_while_somebody_may_write_to_it() -> Non
     assert "process 7 (kvm)" in str(error)
 
 
-def test_a_snapshot_is_copied_below_a_running_guest() -> None:
+def test_snapshot_of_a_running_guest_can_be_copied() -> None:
     host = chain(2)
     host.hold(DISK.text, Holder(HolderKind.PROCESS, "kvm", 7))
     host.hold(S2, Holder(HolderKind.PROCESS, "kvm", 7))
@@ -119,13 +121,11 @@ def test_a_snapshot_is_copied_below_a_running_guest() -> None:
         (beside(chain(1), "branch", "snap-gone-vm-100-disk-0.qcow2"), Copy(DISK, "branch", NEW), Corrupt),
     ],
 )
-def test_what_cannot_be_copied_is_refused_before_anything_is_touched(
-    host: SimHost, request_: Copy, error: type[LvmqcowError]
-) -> None:
+def test_impossible_copy_is_refused_before_any_change(host: SimHost, request_: Copy, error: type[LvmqcowError]) -> None:
     assert type(refused(host, request_)) is error
 
 
-def test_the_source_is_only_read() -> None:
+def test_copy_does_not_change_its_source() -> None:
     host = chain(2)
     before = state(host)
     after = run(host, *planned(host, Copy(DISK, None, NEW)).steps, LvRemove((NEW.text,)))

@@ -1,3 +1,5 @@
+"""Creation and import of volumes."""
+
 from __future__ import annotations
 
 import pytest
@@ -64,9 +66,7 @@ CONVERT = "qemu-img convert -p -n --target-is-zero"
     ],
     ids=["qcow2", "raw", "import to qcow2", "import to raw", "import of another format"],
 )
-def test_a_volume_exists_once_its_intent_is_dropped_and_no_sooner(
-    request_: Create | Import, fill: list[str], operation: str
-) -> None:
+def test_create_drops_its_intent_last(request_: Create | Import, fill: list[str], operation: str) -> None:
     plan = planned(SimHost(files=FILES), request_)
     assert commands(plan) == [*fill, f"lvchange --deltag lvmqcow.intent=create sim/{request_.volume}"]
     assert (plan.operation, plan.target) == (operation, f"sim/{request_.volume}")
@@ -78,7 +78,7 @@ def test_a_volume_exists_once_its_intent_is_dropped_and_no_sooner(
     extent_size_bytes=st.sampled_from([64 * 1024, MIB, 4 * MIB, 128 * MIB]),
     volume=st.sampled_from([DISK, RAW]),
 )
-def test_the_lv_holds_the_fully_allocated_image_and_less_than_an_extent_more(
+def test_lv_fits_the_fully_allocated_image_with_no_spare_extent(
     size_bytes: int, extent_size_bytes: int, volume: VolumeName
 ) -> None:
     host = SimHost(size_bytes=64 * 1024**4, extent_size_bytes=extent_size_bytes)
@@ -90,7 +90,7 @@ def test_the_lv_holds_the_fully_allocated_image_and_less_than_an_extent_more(
 
 
 @pytest.mark.parametrize("volume", [DISK, RAW])
-def test_the_last_free_extents_can_be_taken(volume: VolumeName) -> None:
+def test_create_can_use_the_last_free_extent(volume: VolumeName) -> None:
     needed = planned(SimHost(), Create(volume, 64 * MIB)).steps[0]
     assert isinstance(needed, LvCreate)
     exact, short = SimHost(size_bytes=needed.size_bytes), SimHost(size_bytes=needed.size_bytes - 4 * MIB)
@@ -109,26 +109,26 @@ def test_the_last_free_extents_can_be_taken(volume: VolumeName) -> None:
         (foreign(chain(0)), Create(DISK, MIB)),
         (raw_volume(), Create(RAW, MIB)),
         (raw_volume(), Import(RAW, MIB, RAW_FILE, SourceFormat.RAW)),
-        # nobody's LV, and it has the name
+        # a foreign LV with that name
         (run(SimHost(), LvCreate(DISK.text, MIB, ())), Create(DISK, MIB)),
     ],
 )
-def test_a_name_that_is_taken_is_refused(host: SimHost, request_: Request) -> None:
+def test_create_under_a_taken_name_is_refused(host: SimHost, request_: Request) -> None:
     assert isinstance(refused(host, request_), AlreadyExists)
 
 
-def test_a_name_that_device_mapper_could_not_carry_is_refused() -> None:
+def test_create_with_a_name_too_long_for_device_mapper_is_refused() -> None:
     name = parse_volume_name("vm-100-" + "d" * 106)
     assert isinstance(refused(SimHost(vg="vg0"), Create(name, MIB)), InvalidName)
 
 
-def test_a_name_is_taken_while_snapshots_of_that_volume_are_still_there() -> None:
-    """A new volume among the snapshots of a lost one would be mistaken for it."""
+def test_create_is_refused_while_old_snapshots_have_that_name() -> None:
+    """lvmqcow would take the new volume for the current layer of those snapshots."""
     lost = run(chain(2), LvRemove((DISK.text,)))
     refused(lost, Create(DISK, MIB))
 
 
-def test_the_intent_is_there_from_the_first_moment() -> None:
+def test_create_makes_the_lv_with_its_intent_tag() -> None:
     made = planned(SimHost(), Create(DISK, MIB)).steps[0]
     assert isinstance(made, LvCreate)
     assert Creating().tag in made.tags

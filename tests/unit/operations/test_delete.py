@@ -1,3 +1,5 @@
+"""Deletion of snapshots: pull into the child, push into the snapshot, or removal of a branch tip."""
+
 from __future__ import annotations
 
 import pytest
@@ -58,14 +60,14 @@ ALL = pytest.mark.parametrize("merge", Merge)
 
 
 @MIDDLE
-def test_the_data_of_snapshot_and_child_become_one_image(merge: Merge, usual: list[str]) -> None:
+def test_delete_merges_snapshot_and_child_into_one_image(merge: Merge, usual: list[str]) -> None:
     plan = planned(chain(3), DeleteSnapshot(DISK, "s2", merge))
     assert commands(plan) == usual
     assert (plan.operation, plan.commit_point) == ("delete-snapshot", 1)
 
 
 @MIDDLE
-def test_what_is_read_is_active_for_as_long_as_it_takes(merge: Merge, usual: list[str]) -> None:
+def test_delete_activates_the_layers_it_reads_and_deactivates_them(merge: Merge, usual: list[str]) -> None:
     plan = planned(inactive(chain(3)), DeleteSnapshot(DISK, "s2", merge))
     assert commands(plan) == [
         f"lvchange --activate ey sim/{S3} sim/{S2} sim/{S1}",
@@ -76,7 +78,7 @@ def test_what_is_read_is_active_for_as_long_as_it_takes(merge: Merge, usual: lis
 
 
 @MIDDLE
-def test_layers_that_proxmox_ve_wrote_are_indexed_first(merge: Merge, usual: list[str]) -> None:
+def test_delete_first_indexes_layers_written_by_proxmox_ve(merge: Merge, usual: list[str]) -> None:
     plan = planned(foreign(chain(3)), DeleteSnapshot(DISK, "s2", merge))
     size = "--addtag lvmqcow.size=4194304"
     assert commands(plan) == [
@@ -89,7 +91,7 @@ def test_layers_that_proxmox_ve_wrote_are_indexed_first(merge: Merge, usual: lis
     assert plan.commit_point == 5
 
 
-def test_the_oldest_snapshot_is_pulled_into_an_image_that_reads_through_nothing() -> None:
+def test_pull_of_oldest_snapshot_leaves_an_image_without_backing() -> None:
     assert commands(planned(chain(2), DeleteSnapshot(DISK, "s1", Merge.PULL))) == [
         f"lvchange --addtag lvmqcow.intent=pull/{S2} sim/{S1}",
         f"qemu-img rebase -p -t directsync -f qcow2 -b '' /dev/sim/{S2}",
@@ -98,7 +100,7 @@ def test_the_oldest_snapshot_is_pulled_into_an_image_that_reads_through_nothing(
     ]
 
 
-def test_a_snapshot_that_takes_more_than_it_holds_is_extended_first_and_then_has_the_childs_size() -> None:
+def test_push_extends_snapshot_to_the_size_of_its_child() -> None:
     assert commands(planned(grown(1), DeleteSnapshot(DISK, "s1", Merge.PUSH))) == [
         f"lvchange --addtag lvmqcow.intent=push/{S1}/{CURRENT} sim/{S1}",
         f"lvextend --size {68 * MIB}b sim/{S1}",
@@ -111,7 +113,7 @@ def test_a_snapshot_that_takes_more_than_it_holds_is_extended_first_and_then_has
     ]
 
 
-def test_a_child_without_room_for_what_it_takes_is_extended_first() -> None:
+def test_pull_extends_a_child_that_is_too_small() -> None:
     assert commands(planned(tight(), DeleteSnapshot(DISK, "s1", Merge.PULL))) == [
         f"lvchange --addtag lvmqcow.intent=pull/{CURRENT} sim/{S1}",
         f"lvextend --size {8 * MIB}b sim/{CURRENT}",
@@ -122,26 +124,26 @@ def test_a_child_without_room_for_what_it_takes_is_extended_first() -> None:
 
 
 @pytest.mark.parametrize(("snapshot", "same_as"), [("s1", Merge.PUSH), ("s2", Merge.PULL), ("s3", Merge.PULL)])
-def test_the_seeds_rule_pushes_into_the_oldest_and_pulls_from_the_others(snapshot: str, same_as: Merge) -> None:
+def test_merge_rule_of_the_rfc_pushes_oldest_and_pulls_the_others(snapshot: str, same_as: Merge) -> None:
     host = chain(3)
     seed, named = (planned(host, DeleteSnapshot(DISK, snapshot, merge)) for merge in (Merge.RFC, same_as))
     assert seed == named
 
 
-def test_a_doomed_name_that_is_taken_gets_a_number() -> None:
+def test_doomed_lv_name_gets_a_number_if_taken() -> None:
     host = run(chain(3), LvCreate(f"del-{S3}", MIB, ()), LvCreate(f"del-2-{S3}", MIB, ()))
     assert commands(planned(host, DeleteSnapshot(DISK, "s2", Merge.PUSH)))[-1] == f"lvremove --yes sim/del-3-{S3}"
 
 
 @ALL
-def test_the_tip_of_a_branch_is_no_snapshot_any_more_and_then_removed(merge: Merge) -> None:
+def test_branch_tip_is_marked_for_discard_and_then_removed(merge: Merge) -> None:
     plan = planned(inactive(branched((2, 1))), DeleteSnapshot(DISK, "b2", merge))
     intent = f"lvmqcow.intent=discard/{B1}"
     assert commands(plan) == [f"lvchange --addtag {intent} sim/{B2}", f"lvremove --yes sim/{B2}"]
     assert (plan.operation, plan.commit_point) == ("delete-snapshot", 1)
 
 
-def test_the_tip_of_a_branch_that_proxmox_ve_wrote_is_indexed_first() -> None:
+def test_branch_tip_written_by_proxmox_ve_is_indexed_first() -> None:
     size = "--addtag lvmqcow.size=4194304"
     assert commands(planned(foreign(beside(chain(1), "b", S1)), DeleteSnapshot(DISK, "b"))) == [
         f"lvchange {size} --addtag lvmqcow.parent={S1} sim/{CURRENT}",
@@ -152,7 +154,7 @@ def test_the_tip_of_a_branch_that_proxmox_ve_wrote_is_indexed_first() -> None:
     ]
 
 
-def test_on_a_branch_what_is_merged_is_active_and_the_chain_is_let_be() -> None:
+def test_merge_on_a_branch_does_not_activate_the_main_chain() -> None:
     assert commands(planned(inactive(branched((3, 1))), DeleteSnapshot(DISK, "b1", Merge.PULL))) == [
         f"lvchange --activate ey sim/{B2} sim/{B1} sim/{S1}",
         f"lvchange --addtag lvmqcow.intent=pull/{B2} sim/{B1}",
@@ -163,8 +165,8 @@ def test_on_a_branch_what_is_merged_is_active_and_the_chain_is_let_be() -> None:
     ]
 
 
-def test_a_child_with_several_children_of_its_own_can_be_merged() -> None:
-    """Who reads through it reads through the same name."""
+def test_child_with_several_children_can_be_merged() -> None:
+    """The merged image keeps the name that its children have as backing."""
     host = branched((3, 2))
     before = contents(host)
     storage(host).volume(DISK.text).delete_snapshot("s1", Merge.PUSH)
@@ -173,13 +175,13 @@ def test_a_child_with_several_children_of_its_own_can_be_merged() -> None:
 
 
 @BOTH
-def test_a_snapshot_that_several_images_read_through_is_refused_and_names_them(merge: Merge) -> None:
+def test_delete_of_snapshot_with_two_children_names_them(merge: Merge) -> None:
     error = refused(beside(chain(2), "branch", S1), DeleteSnapshot(DISK, "s1", merge))
     assert isinstance(error, SnapshotHasChildren)
     assert set(error.children) == {S2, f"snap-branch-{CURRENT}"}
 
 
-def test_a_push_that_cannot_grow_the_snapshot_is_refused() -> None:
+def test_push_without_space_to_extend_snapshot_is_refused() -> None:
     host = grown(1)
     full = run(host, LvCreate("else", (host.observe().free_extents - 14) * 4 * MIB, ()))
     error = refused(full, DeleteSnapshot(DISK, "s1", Merge.PUSH))
@@ -198,7 +200,7 @@ def test_a_push_that_cannot_grow_the_snapshot_is_refused() -> None:
         (run(chain(2), LvRemove((S1,))), DISK, "s2", Corrupt),
         (run(chain(2), QcowRelink(CURRENT, S1)), DISK, "s2", Corrupt),
         (run(chain(2), LvRemove((CURRENT,))), DISK, "s1", Corrupt),
-        # what the tags say was lost: s1 looks like the tip of a branch, and s2 reads through it
+        # the tags are lost: s1 looks like a branch tip, but s2 has it as backing
         (inactive(run(chain(2), LvTag((S2,), drop=(f"lvmqcow.parent={S1}",)))), DISK, "s1", Corrupt),
         (run(beside(chain(2), "b", S1), QcowRelink(f"snap-b-{CURRENT}", S2)), DISK, "s2", Corrupt),
     ],
@@ -207,14 +209,14 @@ def test_a_push_that_cannot_grow_the_snapshot_is_refused() -> None:
         *("header and tags differ", "no current LV", "a parent was lost", "a header on a branch differs"),
     ],
 )
-def test_what_cannot_be_deleted_is_refused_before_anything_is_touched(
+def test_impossible_delete_is_refused_before_any_change(
     host: SimHost, name: VolumeName, snapshot: str, error: type[LvmqcowError], merge: Merge
 ) -> None:
     assert isinstance(refused(host, DeleteSnapshot(name, snapshot, merge)), error)
 
 
-def test_nothing_is_removed_on_the_word_of_tags_alone() -> None:
-    """A volume group's metadata that was put back is older than what the headers say."""
+def test_nothing_is_removed_if_headers_contradict_tags() -> None:
+    """Restored volume group metadata can be older than the image headers."""
     host = inactive(run(branched((2, 1)), QcowRelink(DISK.text, B2)))
     for request in (DeleteSnapshot(DISK, "b2"), Rollback(DISK, "s1", Newer.DISCARD)):
         assert isinstance(refused(host, request), Corrupt)

@@ -1,4 +1,4 @@
-"""What tells the members of a union apart knows all of them, and refuses what it does not know."""
+"""Every dispatch over request, step and intent classes handles all of them and rejects unknown ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lvmqcow.core.wiping import Wipe, Wiping, parse_wiping, wipe_tags
 from lvmqcow.errors import CommandFailed, Corrupt
 from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.lvm.report import Report
-from lvmqcow.operations import OPERATIONS as ROOMS
+from lvmqcow.operations import OPERATIONS as ALL_OPERATIONS
 from lvmqcow.operations import Plan, Remove, Request
 from lvmqcow.operations.delete import Pulling, Pushing
 from lvmqcow.operations.operation import NOTHING_CUT, OnLv, Operation
@@ -68,16 +68,16 @@ STARTS: dict[str, Callable[[], SimHost]] = {
     ),
     "with leftovers": lambda: run(chain(3), *(LvCreate(f"del-{lv}", 8 * MIB, LEFT_OVER) for lv in (S3, DISK.text))),
 }
-INTENTS = [kind for room in ROOMS for kind in room.intents]
+INTENTS = [kind for operation in ALL_OPERATIONS for kind in operation.intents]
 GIVEN_UP: dict[bool, tuple[type[Intent], ...]] = {
     True: (RollingBack, Discarding, Resizing),
     False: (Pulling, Pushing, Discarding),
 }
-"""The intents for which recovery may change what the current LV reads, or a snapshot, that carries one."""
+"""The intents whose recovery may change the content of the LV with the tag (True: current LV; False: snapshot)."""
 
 
 def every(kind: type[Intent]) -> Iterator[Intent]:
-    """The intents of a class: on all LVs of the volume, on others, and on what is not there."""
+    """The intents of a class: they name LVs of the volume, of other volumes, and missing ones."""
     values = {str: NAMES if kind is Renaming else TEXTS, int: SIZES}
     hints = get_type_hints(kind)
     for given in itertools.product(*(values[hints[field.name]] for field in fields(kind))):
@@ -85,7 +85,7 @@ def every(kind: type[Intent]) -> Iterator[Intent]:
 
 
 def left(start: SimHost, place: str, intent: Intent) -> SimHost | None:
-    """The volume with the intent on one of its LVs, or on one more that has that name; None where it cannot be had."""
+    """Put the intent on one LV of the volume, made if it is missing. None if that is impossible."""
     if start.observe().lv(place) is not None:
         return run(start, LvTag((place,), add=(intent.tag,)))
     if not place.startswith(("new-", "del-")):
@@ -111,9 +111,9 @@ def carriers(host: SimHost, intent: Intent) -> list[str]:
 
 
 def may_go(host: SimHost, intent: Intent, place: str) -> set[str]:
-    """The LVs that recovery may change, or remove, for an intent on one of them."""
+    """The LVs that recovery may change or remove because of the intent."""
     layers = [layer.lv for volume in host.observe().volumes for layer in volume.layers]
-    if isinstance(intent, Discarding) and place == DISK.text:  # what is newer than the snapshot goes with it
+    if isinstance(intent, Discarding) and place == DISK.text:  # newer snapshots are removed too
         chain = [DISK.text, S3, S2, S1]
         return set(chain[: chain.index(intent.backing)])
     if isinstance(intent, Discarding):
@@ -125,7 +125,7 @@ def may_go(host: SimHost, intent: Intent, place: str) -> set[str]:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", INTENTS, ids=lambda kind: str(kind.__name__))
 @pytest.mark.parametrize("start", STARTS)
-def test_an_intent_on_any_lv_is_finished_or_undone_or_refused(start: str, kind: type[Intent], place: str) -> None:
+def test_intent_on_any_lv_is_finished_or_undone_or_refused(start: str, kind: type[Intent], place: str) -> None:
     begun = STARTS[start]()
     for intent in every(kind):
         host = left(begun, place, intent)
@@ -146,7 +146,7 @@ def test_an_intent_on_any_lv_is_finished_or_undone_or_refused(start: str, kind: 
 
 @dataclass(frozen=True)
 class Polishing(OnLv):
-    """An intent of a version of lvmqcow that is half written: it can be read, and nothing recovers it."""
+    """An intent of a half-written operation: it can be parsed, but has no recovery."""
 
     verb: ClassVar = "polish"
 
@@ -156,15 +156,15 @@ class Polishing(OnLv):
 
 @pytest.fixture(params=["an operation that recovers nothing", "no operation"])
 def half_written(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Intent:
-    """From here on, `Polishing` is an intent of an operation without a recovery; or no operation knows it."""
+    """Register `Polishing`: as an intent without a recovery, or as one that no operation knows."""
     if request.param != "no operation":
         polish = Operation(requests=(), intents=(Polishing,), recover=NOTHING_CUT, cuts=())
-        monkeypatch.setattr("lvmqcow.operations.OPERATIONS", (*ROOMS, polish))
+        monkeypatch.setattr("lvmqcow.operations.OPERATIONS", (*ALL_OPERATIONS, polish))
     return Polishing()
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_an_intent_without_a_recovery_stops_every_operation_on_its_volume(half_written: Intent, place: str) -> None:
+def test_intent_without_recovery_stops_every_operation_on_its_volume(half_written: Intent, place: str) -> None:
     host = left(branched((3, 2)), place, half_written)
     assert host is not None
     before, volume = state(host), storage(host).volume(DISK.text)
@@ -189,7 +189,7 @@ def test_an_intent_without_a_recovery_stops_every_operation_on_its_volume(half_w
     assert any(place in text for text in damaged), damaged
 
 
-def test_an_intent_of_another_version_is_seen_beside_one_of_ours() -> None:
+def test_unknown_intent_beside_a_known_one_stops_recovery() -> None:
     tags = (f"{INTENT_PREFIX}pull/{S3}", f"{INTENT_PREFIX}zzz")
     host = run(chain(3), LvCreate(f"del-{S2}", 8 * MIB, (*DISK.tags, *tags)))
     before = state(host)
@@ -200,7 +200,7 @@ def test_an_intent_of_another_version_is_seen_beside_one_of_ours() -> None:
 
 @dataclass(frozen=True)
 class Polish:
-    """A step that no code knows."""
+    """A step class that no dispatch knows."""
 
     lv: str = DISK.text
     lvs: tuple[str, ...] = (DISK.text,)
@@ -210,7 +210,7 @@ class Polish:
 
 
 class Recorded:
-    """An lvm that notes what it is to change."""
+    """An LVM that records the changes instead of running them."""
 
     def __init__(self) -> None:
         self.physical_volumes: tuple[str, ...] = ()
@@ -231,7 +231,7 @@ class Recorded:
 
 
 def real_host() -> tuple[RealHost, Recorded]:
-    """A host whose devices are not there, on any machine."""
+    """A real host whose volume group has no devices."""
     lvm = Recorded()
     return RealHost("no-such-group", lvm, QemuImg()), lvm
 
@@ -250,33 +250,33 @@ DISPATCHES: dict[str, Callable[[Step], object]] = {
 
 
 def known_steps() -> list[Step]:
-    """One of each class at least; the LVs ``a`` and ``b`` of most are not there."""
+    """At least one step of each class. The LVs ``a`` and ``b`` of most of them do not exist."""
     return [step for step, _ in STEPS]
 
 
 @pytest.mark.parametrize("dispatch", DISPATCHES)
-def test_a_step_that_no_code_knows_is_an_error_everywhere(dispatch: str) -> None:
+def test_unknown_step_is_an_error_in_every_dispatch(dispatch: str) -> None:
     with pytest.raises((AssertionError, AttributeError, CommandFailed)):
         DISPATCHES[dispatch](cast(Step, Polish()))
 
 
 @pytest.mark.parametrize("dispatch", DISPATCHES)
 @pytest.mark.parametrize("step", known_steps(), ids=lambda step: type(step).__name__)
-def test_every_step_has_an_answer_everywhere(step: Step, dispatch: str) -> None:
-    with suppress(CommandFailed, KeyError):  # its LV, or the simulated file that it reads, is not there
+def test_every_step_is_handled_by_every_dispatch(step: Step, dispatch: str) -> None:
+    with suppress(CommandFailed, KeyError):  # its LV or its simulated file does not exist
         DISPATCHES[dispatch](step)
 
 
-def test_the_steps_that_are_tried_are_all_there_are() -> None:
+def test_known_steps_cover_every_step_class() -> None:
     assert {type(step) for step in known_steps()} == set(get_args(Step))
 
 
 @pytest.mark.parametrize(
     "step",
-    [step for step in known_steps() if not isinstance(step, DeviceStep)],  # these are about what need not be there
+    [step for step in known_steps() if not isinstance(step, DeviceStep)],  # device steps may name missing devices
     ids=lambda step: type(step).__name__,
 )
-def test_a_real_host_gives_lvm_what_is_lvms_and_runs_nothing_else_without_a_device(step: Step) -> None:
+def test_real_host_runs_only_lvm_steps_without_a_device(step: Step) -> None:
     host, lvm = real_host()
     if isinstance(step, LvmStep):
         host.run(step)
@@ -288,12 +288,12 @@ def test_a_real_host_gives_lvm_what_is_lvms_and_runs_nothing_else_without_a_devi
 
 
 @pytest.mark.parametrize("step", known_steps(), ids=lambda step: type(step).__name__)
-def test_a_step_on_several_lvs_is_cut_between_them(step: Step) -> None:
+def test_step_on_several_lvs_has_parts(step: Step) -> None:
     assert bool(step.parts) == (len(getattr(step, "lvs", ())) > 1)
 
 
-def test_every_request_that_can_wipe_is_told_what_the_storage_wipes_with() -> None:
-    wiping = {kind for room in ROOMS for kind in room.requests if "wipe" in get_type_hints(kind)}
+def test_request_without_wipe_uses_the_wipe_of_the_storage() -> None:
+    wiping = {kind for operation in ALL_OPERATIONS for kind in operation.requests if "wipe" in get_type_hints(kind)}
     tried = {type(request) for _, request in OPERATIONS.values() if getattr(request, "wipe", None) is Wipe.ZERO}
     assert wiping == tried
     for name, (start, request) in OPERATIONS.items():
@@ -303,7 +303,7 @@ def test_every_request_that_can_wipe_is_told_what_the_storage_wipes_with() -> No
             assert open_request.plan(picture, start()) == request.plan(picture, start()), name
 
 
-def test_every_way_to_wipe_is_read_back_from_its_record() -> None:
+def test_wipe_record_round_trips_for_every_wipe_mode() -> None:
     for wipe in Wipe:
         tags = wipe_tags(wipe)
         assert parse_wiping(tags) == (None if wipe is Wipe.NONE else Wiping(wipe))
@@ -318,15 +318,15 @@ def matches() -> Iterator[tuple[str, ast.Match]]:
 
 
 def tells_apart(node: ast.Match) -> bool:
-    """Whether its cases are classes or members of an enumeration, rather than shapes of lists and documents."""
+    """Whether the cases are classes or enumeration members, and not shapes of lists or documents."""
     patterns = [each for case in node.cases for each in getattr(case.pattern, "patterns", [case.pattern])]
     return any(isinstance(each, ast.MatchClass | ast.MatchValue) for each in patterns) and not any(
         isinstance(case.pattern, ast.MatchSequence | ast.MatchMapping) for case in node.cases
     )
 
 
-def test_every_match_over_classes_or_members_ends_where_nothing_is_left() -> None:
-    """mypy says which member is missing, as long as no case takes all that is left for something that it is not."""
+def test_every_match_over_classes_ends_with_assert_never() -> None:
+    """Then mypy names a missing case. A catch-all case would hide it."""
     found = dict(matches())
     assert len([node for node in found.values() if tells_apart(node)]) > 6
     for where, node in found.items():

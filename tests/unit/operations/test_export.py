@@ -1,3 +1,5 @@
+"""Export of volumes and snapshots to files and streams, and import of streams."""
+
 from __future__ import annotations
 
 import pytest
@@ -34,7 +36,7 @@ S1, S2 = f"snap-s1-{DISK}", f"snap-s2-{DISK}"
 PATH = "/srv/out"
 
 
-def test_what_a_guest_reads_is_exported_and_not_the_bytes_of_the_lv() -> None:
+def test_export_writes_the_guest_content_not_the_lv_bytes() -> None:
     assert commands(planned(chain(1), Export(DISK, None, PATH, Format.RAW))) == [
         f"qemu-img convert -p -f qcow2 -O raw /dev/sim/{DISK} {PATH}"
     ]
@@ -47,7 +49,7 @@ def test_what_a_guest_reads_is_exported_and_not_the_bytes_of_the_lv() -> None:
         ]
 
 
-def test_what_is_not_active_is_so_while_it_is_read() -> None:
+def test_export_activates_an_inactive_volume_temporarily() -> None:
     assert commands(planned(inactive(chain(3)), Export(DISK, "s2", PATH, Format.RAW))) == [
         f"lvchange --activate ey sim/{S2} sim/{S1}",
         f"qemu-img convert -p -f qcow2 -O raw /dev/sim/{S2} {PATH}",
@@ -58,7 +60,7 @@ def test_what_is_not_active_is_so_while_it_is_read() -> None:
 @pytest.mark.parametrize("met", VARIANTS)
 @pytest.mark.parametrize("snapshot", [None, "s1"])
 @pytest.mark.parametrize("format", StreamFormat)
-def test_a_snapshot_is_as_large_as_it_was_and_the_volume_does_not_change(
+def test_exported_snapshot_has_its_own_size_and_volume_is_unchanged(
     met: str, snapshot: str | None, format: StreamFormat
 ) -> None:
     host = VARIANTS[met](grown(1))
@@ -70,7 +72,7 @@ def test_a_snapshot_is_as_large_as_it_was_and_the_volume_does_not_change(
     assert state(host) == before
 
 
-def test_a_sized_stream_begins_with_the_size_the_lowest_byte_first() -> None:
+def test_sized_stream_starts_with_its_little_endian_size() -> None:
     (send,) = planned(chain(1), ExportStream(DISK, None, STREAM, StreamFormat.RAW_SIZE)).steps
     assert isinstance(send, ImageSend)
     assert send.head == bytes([0, 0, 0x40, 0, 0, 0, 0, 0])
@@ -79,7 +81,7 @@ def test_a_sized_stream_begins_with_the_size_the_lowest_byte_first() -> None:
     assert send.head == b""
 
 
-def test_a_stream_that_was_exported_can_be_imported_again() -> None:
+def test_exported_stream_can_be_imported() -> None:
     host = chain(2)
     storage(host).volume(DISK.text).export_stream(STREAM, snapshot="s1")
     made = storage(host).import_stream(STREAM, "vm-200-x.qcow2", 4 * MIB)
@@ -87,7 +89,7 @@ def test_a_stream_that_was_exported_can_be_imported_again() -> None:
 
 
 @pytest.mark.parametrize("size_bytes", [4 * MIB - 512, 4 * MIB + 512])
-def test_a_stream_of_another_size_is_an_error_and_leaves_nothing(size_bytes: int) -> None:
+def test_import_of_a_stream_with_wrong_size_fails_and_is_undone(size_bytes: int) -> None:
     host = chain(1)
     before = state(host)
     with pytest.raises(OperationCut, match="undoes the import"):
@@ -96,13 +98,13 @@ def test_a_stream_of_another_size_is_an_error_and_leaves_nothing(size_bytes: int
     assert state(host) == before
 
 
-def test_a_stream_that_ends_within_a_sector_fills_that_with_zeros() -> None:
+def test_imported_stream_is_padded_with_zeros_to_a_sector() -> None:
     host = SimHost(files={stream_path(STREAM): Content(4 * MIB + 100)})
     made = storage(host).import_stream(STREAM, DISK.text, 4 * MIB + 100)
     assert made.info().virtual_size_bytes == 4 * MIB + 512
 
 
-def test_the_current_layer_is_not_exported_while_somebody_may_write_to_it_and_a_snapshot_is() -> None:
+def test_export_of_a_volume_in_use_is_refused_but_its_snapshot_works() -> None:
     host = chain(1)
     host.hold(DISK.text, Holder(HolderKind.PROCESS, "kvm", 7))
     host.hold(S1, Holder(HolderKind.PROCESS, "kvm", 7))
@@ -116,7 +118,7 @@ def test_the_current_layer_is_not_exported_while_somebody_may_write_to_it_and_a_
 
 
 class Full(SimHost):
-    """A host on which nothing more can be written to a file."""
+    """A host whose file system is full."""
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         if isinstance(step, ImageExport | ImageSend):
@@ -127,7 +129,7 @@ class Full(SimHost):
 @pytest.mark.parametrize(
     "request_", [Export(DISK, "s1", PATH, Format.RAW), ExportStream(DISK, None, STREAM, StreamFormat.RAW)]
 )
-def test_an_export_that_fails_leaves_an_inactive_volume_inactive(request_: Export | ExportStream) -> None:
+def test_failed_export_leaves_an_inactive_volume_inactive(request_: Export | ExportStream) -> None:
     host = Full()
     host.__dict__.update(inactive(chain(2)).__dict__)
     before = state(host)
@@ -145,7 +147,7 @@ def test_an_export_that_fails_leaves_an_inactive_volume_inactive(request_: Expor
         (chain(1), ExportStream(RAW, None, STREAM, StreamFormat.RAW), VolumeNotFound),
     ],
 )
-def test_what_cannot_be_exported_is_refused(
+def test_impossible_export_is_refused(
     host: SimHost, request_: Export | ExportStream, error: type[LvmqcowError]
 ) -> None:
     assert type(refused(host, request_)) is error

@@ -1,6 +1,6 @@
-"""Images with other options than ours, which take other room: what they grow into is measured with their own.
+"""Images with other qcow2 options than ours need another LV size, which is measured with their own options.
 
-At 1 TiB an image of Proxmox VE's base options takes four extents more than one of ours.
+At 1 TiB an image with the default options of Proxmox VE needs four extents more than ours.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ PULL, PUSH = (DeleteSnapshot(DISK, "s1", merge) for merge in (Merge.PULL, Merge.
 
 
 def large(depth: int) -> SimHost:
-    """As Proxmox VE 9 laid it out, in a volume group of 8 TiB; no tag of ours."""
+    """A volume as Proxmox VE 9 lays it out, without our tags, in a volume group of 8 TiB."""
     return pve9(chain(depth, SimHost(size_bytes=8 * TIB)))
 
 
 def options(host: SimHost, lv_name: str) -> tuple[ImageOptions, bool]:
-    """Those of an image, and whether the tag is there that says so."""
+    """The options of an image, and whether the LV has a tag for them."""
     lv = storage(host).picture().lv(lv_name)
     assert lv is not None
     assert lv.header is not None
@@ -57,12 +57,12 @@ def extended(host: SimHost, request: Request) -> list[LvExtend]:
     return [step for step in planned(host, request).steps if isinstance(step, LvExtend)]
 
 
-def test_the_sizes_that_these_tests_tell_apart_differ() -> None:
+def test_pve_options_need_more_extents_than_ours() -> None:
     host = SimHost()
     assert whole_extents(host.measure(TIB, PVE_BASE), 4 * MIB) == whole_extents(host.measure(TIB), 4 * MIB) + 16 * MIB
 
 
-def test_a_resize_gives_an_image_the_room_that_its_own_options_need() -> None:
+def test_resize_extends_lv_by_the_options_of_its_image() -> None:
     needed = whole_extents(SimHost().measure(TIB, PVE_BASE), 4 * MIB)
     assert extended(large(0), Resize(DISK, TIB)) == [LvExtend(DISK.text, needed)]
     assert extended(inactive(run(large(0), *planned(large(0), Resize(DISK, 5 * MIB)).steps)), Resize(DISK, TIB)) == [
@@ -70,7 +70,7 @@ def test_a_resize_gives_an_image_the_room_that_its_own_options_need() -> None:
     ]
 
 
-def test_a_push_gives_the_snapshot_the_room_that_its_own_options_need_and_a_pull_the_child() -> None:
+def test_merge_extends_target_lv_by_the_options_of_its_image() -> None:
     host = large(1)
     grown = run(host, *planned(host, Resize(DISK, TIB)).steps)
     assert extended(grown, PUSH) == [LvExtend(S1, whole_extents(grown.measure(TIB, PVE_BASE), 4 * MIB))]
@@ -81,7 +81,7 @@ def test_a_push_gives_the_snapshot_the_room_that_its_own_options_need_and_a_pull
     assert extended(child, PULL) == [LvExtend(DISK.text, whole_extents(grown.measure(TIB, PVE_BASE), 4 * MIB))]
 
 
-def test_what_a_push_leaves_has_the_snapshots_options_and_what_a_pull_leaves_the_childs() -> None:
+def test_push_keeps_options_of_snapshot_and_pull_those_of_child() -> None:
     for request, left in ((PUSH, (PVE_BASE, True)), (PULL, (OURS, False))):
         host = large(1)
         before = contents(host)
@@ -91,14 +91,14 @@ def test_what_a_push_leaves_has_the_snapshots_options_and_what_a_pull_leaves_the
         assert storage(after).check() == ()
 
 
-def test_an_overlay_that_is_made_has_our_options_whatever_lies_below() -> None:
+def test_new_overlay_has_our_options_over_any_backing_image() -> None:
     host = run(large(0), *planned(large(0), Snapshot(DISK, "s1")).steps)
     frozen = snapshot_lv_name(DISK, "s1", Layout.RFC)
     assert (options(host, frozen), options(host, DISK.text)) == ((PVE_BASE, True), (OURS, False))
 
 
 @pytest.mark.parametrize("indexed", [True, False])
-def test_a_rollback_formats_with_our_options_and_drops_the_tag_of_others(indexed: bool) -> None:
+def test_rollback_formats_with_our_options_and_drops_the_options_tag(indexed: bool) -> None:
     host = chain(1)
     host.lay_out(DISK.text, PVE_BASE)
     host = run(host, LvTag((DISK.text,), add=(TAG,))) if indexed else foreign(host)
@@ -108,7 +108,7 @@ def test_a_rollback_formats_with_our_options_and_drops_the_tag_of_others(indexed
 
 
 @pytest.mark.parametrize("request_", [Resize(DISK, TIB), PUSH], ids=["resize", "push"])
-def test_recovery_plans_the_same_where_nothing_is_active_and_no_header_can_be_read(request_: Request) -> None:
+def test_recovery_plans_the_same_without_readable_headers(request_: Request) -> None:
     host = large(1) if request_ is PUSH else large(0)
     host = run(host, *planned(host, Resize(DISK, TIB)).steps) if request_ is PUSH else host
     plan = planned(host, request_)
@@ -131,7 +131,7 @@ def test_recovery_plans_the_same_where_nothing_is_active_and_no_header_can_be_re
     ],
     ids=["no tag", "a tag too many", "another tag", "two tags", "a tag that says nothing"],
 )
-def test_tags_and_a_header_that_differ_in_options_are_damage_and_nothing_is_done_over_it(
+def test_options_tag_that_contradicts_header_is_damage(
     header: ImageOptions, tags: tuple[str, ...], advice: str
 ) -> None:
     host = chain(1)
@@ -146,7 +146,7 @@ def test_tags_and_a_header_that_differ_in_options_are_damage_and_nothing_is_done
 @pytest.mark.parametrize(
     "other", [OURS, PVE_BASE, ImageOptions(512, extended_l2=False), replace(PVE_BASE, extended_l2=True)]
 )
-def test_options_are_read_back_from_the_index(other: ImageOptions) -> None:
+def test_options_tag_round_trips(other: ImageOptions) -> None:
     host = run(chain(0), LvTag((DISK.text,), add=index_tags(4 * MIB, None, other)))
     lv = host.observe().lv(DISK.text)
     assert lv is not None
@@ -154,7 +154,7 @@ def test_options_are_read_back_from_the_index(other: ImageOptions) -> None:
     assert set(lv.index_tags) == set(index_tags(4 * MIB, None, other))
 
 
-def test_an_lv_that_is_large_enough_for_our_options_only_is_named_by_check() -> None:
+def test_check_warns_of_an_lv_too_small_for_its_options() -> None:
     host = run(
         chain(0, SimHost(size_bytes=8 * TIB)), *planned(chain(0, SimHost(size_bytes=8 * TIB)), Resize(DISK, TIB)).steps
     )

@@ -1,4 +1,4 @@
-"""What holds for the plan of every operation."""
+"""Properties of every plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
 
 
 @EVERY_OPERATION
-def test_planning_touches_nothing_and_gives_the_same_plan_again(operation: str) -> None:
+def test_planning_changes_nothing_and_is_repeatable(operation: str) -> None:
     start, request = OPERATIONS[operation]
     host = start()
     before = state(host)
@@ -31,8 +31,8 @@ def _changed(step: Step) -> tuple[str, ...]:
 
 
 @EVERY_OPERATION
-def test_a_plan_changes_no_lv_of_a_volume_that_is_not_locked_for_it(operation: str) -> None:
-    """What a clone reads through may be activated, and named as backing; what is to be one may be indexed."""
+def test_plan_changes_no_lv_of_a_volume_it_does_not_lock(operation: str) -> None:
+    """A plan may activate the bases of a clone and name them as backing. Clone may index its base."""
     start, request = OPERATIONS[operation]
     plan, volume = planned(start(), request), start().observe().find(request.volume)
     if NEIGHBOUR in plan.names:
@@ -49,18 +49,18 @@ def test_a_plan_changes_no_lv_of_a_volume_that_is_not_locked_for_it(operation: s
 
 
 @EVERY_OPERATION
-def test_every_intent_that_is_set_is_dropped_or_removed_with_its_lv(operation: str) -> None:
+def test_every_intent_set_by_a_plan_is_dropped_by_it(operation: str) -> None:
     start, request = OPERATIONS[operation]
     made = [shlex.join(argv) for argv in planned(start(), request).commands]
     setting = [at for at, command in enumerate(made) if f"--addtag {INTENT_PREFIX}" in command]
     tags = {word for at in setting for word in made[at].split() if word.startswith(INTENT_PREFIX)}
     ending = [at for at, c in enumerate(made) if f"--deltag {INTENT_PREFIX}" in c or c.startswith("lvremove")]
-    in_both = isinstance(request, Convert)  # on what is converted, and on what it becomes
+    in_both = isinstance(request, Convert)  # on the old and on the new volume
     assert not setting or (len(tags) == 1 + in_both and len(ending) >= len(tags) and setting[-1] < ending[0])
 
 
 @EVERY_OPERATION
-def test_a_cut_is_undone_before_the_commit_point_and_finished_from_it_on(operation: str) -> None:
+def test_cut_is_undone_before_commit_point_and_finished_after_it(operation: str) -> None:
     start, request = OPERATIONS[operation]
     made = planned(start(), request)
     assert 0 < made.commit_point <= len(made.steps)
@@ -69,6 +69,6 @@ def test_a_cut_is_undone_before_the_commit_point_and_finished_from_it_on(operati
 
 
 @pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
-def test_a_plan_made_without_headers_is_the_same_when_the_tags_tell_all(merge: Merge) -> None:
+def test_plan_from_complete_tags_needs_no_headers(merge: Merge) -> None:
     host, request = inactive(chain(3)), DeleteSnapshot(DISK, "s2", merge)
     assert plan(host.observe(), request, host) == plan(storage(host).picture(), request, host)

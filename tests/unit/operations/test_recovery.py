@@ -1,4 +1,4 @@
-"""Recovery by what it reads; that it loses nothing from any cut is shown in ``sim/test_cuts.py``."""
+"""Recovery of unfinished operations. ``tests/simulated/test_cuts.py`` shows that no cut loses data."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def test_recovery_of_a_healthy_volume_has_no_steps(variant: str, depth: int) -> 
     assert storage(host).recover() == ()
 
 
-def test_recovery_of_what_is_not_there_has_no_steps() -> None:
+def test_recovery_of_a_missing_volume_has_no_steps() -> None:
     assert recovery(chain(1, name=NEIGHBOUR)) == []
     assert recovery(raw_volume()) == []
 
 
 @EVERY_OPERATION
-def test_recovering_twice_is_recovering_once(operation: str) -> None:
+def test_second_recovery_has_nothing_to_do(operation: str) -> None:
     start, request = OPERATIONS[operation]
     host = start()
     for cut in cuts(host, planned(host, request)):
@@ -79,8 +79,8 @@ def test_recovering_twice_is_recovering_once(operation: str) -> None:
 
 
 @EVERY_OPERATION
-def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
-    """So another host, where nothing is active, plans the same but for the activation."""
+def test_recovery_plan_needs_only_names_and_tags(operation: str) -> None:
+    """Another host, where nothing is active, therefore makes the same plan except for the activation."""
     start, request = OPERATIONS[operation]
     host = start()
     for cut in cuts(host, planned(host, request)):
@@ -310,7 +310,7 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
             "undo remove",
             [f"lvchange --deltag lvmqcow.intent=remove --deltag lvmqcow.wipe=zero sim/{S1} sim/{DISK}"],
         ),
-        ([LvCreate(f"del-{S3}", MIB, DISK.tags)], "finish removal", []),  # another tool's
+        ([LvCreate(f"del-{S3}", MIB, DISK.tags)], "finish removal", []),  # from another tool
     ],
     ids=[
         *("create", "snapshot before its commit point", "snapshot after it", "rollback"),
@@ -334,7 +334,7 @@ def test_recovery_is_planned_from_names_and_tags_alone(operation: str) -> None:
         ),
     ],
 )
-def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operation: str, expected: list[str]) -> None:
+def test_recovery_follows_the_documented_table(left: list[Step], operation: str, expected: list[str]) -> None:
     plan = storage(run(chain(3), *left)).plan_recovery(DISK.text)
     assert (plan.operation, commands(plan)) == (operation, expected)
 
@@ -412,7 +412,7 @@ def test_each_row_of_the_table_is_recovered_as_it_says(left: list[Step], operati
         *("half wiped, and a layer reads through it", "to be wiped, and nothing says that it was given up"),
     ],
 )
-def test_what_no_cut_can_leave_is_not_touched(left: list[Step]) -> None:
+def test_recovery_refuses_a_state_that_no_cut_leaves(left: list[Step]) -> None:
     host = run(chain(3), *left)
     before = state(host)
     with pytest.raises(Corrupt):
@@ -430,8 +430,8 @@ def test_what_no_cut_can_leave_is_not_touched(left: list[Step]) -> None:
         [LvTag((S1,), add=(Removing().tag,)), LvRename(S1, f"del-{S1}")],
     ],
 )
-def test_nothing_goes_that_a_clone_reads_through(left: list[Step]) -> None:
-    """No cut leaves that; another host that holds no lock could."""
+def test_recovery_never_removes_the_base_of_a_clone(left: list[Step]) -> None:
+    """No cut leaves this state. Another host without our lock could make it."""
     host = run(with_a_clone(2), *left)
     before = state(host)
     with pytest.raises(Corrupt):
@@ -439,7 +439,7 @@ def test_nothing_goes_that_a_clone_reads_through(left: list[Step]) -> None:
     assert state(host) == before
 
 
-def test_a_merge_that_needs_room_is_refused_until_there_is_some() -> None:
+def test_recovery_of_a_merge_waits_for_free_space() -> None:
     host = grown(1)
     request = DeleteSnapshot(DISK, "s1", Merge.PUSH)
     begun = run(host, planned(host, request).steps[0])
@@ -451,14 +451,14 @@ def test_a_merge_that_needs_room_is_refused_until_there_is_some() -> None:
     assert storage(run(full, LvRemove(("else",)))).recover(DISK.text)
 
 
-def test_the_leftovers_of_one_volume_do_not_stop_another() -> None:
+def test_unfinished_volume_does_not_block_another_volume() -> None:
     host = chain(1, run(chain(1), LvTag((DISK.text,), add=(f"{INTENT_PREFIX}copy",))), NEIGHBOUR)
     storage(host).volume(NEIGHBOUR.text).snapshot("s2")
     assert storage(host).check(NEIGHBOUR.text) == ()
 
 
 @pytest.mark.parametrize("suspended", [DISK.text, S1])
-def test_what_an_lvm_that_was_killed_left_suspended_is_resumed_before_anything_is_read(suspended: str) -> None:
+def test_suspended_device_of_a_killed_lvm_is_resumed_first(suspended: str) -> None:
     host = chain(2)
     host.suspend(suspended)
     assert [(found.lv, found.severity) for found in storage(host).check()] == [(suspended, Severity.UNFINISHED)]
@@ -468,7 +468,7 @@ def test_what_an_lvm_that_was_killed_left_suspended_is_resumed_before_anything_i
 
 
 @pytest.mark.parametrize("lv", [DISK.text, S1])
-def test_a_table_that_waits_in_a_device_is_cleared_before_anything_resumes_the_device(lv: str) -> None:
+def test_preloaded_device_table_is_cleared_before_any_resume(lv: str) -> None:
     host = chain(2)
     host.preload(lv, 64 * MIB)
     (found,) = storage(host).check()
@@ -479,7 +479,7 @@ def test_a_table_that_waits_in_a_device_is_cleared_before_anything_resumes_the_d
     assert storage(host).check() == ()
 
 
-def test_a_table_that_waits_in_a_suspended_device_is_cleared_and_the_device_refreshed() -> None:
+def test_preloaded_table_of_a_suspended_device_is_cleared_first() -> None:
     host = chain(1)
     host.preload(DISK.text, 64 * MIB)
     host.suspend(DISK.text)
@@ -490,7 +490,7 @@ def test_a_table_that_waits_in_a_suspended_device_is_cleared_and_the_device_refr
 
 @pytest.mark.parametrize("lv", [DISK.text, S1])
 @pytest.mark.parametrize("alive", [True, False], ids=["active", "inactive"])
-def test_a_name_in_dev_that_is_not_the_lvs_device_is_put_right_before_anything_reads_it(lv: str, alive: bool) -> None:
+def test_wrong_name_in_dev_is_corrected_before_any_read(lv: str, alive: bool) -> None:
     host = chain(2) if alive else inactive(chain(2))
     host.misplace(lv)
     found = [finding.lv for finding in storage(host).check() if finding.severity is Severity.UNFINISHED]
@@ -516,9 +516,7 @@ MENDS = {
 @pytest.mark.parametrize(
     "name", [f"del-{DISK}", DISK.text, S1, f"del-{S1}", f"new-{DISK}", "snap_vm-100-disk-0_s1.qcow2"]
 )
-def test_what_is_left_in_dev_of_an_lv_that_is_gone_is_named_and_removed(
-    kind: StrayKind, there: bool, name: str
-) -> None:
+def test_leftover_in_dev_of_a_removed_lv_is_reported_and_removed(kind: StrayKind, there: bool, name: str) -> None:
     host = chain(0) if there else SimHost()
     if name in host.observe().lv_names:
         return
@@ -533,7 +531,7 @@ def test_what_is_left_in_dev_of_an_lv_that_is_gone_is_named_and_removed(
 
 
 @pytest.mark.parametrize("kind", MENDS)
-def test_what_is_left_in_dev_of_anothers_lv_is_named_and_left_alone(kind: StrayKind) -> None:
+def test_leftover_in_dev_of_a_foreign_lv_is_reported_and_kept(kind: StrayKind) -> None:
     host = chain(1)
     host.stray("backup", kind)
     (found,) = storage(host).check()
@@ -544,7 +542,7 @@ def test_what_is_left_in_dev_of_anothers_lv_is_named_and_left_alone(kind: StrayK
 
 
 @pytest.mark.parametrize("alive", [True, False], ids=["active", "inactive"])
-def test_a_file_in_dev_that_may_hold_data_is_damage_and_no_recovery_removes_it(alive: bool) -> None:
+def test_regular_file_in_dev_is_damage_and_recovery_keeps_it(alive: bool) -> None:
     host = chain(1) if alive else inactive(chain(1))
     host.stray(f"del-{DISK}", StrayKind.OTHER)
     found = [finding for finding in storage(host).check() if finding.severity is Severity.DAMAGED]
@@ -554,7 +552,7 @@ def test_a_file_in_dev_that_may_hold_data_is_damage_and_no_recovery_removes_it(a
     assert host.observe().strays == (Stray(f"del-{DISK}", StrayKind.OTHER),)
 
 
-def test_a_device_without_an_lv_that_somebody_uses_is_not_removed() -> None:
+def test_device_without_lv_is_kept_while_in_use() -> None:
     host = HeldStray()
     host.__dict__.update(chain(1).__dict__)
     host.stray(f"del-{DISK}", StrayKind.DEVICE)
@@ -564,13 +562,13 @@ def test_a_device_without_an_lv_that_somebody_uses_is_not_removed() -> None:
 
 
 class HeldStray(SimHost):
-    """What is no LV is in use."""
+    """A host on which the device without an LV is in use."""
 
     def holders(self, lv_name: str) -> tuple[Holder, ...]:
         return (Holder(HolderKind.PROCESS, "qemu", 7),) if lv_name not in self.observe().lv_names else ()
 
 
-def test_a_suspended_base_of_a_clone_is_resumed_before_the_clone_is_read() -> None:
+def test_suspended_base_is_resumed_before_its_clone_is_read() -> None:
     host = with_a_clone(1)
     (clone,) = [volume for volume in host.observe().volumes if volume.bases]
     host.suspend(clone.bases[0].lv.name)
@@ -580,14 +578,14 @@ def test_a_suspended_base_of_a_clone_is_resumed_before_the_clone_is_read() -> No
 
 
 class Unmended(SimHost):
-    """A refresh that changes nothing."""
+    """A host on which a refresh has no effect."""
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
         if not isinstance(step, LvRefresh):
             super().run(step, progress)
 
 
-def test_a_recovery_that_leaves_the_same_to_be_done_is_named_and_not_repeated_for_ever() -> None:
+def test_recovery_without_progress_stops_with_an_error() -> None:
     host = Unmended()
     host.__dict__.update(chain(1).__dict__)
     host.suspend(DISK.text)

@@ -1,4 +1,4 @@
-"""How LVs leave the volume group: renamed, wiped, removed; the same from a picture that shows them half gone."""
+"""Removal of LVs: rename, wipe, remove. A second run continues with LVs that are already half removed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BOTH = pytest.mark.parametrize(("wipe", "blkdiscard"), [(Wipe.ZERO, ZERO), (Wipe
 
 
 def cleared(blkdiscard: str, wipe: Wipe, lv: str, size_bytes: int = LV_BYTES) -> list[str]:
-    """One LV that fits into a segment."""
+    """The commands that wipe one LV in a single segment."""
     return [
         f"{blkdiscard} 0 --length {size_bytes} /dev/sim/{lv}",
         f"lvchange --deltag lvmqcow.wipe={wipe} --addtag lvmqcow.wipe={wipe}/{size_bytes} sim/{lv}",
@@ -53,7 +53,7 @@ def cleared(blkdiscard: str, wipe: Wipe, lv: str, size_bytes: int = LV_BYTES) ->
 
 
 @BOTH
-def test_a_volume_gives_up_its_names_before_it_is_wiped_and_goes_in_one_command(wipe: Wipe, blkdiscard: str) -> None:
+def test_remove_renames_the_lvs_before_the_wipe(wipe: Wipe, blkdiscard: str) -> None:
     plan = planned(inactive(chain(1)), Remove(DISK, wipe))
     assert commands(plan) == [
         f"lvchange --addtag lvmqcow.intent=remove --addtag lvmqcow.wipe={wipe} sim/{S1} sim/{CURRENT}",
@@ -68,8 +68,8 @@ def test_a_volume_gives_up_its_names_before_it_is_wiped_and_goes_in_one_command(
 
 
 @BOTH
-def test_a_raw_volume_goes_alike_and_one_that_is_active_is_refreshed(wipe: Wipe, blkdiscard: str) -> None:
-    """Another host may have extended it: its device here would be too small."""
+def test_remove_refreshes_an_active_raw_volume_before_the_wipe(wipe: Wipe, blkdiscard: str) -> None:
+    """Another host may have extended the LV, and the local device would then be too small."""
     assert commands(planned(raw_volume(), Remove(RAW, wipe))) == [
         f"lvchange --addtag lvmqcow.intent=remove --addtag lvmqcow.wipe={wipe} sim/{RAW}",
         f"lvrename sim {RAW} del-{RAW}",
@@ -80,7 +80,7 @@ def test_a_raw_volume_goes_alike_and_one_that_is_active_is_refreshed(wipe: Wipe,
 
 
 @BOTH
-def test_a_pulled_snapshot_is_wiped_once_nothing_needs_it(wipe: Wipe, blkdiscard: str) -> None:
+def test_pull_wipes_the_snapshot_after_relinking_its_child(wipe: Wipe, blkdiscard: str) -> None:
     assert commands(planned(chain(3), DeleteSnapshot(DISK, "s2", Merge.PULL, wipe))) == [
         f"lvchange --addtag lvmqcow.intent=pull/{S3} --addtag lvmqcow.wipe={wipe} sim/{S2}",
         f"qemu-img rebase -p -t directsync -f qcow2 -b {S1} -F qcow2 /dev/sim/{S3}",
@@ -93,7 +93,7 @@ def test_a_pulled_snapshot_is_wiped_once_nothing_needs_it(wipe: Wipe, blkdiscard
 
 
 @BOTH
-def test_a_push_wipes_the_child_and_the_snapshot_in_its_place_keeps_no_record(wipe: Wipe, blkdiscard: str) -> None:
+def test_push_wipes_the_child_and_drops_the_wipe_tag(wipe: Wipe, blkdiscard: str) -> None:
     assert commands(planned(chain(3), DeleteSnapshot(DISK, "s2", Merge.PUSH, wipe))) == [
         f"lvchange --addtag lvmqcow.intent=push/{S2}/{S3} --addtag lvmqcow.wipe={wipe} sim/{S2}",
         f"qemu-img commit -p -d -f qcow2 /dev/sim/{S3}",
@@ -107,7 +107,7 @@ def test_a_push_wipes_the_child_and_the_snapshot_in_its_place_keeps_no_record(wi
     ]
 
 
-def test_without_a_wipe_nothing_is_renamed_activated_or_written_to() -> None:
+def test_remove_without_wipe_does_not_rename_or_activate() -> None:
     for request in (Remove(DISK), Remove(DISK, Wipe.NONE)):
         assert commands(planned(inactive(chain(1)), request)) == [
             f"lvchange --addtag lvmqcow.intent=remove sim/{S1} sim/{CURRENT}",
@@ -115,7 +115,7 @@ def test_without_a_wipe_nothing_is_renamed_activated_or_written_to() -> None:
         ]
 
 
-def test_nothing_that_goes_is_no_step() -> None:
+def test_removal_of_no_lvs_has_no_steps() -> None:
     assert removal_steps(chain(1).observe(), []) == ()
 
 
@@ -129,9 +129,7 @@ def test_nothing_that_goes_is_no_step() -> None:
         (f"discard/{32 * 1024**3}", [(32, 8)]),
     ],
 )
-def test_a_large_lv_is_wiped_in_segments_from_the_one_that_is_recorded_on(
-    record: str, parts: list[tuple[int, int]]
-) -> None:
+def test_wipe_of_a_large_lv_resumes_at_its_recorded_segment(record: str, parts: list[tuple[int, int]]) -> None:
     gib = 1024**3
     lv = LogicalVolume("del-x", "uuid", 40 * gib, frozenset({f"lvmqcow.wipe={record}"}), active=False)
     plan = Plan("remove", "sim", DISK, removal_steps(SimHost().observe(), [lv]), Remove.kind.commit)
@@ -150,7 +148,7 @@ def test_a_large_lv_is_wiped_in_segments_from_the_one_that_is_recorded_on(
 
 
 def generations(host: SimHost, lvs: Iterable[str], count: int, *tags: str) -> SimHost:
-    """The same, with LVs of an earlier volume of that name beside: data on all, named and tagged as given."""
+    """Add LVs of earlier volumes of the same name, with data and the given tags."""
     for lv in lvs:
         for number in range(1, count + 1):
             name = f"del-{number}-{lv}" if number > 1 else f"del-{lv}"
@@ -168,9 +166,7 @@ def generations(host: SimHost, lvs: Iterable[str], count: int, *tags: str) -> Si
     ],
     ids=["remove", "pull", "push"],
 )
-def test_generations_lie_side_by_side_and_what_another_tool_wipes_is_left_to_it(
-    request_: Remove | DeleteSnapshot, going: list[str], count: int
-) -> None:
+def test_doomed_lvs_of_another_tool_are_kept(request_: Remove | DeleteSnapshot, going: list[str], count: int) -> None:
     host = generations(chain(2), going, count)
     theirs = host.observe().lv_names - chain(2).observe().lv_names
     before = state(host)
@@ -191,7 +187,7 @@ def test_generations_lie_side_by_side_and_what_another_tool_wipes_is_left_to_it(
 
 @pytest.mark.parametrize("wipe", [Wipe.ZERO, Wipe.DISCARD])
 @pytest.mark.parametrize("segment_bytes", [MIB, 3 * MIB, 8 * MIB])
-def test_a_cut_in_any_segment_is_gone_on_with_from_that_segment(wipe: Wipe, segment_bytes: int) -> None:
+def test_cut_wipe_resumes_at_the_segment_of_the_cut(wipe: Wipe, segment_bytes: int) -> None:
     host = chain(1, None, NEIGHBOUR)
     chain(0, host)
     plan = plan_remove(host.observe(), Remove(DISK, wipe), segment_bytes)
@@ -210,11 +206,11 @@ def test_a_cut_in_any_segment_is_gone_on_with_from_that_segment(wipe: Wipe, segm
 
 
 def wiping(host: SimHost) -> SimHost:
-    """The same, the disk removed up to the middle of its wipe."""
+    """Remove the disk, and stop in the middle of the wipe."""
     return run(host, *plan_remove(host.observe(), Remove(DISK, Wipe.ZERO), segment_bytes=2 * MIB).steps[:-4])
 
 
-def test_a_volume_of_which_only_such_lvs_are_left_is_listed_no_more_checked_and_recovered() -> None:
+def test_half_wiped_volume_is_not_listed_but_recovered() -> None:
     host = wiping(chain(2))
     assert storage(host).volumes() == ()
     found = storage(host).check()
@@ -227,8 +223,8 @@ def test_a_volume_of_which_only_such_lvs_are_left_is_listed_no_more_checked_and_
     assert host.freed_unwiped == ()
 
 
-def test_the_name_is_free_for_a_new_volume_whose_planners_see_nothing_of_the_old_one() -> None:
-    """As if recovery had been left out: neither the planner of the new one nor a recovery takes them for its own."""
+def test_new_volume_can_use_the_name_of_a_half_wiped_one() -> None:
+    """Neither the planner of the new volume nor a recovery takes the old LVs for its own."""
     old = wiping(chain(2))
     new = chain(1, run(old))
     made = contents(new)
@@ -238,7 +234,7 @@ def test_the_name_is_free_for_a_new_volume_whose_planners_see_nothing_of_the_old
 
 
 def beside_an_older_generation(host: SimHost) -> SimHost:
-    """A new disk with the LVs of an older one beside it, given up and half wiped: another process was at it."""
+    """Add the half-wiped LVs of an older disk of the same name, as another process leaves them."""
     old = wiping(chain(2))
     for lv in old.observe().logical_volumes:
         if lv.name.startswith("del-"):
@@ -246,7 +242,7 @@ def beside_an_older_generation(host: SimHost) -> SimHost:
     return host
 
 
-def test_an_older_generation_that_was_given_up_does_not_make_the_new_volume_seem_so() -> None:
+def test_half_wiped_old_volume_does_not_affect_the_new_one() -> None:
     host = beside_an_older_generation(chain(2))
     before = contents(host)
     recovery = storage(host).plan_recovery(CURRENT)
@@ -261,10 +257,10 @@ def test_an_older_generation_that_was_given_up_does_not_make_the_new_volume_seem
 
 
 @pytest.mark.parametrize("request_", [Remove(DISK, Wipe.ZERO), DeleteSnapshot(DISK, "s1", Merge.PULL, Wipe.ZERO)])
-def test_the_cut_of_a_new_volume_is_recovered_with_an_older_generation_beside(
+def test_recovery_finishes_new_and_old_volume_together(
     request_: Remove | DeleteSnapshot,
 ) -> None:
-    """Recovery leaves none of both, in one run."""
+    """One run of recovery finishes both."""
     host = chain(2)
     for cut in cuts(host, planned(host, request_)):
         met = beside_an_older_generation(cut.host) if not _doomed(cut.host) else cut.host
@@ -279,8 +275,8 @@ def _doomed(host: SimHost) -> set[str]:
 
 
 @pytest.mark.parametrize("activate", [True, False])
-def test_what_is_being_wiped_is_touched_by_no_activation(activate: bool) -> None:
-    """The volume's tag is on it still."""
+def test_activation_ignores_lvs_that_are_being_wiped(activate: bool) -> None:
+    """These LVs still have the tag of the volume."""
     host = beside_an_older_generation(chain(1) if not activate else inactive(chain(1)))
     was = {lv.name: lv.active for lv in host.observe().logical_volumes if lv.name.startswith("del-")}
     picture = host.observe()
@@ -289,13 +285,13 @@ def test_what_is_being_wiped_is_touched_by_no_activation(activate: bool) -> None
 
 
 @pytest.mark.parametrize("lv", [CURRENT, S1])
-def test_what_somebody_has_open_is_neither_renamed_nor_wiped(lv: str) -> None:
+def test_remove_of_a_volume_in_use_is_refused(lv: str) -> None:
     host = chain(1)
     host.hold(lv, Holder(HolderKind.PROCESS, "qemu", 17))
     assert isinstance(refused(host, Remove(DISK, Wipe.ZERO)), InUse)
 
 
-def test_a_wipe_that_was_cut_waits_for_whoever_has_the_lv_open() -> None:
+def test_recovery_of_a_wipe_is_refused_while_the_lv_is_in_use() -> None:
     host = wiping(chain(0))
     host.hold(f"del-{CURRENT}", Holder(HolderKind.PROCESS, "dd", 18))
     before = state(host)
@@ -306,8 +302,8 @@ def test_a_wipe_that_was_cut_waits_for_whoever_has_the_lv_open() -> None:
 
 @pytest.mark.parametrize("meet", [lambda host: host, inactive], ids=["active", "inactive"])
 @pytest.mark.parametrize("begun", [False, True])
-def test_only_devices_that_are_there_are_written_to(meet: Callable[[SimHost], SimHost], begun: bool) -> None:
-    """Where none is, the path in /dev would become a file in memory."""
+def test_wipe_writes_only_to_active_devices(meet: Callable[[SimHost], SimHost], begun: bool) -> None:
+    """Without a device, the write would create a regular file in /dev, in memory."""
     host = meet(wiping(chain(2)) if begun else chain(2))
     plan = storage(host).plan_recovery(CURRENT) if begun else planned(host, Remove(DISK, Wipe.ZERO))
     assert any(isinstance(step, LvZeroRange) for step in plan.steps)

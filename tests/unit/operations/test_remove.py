@@ -1,3 +1,5 @@
+"""Removal of whole volumes."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -27,7 +29,7 @@ from tests.support.scenarios import (
 S1, S2 = (f"snap-s{number}-{DISK}" for number in (1, 2))
 
 
-def test_every_lv_is_given_up_in_one_command_before_the_first_is_removed() -> None:
+def test_remove_tags_every_lv_before_it_removes_any() -> None:
     plan = planned(chain(2), Remove(DISK))
     lvs = f"sim/{S1} sim/{S2} sim/{DISK}"
     assert commands(plan) == [f"lvchange --addtag lvmqcow.intent=remove {lvs}", f"lvremove --yes {lvs}"]
@@ -35,18 +37,18 @@ def test_every_lv_is_given_up_in_one_command_before_the_first_is_removed() -> No
 
 
 @pytest.mark.parametrize("met", [inactive, foreign])
-def test_how_a_volume_is_met_makes_no_difference(met: Callable[[SimHost], SimHost]) -> None:
+def test_remove_plan_is_the_same_for_inactive_and_foreign_volumes(met: Callable[[SimHost], SimHost]) -> None:
     assert planned(met(chain(2)), Remove(DISK)) == planned(chain(2), Remove(DISK))
 
 
-def test_a_raw_volume_is_removed_alike() -> None:
+def test_raw_volume_is_removed_the_same_way() -> None:
     assert commands(planned(raw_volume(), Remove(RAW))) == [
         "lvchange --addtag lvmqcow.intent=remove sim/vm-100-disk-2",
         "lvremove --yes sim/vm-100-disk-2",
     ]
 
 
-def test_other_volumes_are_not_touched() -> None:
+def test_remove_does_not_change_other_volumes() -> None:
     host = chain(2, chain(1, name=NEIGHBOUR))
     after = run(host, *planned(host, Remove(DISK)).steps)
     assert contents(after, NEIGHBOUR) == contents(host, NEIGHBOUR)
@@ -63,15 +65,15 @@ def test_other_volumes_are_not_touched() -> None:
     ],
     ids=["a layer is missing", "no current LV", "header and tags differ", "a circle"],
 )
-def test_a_damaged_volume_can_be_removed_whole(damaged: SimHost) -> None:
+def test_damaged_volume_can_be_removed_completely(damaged: SimHost) -> None:
     assert run(damaged, *planned(damaged, Remove(DISK)).steps).observe().logical_volumes == ()
 
 
-def test_what_is_not_there_is_refused() -> None:
+def test_remove_of_a_missing_volume_is_refused() -> None:
     assert isinstance(refused(chain(1, name=NEIGHBOUR), Remove(DISK)), VolumeNotFound)
 
 
-def test_an_lv_that_is_no_layer_but_has_the_volumes_tag_makes_no_command_without_an_lv() -> None:
-    """Such as what somebody saved of it by hand."""
+def test_tagged_lv_that_is_no_layer_is_not_a_volume() -> None:
+    """An administrator may have kept such an LV by hand."""
     stray = run(SimHost(), LvCreate("saved-vm-100-disk-0.qcow2", MIB, DISK.tags))
     assert isinstance(refused(stray, Remove(DISK)), VolumeNotFound)

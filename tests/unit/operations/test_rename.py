@@ -1,3 +1,5 @@
+"""Renaming of volumes with all their layers."""
+
 from __future__ import annotations
 
 import pytest
@@ -42,19 +44,19 @@ USUAL = [
 ]
 
 
-def test_every_lv_has_the_intent_before_the_first_is_renamed_and_loses_it_with_the_old_tags() -> None:
+def test_rename_tags_every_lv_before_it_renames_any() -> None:
     plan = planned(chain(1), TO_NEW)
     assert commands(plan) == USUAL
     assert (plan.operation, plan.commit_point, plan.other_names) == ("rename", 1, (NEW,))
 
 
-def test_only_overlays_are_activated_for_their_headers() -> None:
+def test_rename_activates_only_overlays() -> None:
     plan = planned(inactive(chain(1)), TO_NEW)
     assert commands(plan) == [f"lvchange --activate ey sim/{DISK}", *USUAL, f"lvchange --activate n sim/{NEW}"]
     assert plan.commit_point == 2
 
 
-def test_layers_that_proxmox_ve_wrote_are_indexed_first() -> None:
+def test_rename_first_indexes_layers_written_by_proxmox_ve() -> None:
     made = commands(planned(foreign(chain(1)), TO_NEW))
     assert sorted(made[:2]) == sorted(
         [
@@ -65,12 +67,12 @@ def test_layers_that_proxmox_ve_wrote_are_indexed_first() -> None:
     assert made[2:] == USUAL
 
 
-def test_within_a_machine_its_tag_stays() -> None:
+def test_rename_within_a_guest_keeps_the_guest_tag() -> None:
     plan = planned(chain(0), Rename(DISK, parse_volume_name("vm-100-x.qcow2")))
     assert not [command for command in commands(plan) if "pve-vm-100 " in command.replace("pve-vm-100-", "")]
 
 
-def test_a_raw_volume_is_one_lv() -> None:
+def test_rename_of_a_raw_volume_renames_one_lv() -> None:
     intent = "lvmqcow.intent=rename/vm-100-disk-2/vm-7-x"
     assert commands(planned(raw_volume(), Rename(RAW, parse_volume_name("vm-7-x")))) == [
         f"lvchange --addtag {intent} sim/vm-100-disk-2",
@@ -79,7 +81,7 @@ def test_a_raw_volume_is_one_lv() -> None:
     ]
 
 
-def test_a_tag_of_somebody_else_stays() -> None:
+def test_rename_keeps_foreign_tags() -> None:
     host = run(chain(2), LvTag((DISK.text, S1), add=("backup", "pve-vm-100-other")))
     after = run(host, *planned(host, TO_NEW).steps)
     for name in (NEW.text, f"snap-s1-{NEW}"):
@@ -88,7 +90,7 @@ def test_a_tag_of_somebody_else_stays() -> None:
         assert lv.tags >= {"backup", "pve-vm-100-other"}
 
 
-def test_a_layer_beside_the_chain_comes_along() -> None:
+def test_rename_includes_snapshots_on_side_branches() -> None:
     host = beside(chain(2), "branch", S1)
     after = run(host, *planned(host, TO_NEW).steps)
     assert contents(after, NEW) == contents(host)
@@ -96,13 +98,13 @@ def test_a_layer_beside_the_chain_comes_along() -> None:
 
 
 @pytest.mark.parametrize("name", [DISK, NEW])
-def test_what_another_tool_is_about_to_wipe_is_left_to_it(name: VolumeName) -> None:
+def test_rename_ignores_doomed_lvs_of_another_tool(name: VolumeName) -> None:
     host = run(chain(1), LvCreate(f"del-{name}", MIB, name.tags))
     assert commands(planned(host, TO_NEW)) == USUAL
 
 
 def with_snapshot(snapshot: str) -> SimHost:
-    """A disk with a snapshot whose name is not checked, as another tool might have made it."""
+    """A disk with a snapshot name that is not validated, as another tool might make it."""
     lv = f"snap-{snapshot}-{DISK}"
     host = run(SimHost(), LvCreate(lv, 8 * MIB, (*DISK.tags, *index_tags(4 * MIB, None))), QcowCreate(lv, 4 * MIB))
     made = LvCreate(DISK.text, 8 * MIB, (*DISK.tags, *index_tags(4 * MIB, lv)))
@@ -134,7 +136,7 @@ def with_snapshot(snapshot: str) -> SimHost:
         *("header and tags differ", "a layer is missing", "beside: header and tags differ", "beside: a layer missing"),
     ],
 )
-def test_what_cannot_be_renamed_is_refused_before_anything_is_touched(
+def test_impossible_rename_is_refused_before_any_change(
     host: SimHost, name: VolumeName, new: VolumeName, error: type[LvmqcowError]
 ) -> None:
     assert isinstance(refused(host, Rename(name, new)), error)

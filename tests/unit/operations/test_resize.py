@@ -1,3 +1,5 @@
+"""Resizing of raw and qcow2 volumes."""
+
 from __future__ import annotations
 
 import pytest
@@ -49,20 +51,20 @@ def resized(host: SimHost, request: Resize | Grow) -> SimHost:
     return run(host, *planned(host, request).steps)
 
 
-def test_the_lv_grows_before_the_image_and_the_intent_spans_both() -> None:
+def test_resize_extends_the_lv_before_the_image_under_one_intent() -> None:
     plan = planned(chain(1), Resize(DISK, 64 * MIB))
     assert commands(plan) == QCOW2
     assert (plan.operation, plan.commit_point) == ("resize", 2)
 
 
-def test_only_what_is_new_of_a_raw_volume_is_zeroed() -> None:
+def test_resize_of_a_raw_volume_zeroes_only_the_new_part() -> None:
     plan = planned(raw_volume(), Resize(RAW, 64 * MIB))
     assert commands(plan) == RAW_STEPS
     assert plan.commit_point == 2
 
 
-def test_an_lv_that_has_the_room_is_not_extended() -> None:
-    """``lvextend`` to the size an LV has is an error."""
+def test_resize_does_not_extend_an_lv_that_is_large_enough() -> None:
+    """``lvextend`` to the current size of an LV is an error."""
     plan = planned(chain(0), Resize(DISK, 5 * MIB))
     assert [type(step) for step in plan.steps if isinstance(step, LvExtend)] == []
     assert plan.commit_point == 1
@@ -70,14 +72,14 @@ def test_an_lv_that_has_the_room_is_not_extended() -> None:
     assert contents(again)[None].size_bytes == 64 * MIB
 
 
-def test_an_inactive_volume_is_active_with_all_it_reads_through_for_as_long_as_it_takes() -> None:
+def test_resize_activates_an_inactive_volume_temporarily() -> None:
     plan = planned(inactive(chain(1)), Resize(DISK, 64 * MIB))
     activate, deactivate = (f"lvchange --activate {how} sim/{DISK} sim/{S1}" for how in ("ey", "n"))
     assert commands(plan) == [activate, *QCOW2, deactivate]
     assert plan.commit_point == 3
 
 
-def test_layers_that_proxmox_ve_wrote_are_indexed_first() -> None:
+def test_resize_first_indexes_layers_written_by_proxmox_ve() -> None:
     plan = planned(foreign(chain(1)), Resize(DISK, 64 * MIB))
     assert commands(plan) == [
         f"lvchange --addtag lvmqcow.size={4 * MIB} --addtag lvmqcow.parent={S1} sim/{DISK}",
@@ -87,7 +89,7 @@ def test_layers_that_proxmox_ve_wrote_are_indexed_first() -> None:
 
 
 @pytest.mark.parametrize("name", [DISK, RAW])
-def test_to_the_size_it_has_there_is_nothing_to_do(name: VolumeName) -> None:
+def test_resize_to_the_current_size_does_nothing(name: VolumeName) -> None:
     request = Resize(name, 64 * MIB)
     host = resized(chain(1, raw_volume()), request)
     before = state(host)
@@ -96,8 +98,8 @@ def test_to_the_size_it_has_there_is_nothing_to_do(name: VolumeName) -> None:
     assert state(host) == before
 
 
-def test_an_lv_that_is_too_small_for_its_image_grows_at_a_resize_to_the_size_it_has() -> None:
-    """Below a running guest too, who is about to find no space: nothing in the plan disturbs it."""
+def test_resize_to_the_current_size_extends_an_lv_that_is_too_small() -> None:
+    """This works while a guest runs. Otherwise the guest would run out of space soon."""
     host, intent = tight(), f"lvmqcow.intent=resize/{4 * MIB}/{4 * MIB}"
     host.hold(DISK.text, Holder(HolderKind.PROCESS, "qemu", 1))
     before = contents(host)
@@ -111,28 +113,28 @@ def test_an_lv_that_is_too_small_for_its_image_grows_at_a_resize_to_the_size_it_
     assert storage(host).apply(Resize(DISK, 4 * MIB)).steps == ()
 
 
-def test_such_an_lv_stays_inactive_if_it_is() -> None:
+def test_extending_a_too_small_lv_needs_no_activation() -> None:
     steps = planned(inactive(tight()), Resize(DISK, 4 * MIB)).steps
     assert [type(step) for step in steps] == [LvTag, LvExtend, LvTag]
 
 
-def test_a_raw_volume_is_as_large_as_its_extents() -> None:
+def test_size_of_a_raw_volume_is_rounded_up_to_extents() -> None:
     assert planned(raw_volume(), Resize(RAW, 4 * MIB - 512)).steps == ()
     assert contents(resized(raw_volume(), Resize(RAW, 4 * MIB + 512)), RAW)[None].size_bytes == 8 * MIB
 
 
 @pytest.mark.parametrize("name", [DISK, RAW])
-def test_growing_by_so_much_is_resizing_to_the_sum(name: VolumeName) -> None:
+def test_grow_equals_resize_to_the_sum(name: VolumeName) -> None:
     host = chain(1, raw_volume())
     assert planned(host, Grow(name, 60 * MIB)) == planned(host, Resize(name, 64 * MIB))
 
 
-def test_sizes_are_rounded_up_to_sectors() -> None:
+def test_resize_rounds_up_to_sectors() -> None:
     host = resized(chain(0), Resize(DISK, 5 * MIB + 1))
     assert contents(host)[None].size_bytes == 5 * MIB + 512
 
 
-def test_a_rollback_returns_the_size_and_the_next_resize_uses_the_room_that_is_there() -> None:
+def test_resize_after_a_rollback_reuses_the_extended_lv() -> None:
     host = resized(chain(1), Resize(DISK, 64 * MIB))
     back = run(host, *planned(host, Rollback(DISK, "s1")).steps)
     assert contents(back)[None] == contents(chain(1))["s1"]
@@ -141,7 +143,7 @@ def test_a_rollback_returns_the_size_and_the_next_resize_uses_the_room_that_is_t
 
 @pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
 @pytest.mark.parametrize("start", [chain(1), tight()], ids=["roomy", "tight"])
-def test_the_older_snapshot_can_be_deleted_afterwards(merge: Merge, start: SimHost) -> None:
+def test_older_snapshot_can_be_deleted_after_a_resize(merge: Merge, start: SimHost) -> None:
     host = resized(start, Resize(DISK, 64 * MIB))
     held = contents(start)[None]
     done = run(host, *planned(host, DeleteSnapshot(DISK, "s1", merge)).steps)
@@ -149,7 +151,7 @@ def test_the_older_snapshot_can_be_deleted_afterwards(merge: Merge, start: SimHo
 
 
 @pytest.mark.parametrize("name", [DISK, RAW])
-def test_the_last_free_extents_can_be_taken(name: VolumeName) -> None:
+def test_resize_can_use_the_last_free_extent(name: VolumeName) -> None:
     host = chain(0, raw_volume())
     needed = next(step for step in planned(host, Resize(name, 64 * MIB)).steps if isinstance(step, LvExtend))
     lv = host.observe().lv(name.text)
@@ -164,8 +166,8 @@ def test_the_last_free_extents_can_be_taken(name: VolumeName) -> None:
     assert (error.needed_bytes, error.free_bytes) == (more, more - 4 * MIB)
 
 
-def test_a_cut_whose_room_somebody_else_took_meanwhile_is_undone() -> None:
-    """So a volume is never stuck: recovery of a resize needs no space."""
+def test_cut_resize_is_undone_if_its_space_was_taken() -> None:
+    """Recovery of a resize needs no space, so it cannot get stuck."""
     for host in (chain(1), raw_volume()):
         name = host.observe().volumes[0].name
         begun = run(host, *planned(host, Resize(name, 64 * MIB)).steps[:1])
@@ -192,11 +194,11 @@ def test_a_cut_whose_room_somebody_else_took_meanwhile_is_undone() -> None:
         *("header and tags differ", "a layer is missing"),
     ],
 )
-def test_what_cannot_be_resized_is_refused_before_anything_is_touched(
+def test_impossible_resize_is_refused_before_any_change(
     host: SimHost, request_: Resize | Grow, error: type[LvmqcowError]
 ) -> None:
     assert isinstance(refused(host, request_), error)
 
 
-def test_a_refused_shrink_says_why() -> None:
+def test_refused_shrink_gives_the_reason() -> None:
     assert "cut off" in str(refused(chain(1), Resize(DISK, MIB)))

@@ -1,3 +1,5 @@
+"""Rollback to a snapshot, with newer snapshots refused, kept or discarded."""
+
 from __future__ import annotations
 
 import pytest
@@ -47,20 +49,20 @@ USUAL = [
 ]
 
 
-def test_the_current_lv_is_formatted_in_place_once_its_intent_is_written() -> None:
+def test_rollback_sets_its_intent_and_formats_the_current_lv() -> None:
     plan = planned(chain(2), Rollback(DISK, "s2"))
     assert commands(plan) == USUAL
     assert (plan.operation, plan.commit_point) == ("rollback", 1)
 
 
-def test_an_inactive_volume_is_active_for_as_long_as_it_takes() -> None:
+def test_rollback_activates_an_inactive_volume_temporarily() -> None:
     plan = planned(inactive(chain(2)), Rollback(DISK, "s2"))
     activate, deactivate = (f"lvchange --activate {how} sim/vm-100-disk-0.qcow2" for how in ("ey", "n"))
     assert commands(plan) == [activate, *USUAL, deactivate]
     assert plan.commit_point == 2
 
 
-def test_layers_that_proxmox_ve_wrote_are_indexed_first() -> None:
+def test_rollback_first_indexes_layers_written_by_proxmox_ve() -> None:
     plan = planned(foreign(chain(2)), Rollback(DISK, "s2"))
     assert commands(plan) == [
         f"lvchange --addtag lvmqcow.size=4194304 --addtag lvmqcow.parent={S2} sim/vm-100-disk-0.qcow2",
@@ -71,7 +73,7 @@ def test_layers_that_proxmox_ve_wrote_are_indexed_first() -> None:
     assert plan.commit_point == 4
 
 
-def test_a_volume_that_was_grown_since_has_its_old_size_again() -> None:
+def test_rollback_restores_the_size_of_the_snapshot() -> None:
     *_, last = commands(planned(grown(2), Rollback(DISK, "s2")))
     assert last == (
         f"lvchange --deltag {INTENT} --deltag lvmqcow.size=67108864 "
@@ -80,13 +82,13 @@ def test_a_volume_that_was_grown_since_has_its_old_size_again() -> None:
 
 
 @pytest.mark.parametrize(("snapshot", "blockers"), [("s1", ("s2", "s3")), ("s2", ("s3",))])
-def test_a_rollback_past_newer_snapshots_is_refused_and_lists_them(snapshot: str, blockers: tuple[str, ...]) -> None:
+def test_rollback_past_newer_snapshots_is_refused_and_lists_them(snapshot: str, blockers: tuple[str, ...]) -> None:
     error = refused(chain(3), Rollback(DISK, snapshot))
     assert isinstance(error, NewerSnapshots)
     assert error.blockers == blockers
 
 
-def test_newer_snapshots_that_are_kept_cost_nothing_and_stay_as_a_branch() -> None:
+def test_kept_newer_snapshots_become_a_branch() -> None:
     host = chain(3)
     plan = planned(host, Rollback(DISK, "s1", Newer.KEEP))
     assert commands(plan) == [
@@ -103,7 +105,7 @@ def test_newer_snapshots_that_are_kept_cost_nothing_and_stay_as_a_branch() -> No
     assert contents(host) == {**before, None: before["s3"]}
 
 
-def test_newer_snapshots_are_discarded_once_nothing_reads_through_them() -> None:
+def test_newer_snapshots_are_discarded_after_the_current_lv_is_reset() -> None:
     plan = planned(inactive(chain(3)), Rollback(DISK, "s1", Newer.DISCARD))
     s3 = f"snap-s3-{DISK}"
     assert commands(plan) == [
@@ -120,17 +122,17 @@ def test_newer_snapshots_are_discarded_once_nothing_reads_through_them() -> None
 
 
 @pytest.mark.parametrize("newer", Newer)
-def test_to_the_newest_all_ways_are_the_same(newer: Newer) -> None:
+def test_rollback_to_the_newest_snapshot_is_the_same_in_every_mode(newer: Newer) -> None:
     assert planned(chain(2), Rollback(DISK, "s2", newer)) == planned(chain(2), Rollback(DISK, "s2"))
 
 
-def test_what_lies_above_the_newest_snapshot_is_reached_without_leaving_any_behind() -> None:
+def test_rollback_to_a_child_of_the_newest_snapshot_is_allowed() -> None:
     host = beside(chain(1), "b", S1)
     storage(host).volume(DISK.text).rollback("b")
     assert storage(host).volume(DISK.text).info().snapshots == ("s1", "b")
 
 
-def test_a_current_lv_that_is_too_small_for_the_snapshot_is_extended_first() -> None:
+def test_rollback_extends_a_current_lv_that_is_too_small() -> None:
     size_bytes = uneven().measure(64 * MIB)
     assert size_bytes > 64 * MIB
     plan = planned(uneven(), Rollback(DISK, "big", Newer.KEEP))
@@ -148,7 +150,9 @@ def test_a_current_lv_that_is_too_small_for_the_snapshot_is_extended_first() -> 
         (branched((3, 2)), "b1", NotPossible, "another branch"),
     ],
 )
-def test_what_has_a_branch_is_not_discarded(host: SimHost, snapshot: str, error: type[NotPossible], names: str) -> None:
+def test_discard_of_a_snapshot_with_a_branch_is_refused(
+    host: SimHost, snapshot: str, error: type[NotPossible], names: str
+) -> None:
     said = refused(host, Rollback(DISK, snapshot, Newer.DISCARD))
     assert isinstance(said, error)
     assert names in str(said)
@@ -174,7 +178,7 @@ def test_what_has_a_branch_is_not_discarded(host: SimHost, snapshot: str, error:
         *("header and tags differ", "a layer is missing"),
     ],
 )
-def test_what_cannot_be_rolled_back_is_refused_before_anything_is_touched(
+def test_impossible_rollback_is_refused_before_any_change(
     host: SimHost, name: VolumeName, snapshot: str, error: type[LvmqcowError]
 ) -> None:
     assert isinstance(refused(host, Rollback(name, snapshot)), error)

@@ -1,4 +1,4 @@
-"""More room for an image that found none."""
+"""An image that finds no space gets a larger LV, and its step runs again."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ def room(step: Step, failed: CommandFailed = FULL, host: SimHost | None = None) 
     ],
     ids=["rebase", "commit", "resize"],
 )
-def test_the_lv_that_is_written_to_grows_and_its_image_is_made_what_it_was(step: Step, steps: tuple[Step, ...]) -> None:
+def test_full_image_gets_a_larger_lv_and_is_reset_for_a_retry(step: Step, steps: tuple[Step, ...]) -> None:
     assert room(step) == steps
 
 
 @pytest.mark.parametrize(
     "step", [QcowRebase(DISK.text, S1, S2), QcowCommit(S2, S1), LvZero(DISK.text), QcowRepairLeaks(S1)]
 )
-def test_what_failed_of_something_else_is_not_run_again(step: Step) -> None:
+def test_step_that_failed_for_another_reason_is_not_retried(step: Step) -> None:
     assert room(step, BROKEN) == ()
 
 
-def test_a_raw_volume_never_becomes_larger_than_it_was_made() -> None:
+def test_raw_volume_is_never_extended_for_a_retry() -> None:
     step = ImageCopy(DISK.text, DISK.format, RAW.text, RAW.format)
     assert room(step, host=raw_volume(chain(1))) == ()
 
 
-def test_a_large_lv_grows_by_a_part_of_itself_and_takes_the_last_extents_there_are() -> None:
+def test_large_lv_grows_proportionally_up_to_the_free_extents() -> None:
     host = SimHost(size_bytes=1100 * MIB)
     storage(host).create(DISK.text, 1000 * MIB)
     free = host.observe().free_extents
@@ -72,7 +72,7 @@ def test_a_large_lv_grows_by_a_part_of_itself_and_takes_the_last_extents_there_a
 
 
 @pytest.mark.parametrize("step", [QcowCommit(S2, S1), LvCreate("x", MIB, ()), LvExtend(S1, 100 * MIB)])
-def test_without_extents_there_is_no_space_whoever_took_them(step: Step) -> None:
+def test_step_without_free_extents_fails_with_no_space(step: Step) -> None:
     host = chain(2)
     picture = host.observe()
     host.run(LvCreate("other", picture.free_extents * picture.extent_size_bytes, ()))
@@ -81,7 +81,7 @@ def test_without_extents_there_is_no_space_whoever_took_them(step: Step) -> None
 
 
 @pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
-def test_an_image_full_of_holes_is_given_room_as_often_as_it_takes(merge: Merge) -> None:
+def test_fragmented_image_is_extended_repeatedly_during_a_merge(merge: Merge) -> None:
     host = chain(2)
     before = contents(host)
     host.scatter(S1 if merge is Merge.PUSH else S2, 30 * MIB)
@@ -92,9 +92,7 @@ def test_an_image_full_of_holes_is_given_room_as_often_as_it_takes(merge: Merge)
     assert merged.size_bytes > 34 * MIB
 
 
-def test_a_merge_that_was_cut_with_the_new_name_and_not_the_data_in_the_header_has_no_path_until_it_is_recovered() -> (
-    None
-):
+def test_cut_pull_with_new_backing_but_old_data_has_no_path() -> None:
     host = chain(2)
     host.run(LvTag((S2,), add=(Pulling(DISK.text).tag,)))
     assert storage(host).volume(DISK.text).path().name == DISK.text
@@ -106,7 +104,7 @@ def test_a_merge_that_was_cut_with_the_new_name_and_not_the_data_in_the_header_h
 
 
 @pytest.mark.parametrize("merge", [Merge.PULL, Merge.PUSH])
-def test_a_merge_that_needs_more_than_there_is_stops_and_goes_on_once_there_is_more(merge: Merge) -> None:
+def test_full_vg_postpones_merge_and_volume_stays_usable(merge: Merge) -> None:
     host = chain(2)
     before = contents(host)
     host.scatter(S1 if merge is Merge.PUSH else S2, 30 * MIB)

@@ -1,3 +1,5 @@
+"""Creation of snapshots."""
+
 from __future__ import annotations
 
 import pytest
@@ -38,26 +40,26 @@ RENAMES = [f"lvrename sim vm-100-disk-0.qcow2 {FROZEN}", "lvrename sim new-vm-10
 USUAL = [LVCREATE.format(size=4 * MIB, lv_size=8 * MIB), FORMAT.format(size=4 * MIB), *RENAMES]
 
 
-def test_the_overlay_is_ready_before_the_current_lv_gives_up_its_name() -> None:
+def test_snapshot_completes_the_overlay_before_any_rename() -> None:
     plan = planned(chain(1), Snapshot(DISK, "s2"))
     assert commands(plan) == USUAL
     assert (plan.operation, plan.commit_point) == ("snapshot", 3)
 
 
-def test_an_inactive_volume_needs_no_activation_and_is_left_inactive() -> None:
+def test_snapshot_of_an_inactive_volume_leaves_it_inactive() -> None:
     plan = planned(inactive(chain(1)), Snapshot(DISK, "s2"))
     assert commands(plan) == [*USUAL, "lvchange --activate n sim/vm-100-disk-0.qcow2"]
     assert plan.commit_point == 3
 
 
-def test_a_layer_that_proxmox_ve_wrote_is_indexed_before_it_becomes_a_snapshot() -> None:
+def test_snapshot_first_indexes_a_layer_written_by_proxmox_ve() -> None:
     plan = planned(foreign(chain(1)), Snapshot(DISK, "s2"))
     index = "--addtag lvmqcow.size=4194304 --addtag lvmqcow.parent=snap-s1-vm-100-disk-0.qcow2"
     assert commands(plan) == [f"lvchange {index} sim/vm-100-disk-0.qcow2", *USUAL]
     assert plan.commit_point == 4
 
 
-def test_the_overlay_is_as_large_as_the_volume_is_now() -> None:
+def test_new_overlay_has_the_current_size_of_the_volume() -> None:
     plan = planned(grown(1), Snapshot(DISK, "s2"))
     sizes = {"size": 64 * MIB, "lv_size": 68 * MIB}
     assert commands(plan)[:2] == [LVCREATE.format(**sizes), FORMAT.format(**sizes)]
@@ -84,12 +86,12 @@ def test_the_overlay_is_as_large_as_the_volume_is_now() -> None:
         *("a foreign LV has the new name", "no space", "a layer is missing", "header and tags differ", "no current LV"),
     ],
 )
-def test_what_cannot_be_snapshotted_is_refused_before_anything_is_touched(
+def test_impossible_snapshot_is_refused_before_any_change(
     host: SimHost, name: VolumeName, snapshot: str, error: type[LvmqcowError]
 ) -> None:
     assert isinstance(refused(host, Snapshot(name, snapshot)), error)
 
 
-def test_the_last_free_extents_can_be_taken() -> None:
+def test_snapshot_can_use_the_last_free_extent() -> None:
     host = chain(1, SimHost(size_bytes=24 * MIB))
     assert run(host, *planned(host, Snapshot(DISK, "s2")).steps).observe().free_extents == 0

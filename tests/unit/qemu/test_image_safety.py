@@ -1,4 +1,4 @@
-"""The images that a step is about to open are looked at first, header by header."""
+"""Before a step opens images, their headers are checked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(lv: str) -> Header | None:
 
 
 def look(step: Step) -> None:
-    """What a host does before it runs a step."""
+    """The check that a host makes before it runs a step."""
     for lv in step.opens:
         require_harmless("vg", lv, read)
 
@@ -50,12 +50,12 @@ def look(step: Step) -> None:
         QcowRebase(TOP, None, MIDDLE),
         QcowRebase(TOP, "vm-1-gone.qcow2", MIDDLE),
         QcowCommit(TOP, MIDDLE),
-        QcowRelink(TOP, BAD),  # writes the name, and opens nothing by it
+        QcowRelink(TOP, BAD),  # writes the name, but does not open the image
         ImageCopy(BAD, Format.RAW, OTHER, Format.QCOW2),
     ],
     ids=str,
 )
-def test_a_step_that_opens_only_images_of_the_volume_group_may_run(step: Step) -> None:
+def test_step_that_opens_only_images_of_the_vg_is_allowed(step: Step) -> None:
     look(step)
 
 
@@ -71,11 +71,11 @@ def test_a_step_that_opens_only_images_of_the_volume_group_may_run(step: Step) -
     ],
     ids=str,
 )
-def test_a_step_that_would_open_an_image_that_leads_out_is_refused(step: Step) -> None:
+def test_step_that_opens_an_image_outside_the_vg_is_refused(step: Step) -> None:
     with pytest.raises(Corrupt, match=f"{BAD} must not be opened"):
         look(step)
 
 
-def test_what_a_rebase_is_to_read_through_is_followed_to_its_end() -> None:
+def test_new_backing_chain_of_a_rebase_is_checked_to_its_end() -> None:
     with pytest.raises(Corrupt, match=f"{BAD} must not be opened"):
         look(QcowRebase(TOP, OVER_BAD, MIDDLE))

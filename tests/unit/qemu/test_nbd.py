@@ -1,4 +1,4 @@
-"""Streams into images and out of them: qemu-nbd serves files here, so these need neither root nor a volume group."""
+"""Streams into and out of images. Here qemu-nbd serves files, so the tests need no root and no volume group."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONTENT = b"".join([bytes([7]) * BLOCK, bytes(2 * MIB), b"\0" * 100 + b"x", byte
 
 @contextmanager
 def piped(data: bytes) -> Iterator[int]:
-    """A pipe that these bytes come out of."""
+    """A pipe that delivers these bytes."""
     out, into = os.pipe()
 
     def feed() -> None:
@@ -62,7 +62,7 @@ def target(tmp_path: Path) -> tuple[str, ...]:
     return image(tmp_path / "disk.qcow2")
 
 
-def test_what_goes_in_comes_out_again(target: tuple[str, ...], tmp_path: Path) -> None:
+def test_received_stream_is_sent_back_unchanged(target: tuple[str, ...], tmp_path: Path) -> None:
     heard: list[float] = []
     with piped(CONTENT) as stream:
         QemuNbd().receive(target, stream, len(CONTENT), heard.append)
@@ -80,7 +80,7 @@ def require_content(target: tuple[str, ...], tmp_path: Path) -> None:
     subprocess.run(compare, check=True, capture_output=True)
 
 
-def test_zeros_are_not_written(target: tuple[str, ...]) -> None:
+def test_receive_does_not_write_zeros(target: tuple[str, ...]) -> None:
     with piped(CONTENT) as stream:
         QemuNbd().receive(target, stream, len(CONTENT))
     argv = ("qemu-img", "map", "-f", "qcow2", "--output=json", target[-1])
@@ -97,44 +97,44 @@ def test_zeros_are_not_written(target: tuple[str, ...]) -> None:
         (len(CONTENT) - 3 * MIB, "the stream is longer"),
     ],
 )
-def test_a_stream_of_another_length_is_an_error(tmp_path: Path, size_bytes: int, says: str) -> None:
+def test_stream_of_another_length_is_an_error(tmp_path: Path, size_bytes: int, says: str) -> None:
     target = image(tmp_path / "disk.qcow2", len(CONTENT) + 512)
     with piped(CONTENT) as stream, pytest.raises(CommandFailed, match=says):
         QemuNbd().receive(target, stream, size_bytes)
 
 
 @pytest.mark.parametrize("ahead", [1, 4096, 2 * MIB, len(CONTENT)])
-def test_what_was_read_ahead_of_a_stream_comes_first(target: tuple[str, ...], tmp_path: Path, ahead: int) -> None:
+def test_bytes_read_ahead_are_written_first(target: tuple[str, ...], tmp_path: Path, ahead: int) -> None:
     with piped(CONTENT[ahead:]) as stream:
         QemuNbd().receive(target, stream, len(CONTENT), head=CONTENT[:ahead])
     require_content(target, tmp_path)
 
 
-def test_a_head_that_is_longer_than_was_announced_is_an_error(target: tuple[str, ...]) -> None:
+def test_head_longer_than_the_size_is_an_error(target: tuple[str, ...]) -> None:
     with piped(b"") as stream, pytest.raises(CommandFailed, match="longer than"):
         QemuNbd().receive(target, stream, len(CONTENT) - 512, head=CONTENT)
 
 
-def test_an_image_that_is_too_small_is_an_error(tmp_path: Path) -> None:
+def test_image_too_small_for_the_stream_is_an_error(tmp_path: Path) -> None:
     target = image(tmp_path / "disk.qcow2", len(CONTENT) - 512)
     with piped(CONTENT) as stream, pytest.raises(CommandFailed, match="qemu-nbd"):
         QemuNbd().receive(target, stream, len(CONTENT))
 
 
-def test_when_it_returns_nobody_has_the_image_open(target: tuple[str, ...]) -> None:
+def test_receive_closes_the_image_before_it_returns(target: tuple[str, ...]) -> None:
     for _ in range(5):
         with piped(CONTENT) as stream:
             QemuNbd().receive(target, stream, len(CONTENT))
         subprocess.run(("qemu-io", "-f", "qcow2", "-c", "write -z 0 4k", target[-1]), check=True, capture_output=True)
 
 
-def test_what_qemu_nbd_says_is_in_the_error(tmp_path: Path) -> None:
+def test_error_includes_the_message_of_qemu_nbd(tmp_path: Path) -> None:
     argv = ("qemu-nbd", "--read-only", "--format", "qcow2", str(tmp_path / "not there"))
     with (tmp_path / "out").open("wb") as out, pytest.raises(CommandFailed, match="No such file"):
         QemuNbd().send(argv, out.fileno(), b"", 512)
 
 
-def test_a_reader_that_stops_is_an_error_and_the_server_ends(target: tuple[str, ...]) -> None:
+def test_closed_reader_is_an_error_and_ends_qemu_nbd(target: tuple[str, ...]) -> None:
     out, into = os.pipe()
     os.close(out)
     with open(into, "wb", buffering=0) as pipe, pytest.raises(CommandFailed, match="Broken pipe"):
@@ -142,7 +142,7 @@ def test_a_reader_that_stops_is_an_error_and_the_server_ends(target: tuple[str, 
     subprocess.run(("qemu-io", "-f", "qcow2", "-c", "write -z 0 4k", target[-1]), check=True, capture_output=True)
 
 
-def test_ctrl_c_ends_the_server(target: tuple[str, ...]) -> None:
+def test_ctrl_c_ends_qemu_nbd(target: tuple[str, ...]) -> None:
     def stop(percent: float) -> None:
         raise KeyboardInterrupt
 
@@ -151,7 +151,7 @@ def test_ctrl_c_ends_the_server(target: tuple[str, ...]) -> None:
     subprocess.run(("qemu-io", "-f", "qcow2", "-c", "write -z 0 4k", target[-1]), check=True, capture_output=True)
 
 
-def test_the_image_is_traced_as_the_step_names_it(target: tuple[str, ...], tmp_path: Path) -> None:
+def test_trace_shows_the_command_of_the_step(target: tuple[str, ...], tmp_path: Path) -> None:
     traced: list[object] = []
     with (tmp_path / "out").open("wb") as out:
         QemuNbd(traced.append).send(target, out.fileno(), b"", 512)
@@ -159,7 +159,7 @@ def test_the_image_is_traced_as_the_step_names_it(target: tuple[str, ...], tmp_p
 
 
 @given(blocks=st.lists(st.sampled_from([b"\0", b"\1", b"\0\1"]), max_size=8), tail=st.binary(max_size=5))
-def test_only_zeros_are_left_out_and_runs_are_as_long_as_can_be(blocks: list[bytes], tail: bytes) -> None:
+def test_data_runs_skip_only_zeros_and_are_maximal(blocks: list[bytes], tail: bytes) -> None:
     chunk = b"".join((block * BLOCK)[:BLOCK] for block in blocks) + tail
     runs = list(data_runs(chunk))
     rest = bytearray(len(chunk))
@@ -171,7 +171,7 @@ def test_only_zeros_are_left_out_and_runs_are_as_long_as_can_be(blocks: list[byt
         assert all(any(chunk[at : min(at + BLOCK, end)]) for at in range(start, end, BLOCK))
 
 
-def test_ctrl_c_before_there_is_a_connection_ends_the_server_too(tmp_path: Path) -> None:
+def test_ctrl_c_before_the_connection_ends_qemu_nbd(tmp_path: Path) -> None:
     server, pid = tmp_path / "server", tmp_path / "pid"
     server.write_text(f"#!/bin/sh\necho $$ > '{pid}'\nkill -INT $PPID\nexec sleep 1000\n")
     server.chmod(0o755)
@@ -181,7 +181,7 @@ def test_ctrl_c_before_there_is_a_connection_ends_the_server_too(tmp_path: Path)
         os.kill(int(pid.read_text()), 0)
 
 
-def test_a_server_that_nobody_has_talked_to_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_qemu_nbd_ends_with_its_killed_parent(tmp_path: Path) -> None:
     server, survived = tmp_path / "server", tmp_path / "survived"
     code = f"os.kill(os.getppid(), signal.SIGKILL); time.sleep(60); open({str(survived)!r}, 'w')"
     server.write_text(f"#!{sys.executable}\nimport os, signal, time\n{code}\n")
@@ -190,7 +190,7 @@ def test_a_server_that_nobody_has_talked_to_ends_with_the_process_that_started_i
     ended, running = os.pipe()
     killed = subprocess.run((sys.executable, "-c", receive), check=False, pass_fds=(running,))
     os.close(running)
-    assert os.read(ended, 1) == b""  # once the server has ended too, which has it from there
+    assert os.read(ended, 1) == b""  # returns when the server, which inherits the pipe, has ended too
     os.close(ended)
     assert killed.returncode == -signal.SIGKILL
     assert not survived.exists()

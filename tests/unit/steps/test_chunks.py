@@ -1,3 +1,5 @@
+"""Wipes run in pieces, with pauses that keep to a rate."""
+
 from __future__ import annotations
 
 import pytest
@@ -17,9 +19,9 @@ rates = st.none() | st.integers(1, 1 << 40)
     | st.builds(LvDiscardRange, st.just("a"), sectors, sectors),
     rate=rates,
 )
-def test_the_pieces_are_the_whole_without_a_gap_and_in_order(step: RangeStep, rate: int | None) -> None:
+def test_pieces_cover_the_range_in_order_without_gaps(step: RangeStep, rate: int | None) -> None:
     if rate is not None:
-        rate = max(rate, step.length_bytes // 1000)  # else there would be very many
+        rate = max(rate, step.length_bytes // 1000)  # to limit the number of pieces
     made = list(pieces(step, rate))
     reached = step.offset_bytes
     for piece in made:
@@ -34,12 +36,12 @@ def test_the_pieces_are_the_whole_without_a_gap_and_in_order(step: RangeStep, ra
     ("bytes_per_second", "largest"),
     [(None, 128 * MIB), (1024 * MIB, 128 * MIB), (10 * MIB, 10 * MIB), (10 * MIB + 1, 10 * MIB), (1, MIB)],
 )
-def test_a_piece_takes_a_second_or_so(bytes_per_second: int | None, largest: int) -> None:
+def test_piece_takes_about_one_second(bytes_per_second: int | None, largest: int) -> None:
     assert {piece.length_bytes for piece in pieces(LvZeroRange("a", 0, 1280 * MIB), bytes_per_second)} == {largest}
 
 
 @given(done=st.integers(0, 1 << 50), elapsed=st.floats(0, 1e6), rate=st.integers(1, 1 << 40))
-def test_after_the_pause_the_rate_is_kept_and_no_more_than_kept(done: int, elapsed: float, rate: int) -> None:
+def test_pause_keeps_exactly_the_rate(done: int, elapsed: float, rate: int) -> None:
     pause = pause_seconds(done, elapsed, rate)
     assert pause >= 0
     assert (elapsed + pause) * rate >= done * (1 - 1e-9)
@@ -47,5 +49,5 @@ def test_after_the_pause_the_rate_is_kept_and_no_more_than_kept(done: int, elaps
         assert (elapsed + pause) * rate <= done * (1 + 1e-9)
 
 
-def test_without_a_rate_there_is_no_pause() -> None:
+def test_no_rate_means_no_pause() -> None:
     assert pause_seconds(1 << 50, 0.0, None) == 0

@@ -1,3 +1,5 @@
+"""Every step is one external command with explicit image formats."""
+
 from __future__ import annotations
 
 import shlex
@@ -107,11 +109,11 @@ QEMU_IMG = [argv for step, _ in STEPS if (argv := step.argv("vg"))[0] == "qemu-i
 @pytest.mark.parametrize(
     ("step", "command"), STEPS, ids=lambda value: "" if isinstance(value, str) else type(value).__name__
 )
-def test_a_step_is_one_external_command(step: Step, command: str) -> None:
+def test_step_is_one_external_command(step: Step, command: str) -> None:
     assert shlex.join(step.argv("vg")) == command
 
 
-def test_the_table_of_steps_leaves_none_out() -> None:
+def test_table_covers_every_step_class() -> None:
     assert {type(step) for step, _ in STEPS} == set(get_args(Step))
 
 
@@ -128,13 +130,13 @@ OPENED: dict[type[Step], set[tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("kind", get_args(Step), ids=lambda kind: str(kind.__name__))
-def test_the_images_that_a_step_opens_are_named_its_new_backing_among_them(kind: type[Step]) -> None:
+def test_step_names_every_image_it_opens(kind: type[Step]) -> None:
     assert {step.opens for step, _ in STEPS if type(step) is kind} == OPENED.get(kind, {()})
 
 
 @pytest.mark.parametrize("argv", QEMU_IMG, ids=" ".join)
-def test_no_image_is_ever_probed(argv: tuple[str, ...]) -> None:
-    """The format of every image is said: of the one that is opened, and of the one it reads through."""
+def test_qemu_img_never_probes_a_format(argv: tuple[str, ...]) -> None:
+    """The command names the format of the image and of its backing image."""
     assert "-f" in argv
     if "-b" in argv and argv[argv.index("-b") + 1]:
         assert argv[argv.index("-F") + 1] == "qcow2"
@@ -143,21 +145,21 @@ def test_no_image_is_ever_probed(argv: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("argv", QEMU_NBD, ids=" ".join)
-def test_no_image_is_ever_probed_when_it_is_served(argv: tuple[str, ...]) -> None:
+def test_qemu_nbd_never_probes_a_format(argv: tuple[str, ...]) -> None:
     assert argv[argv.index("--format") + 1] in {"raw", "qcow2"}
 
 
 @pytest.mark.parametrize("argv", [argv for argv in QEMU_IMG if "rebase" in argv], ids=" ".join)
-def test_a_rebase_writes_through_to_the_disk(argv: tuple[str, ...]) -> None:
+def test_rebase_writes_through_to_the_disk(argv: tuple[str, ...]) -> None:
     assert argv[argv.index("-t") + 1] == "directsync"
 
 
-def test_a_commit_leaves_the_overlay_its_data() -> None:
+def test_commit_keeps_the_data_in_the_overlay() -> None:
     assert "-d" in QcowCommit("a", "b").argv("vg")
 
 
 @given(lvs=st.lists(st.text("abc-", min_size=1), min_size=1, max_size=4).map(tuple), tag=st.text("x=/", min_size=1))
-def test_every_lv_is_named_with_its_volume_group(lvs: tuple[str, ...], tag: str) -> None:
+def test_step_names_every_lv_with_its_vg(lvs: tuple[str, ...], tag: str) -> None:
     names = [f"vg/{lv}" for lv in lvs]
     steps = (LvRemove, LvActivate, LvDeactivate, LvRefresh)
     for step in (*(kind(lvs) for kind in steps), LvAutoactivation(lvs, False), LvTag(lvs, add=(tag,))):

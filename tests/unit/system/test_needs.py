@@ -1,4 +1,4 @@
-"""A sick machine: what it refuses is an error with a name, a reason and an advice, wherever it happens."""
+"""A machine that lacks something: each refusal is an error with a name, a reason and advice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMPLAINS = ("sh", "-c", "echo 50.00/100%; echo no luck >&2; exit 3")
 
 @contextmanager
 def limited(kind: int, most: int) -> Iterator[None]:
-    """This process may have no more of something."""
+    """Set a resource limit for this process."""
     before = resource.getrlimit(kind)
     resource.setrlimit(kind, (most, before[1]))
     try:
@@ -42,7 +42,7 @@ def limited(kind: int, most: int) -> Iterator[None]:
 
 @contextmanager
 def no_more_files() -> Iterator[None]:
-    """No file descriptor is free."""
+    """Use up all file descriptors."""
     with limited(resource.RLIMIT_NOFILE, max(map(int, os.listdir("/proc/self/fd")))):
         taken = []
         try:
@@ -71,7 +71,7 @@ STARTS: dict[str, Callable[[tuple[str, ...]], object]] = {
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_a_command_that_cannot_be_started_is_named(start: str, tmp_path: Path) -> None:
+def test_command_that_cannot_be_started_is_named(start: str, tmp_path: Path) -> None:
     with pytest.raises(UnfitMachine, match="qemu-no is missing"):
         STARTS[start](("qemu-no",))
     (tmp_path / "qemu-no").touch(0o600)
@@ -82,12 +82,12 @@ def test_a_command_that_cannot_be_started_is_named(start: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_a_process_that_may_open_no_more_files_says_so(start: str) -> None:
+def test_lack_of_file_descriptors_is_reported(start: str) -> None:
     with pytest.raises(UnfitMachine, match=r"[Tt]oo many .*files"), no_more_files():
         STARTS[start](("true",))
 
 
-def test_a_step_needs_no_temporary_directory(no_temporary_directory: None) -> None:
+def test_qemu_img_step_needs_no_temporary_directory(no_temporary_directory: None) -> None:
     heard: list[float] = []
     QemuImg().run(("sh", "-c", "echo '(50.00/100%)'"), heard.append)
     assert heard == [50.0]
@@ -97,27 +97,27 @@ def test_a_step_needs_no_temporary_directory(no_temporary_directory: None) -> No
         list(QemuImg()._extents(("sh", "-c", "echo no luck >&2; exit 3")))
 
 
-def test_a_command_that_complains_without_end_ends_all_the_same() -> None:
+def test_command_with_very_long_stderr_ends() -> None:
     with pytest.raises(CommandFailed, match="complaint 1\n") as failed:
         QemuImg().run(("sh", "-c", "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); echo complaint $i; done >&2; exit 3"))
     assert failed.value.status == 3
 
 
-def test_what_was_complained_is_told_once() -> None:
+def test_stderr_text_is_returned_once() -> None:
     with complaints() as heard:
         assert heard.text() == ""
         os.write(heard.fileno(), b"one")
         assert (heard.text(), heard.text()) == ("one", "")
 
 
-def test_a_stream_needs_a_temporary_directory_and_says_so(no_temporary_directory: None, tmp_path: Path) -> None:
+def test_stream_without_a_temporary_directory_is_refused(no_temporary_directory: None, tmp_path: Path) -> None:
     with pytest.raises(UnfitMachine, match="TMPDIR"):
         require_temporary_directory()
     with pytest.raises(CommandFailed, match="temporary directory"):
         QemuNbd().send(("qemu-nbd", str(tmp_path / "image")), 1, b"", MIB)
 
 
-def test_a_tool_that_a_later_step_needs_is_missed_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tool_missing_for_a_later_step_is_reported_first(monkeypatch: pytest.MonkeyPatch) -> None:
     require_tools([("sh", "-c", "true")])
     monkeypatch.setattr(needs, "_ROOT_DIRECTORIES", ())
     monkeypatch.setenv("PATH", "/nowhere")
@@ -126,10 +126,8 @@ def test_a_tool_that_a_later_step_needs_is_missed_before_the_first(monkeypatch: 
 
 
 @pytest.mark.parametrize("path", [None, "", "/usr/bin:/bin", "/nowhere"])
-def test_the_tools_of_root_are_found_whatever_path_lvmqcow_is_started_with(
-    path: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Cron, su and ``env -i`` leave out the directory of losetup, dmsetup and blkdiscard."""
+def test_tools_in_sbin_are_found_with_any_path(path: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cron, su and ``env -i`` set a PATH without the directory of losetup, dmsetup and blkdiscard."""
     if path is None:
         monkeypatch.delenv("PATH")
     else:
@@ -141,9 +139,7 @@ def test_the_tools_of_root_are_found_whatever_path_lvmqcow_is_started_with(
     QemuImg().run(("blkdiscard", "--version"))
 
 
-def test_a_tool_that_the_caller_puts_first_is_the_one_that_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tool_first_in_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "losetup").write_text("#!/bin/sh\necho mine\n")
     (tmp_path / "losetup").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -152,14 +148,14 @@ def test_a_tool_that_the_caller_puts_first_is_the_one_that_runs(
 
 
 @pytest.mark.parametrize("under", ["file", "file/below"])
-def test_no_lock_is_taken_where_the_directory_is_none(under: str, tmp_path: Path) -> None:
+def test_lock_below_a_file_is_refused(under: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnfitMachine, match="nothing was begun"), FlockLocks(tmp_path / under).hold("vg", "v"):
         pytest.fail("it has no lock")
 
 
-def test_a_lock_whose_holder_cannot_be_written_down_is_not_held(tmp_path: Path) -> None:
-    """As on a full file system: whoever comes after a kill would not know whose commands may still run."""
+def test_lock_is_refused_if_its_holder_cannot_be_recorded(tmp_path: Path) -> None:
+    """On a full file system, for example. After a kill, nobody could find the commands that still run."""
     taking = FlockLocks(tmp_path).hold("vg", "v")
     with pytest.raises(UnfitMachine, match="nothing was begun"), limited(resource.RLIMIT_FSIZE, 0), taking:
         pytest.fail("it has no lock")
@@ -167,12 +163,12 @@ def test_a_lock_whose_holder_cannot_be_written_down_is_not_held(tmp_path: Path) 
         pass
 
 
-def test_a_lock_of_a_process_with_no_more_files_is_refused(tmp_path: Path) -> None:
+def test_lock_without_a_file_descriptor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnfitMachine), no_more_files(), FlockLocks(tmp_path).hold("vg", "v"):
         pytest.fail("it has no lock")
 
 
-def test_without_proc_there_is_no_lock_and_no_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_proc_stops_locks_and_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flock, "Path", lambda path: tmp_path / "not-mounted" / path[1:])
     with pytest.raises(UnfitMachine, match="mount -t proc"):
         child_environment()
@@ -180,23 +176,21 @@ def test_without_proc_there_is_no_lock_and_no_command(tmp_path: Path, monkeypatc
         pytest.fail("it has no lock")
 
 
-def test_where_nobody_can_tell_who_uses_a_device_nobody_says_nothing_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_sysfs_is_an_error_not_an_unused_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holders, "_BLOCK_DEVICES", tmp_path / "not-mounted")
     with pytest.raises(UnfitMachine, match="mount -t sysfs"):
         holders.holders("/dev/null")
     assert holders.holders("/dev/not-there") == ()
 
 
-def test_a_file_in_place_of_a_directory_of_devices_is_named(tmp_path: Path) -> None:
+def test_file_instead_of_a_device_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "mapper").touch()
     with pytest.raises(CommandFailed, match="Not a directory"):
         devices.device_names("vg-not-there", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["file/out", "x" * 300, "missing/out", "loop"])
-def test_a_file_to_export_to_that_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
+def test_impossible_export_path_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop/out")
     before = sorted(tmp_path.iterdir())
@@ -205,7 +199,7 @@ def test_a_file_to_export_to_that_cannot_be_is_refused(name: str, tmp_path: Path
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_directory_that_went_meanwhile_is_named(tmp_path: Path) -> None:
+def test_directory_removed_during_the_export_is_named(tmp_path: Path) -> None:
     (tmp_path / "goes").mkdir()
     written = whole_file(tmp_path / "goes" / "out", replace=False)
     shutil.rmtree(written.__enter__().parent)
@@ -213,7 +207,7 @@ def test_a_directory_that_went_meanwhile_is_named(tmp_path: Path) -> None:
         written.__exit__(None, None, None)
 
 
-def test_a_working_directory_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_working_directory_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     tmp_path.rmdir()
     with pytest.raises(NotPossible):
@@ -224,26 +218,26 @@ def test_a_working_directory_that_is_gone_is_named(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("name", ["file/pv.img", "x" * 300])
-def test_a_file_for_a_volume_group_that_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
+def test_impossible_loop_file_path_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises((NotPossible, AlreadyExists)):
         loopvg._make_file(tmp_path / name, MIB)
 
 
-def test_a_file_for_a_volume_group_that_finds_no_room_is_not_left(tmp_path: Path) -> None:
+def test_loop_file_without_space_is_not_left_behind(tmp_path: Path) -> None:
     with pytest.raises(InvalidSize, match="takes no file that large"), limited(resource.RLIMIT_FSIZE, 4096):
         loopvg._make_file(tmp_path / "pv.img", MIB)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_for_loop_devices_that_cannot_be_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_impossible_loop_device_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(loopvg, "_LOCK", tmp_path / "file" / "lock")
     with pytest.raises(UnfitMachine, match="Not a directory"), loopvg._attaching():
         pytest.fail("it has no lock")
 
 
-def test_a_stream_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_stream_is_named(tmp_path: Path) -> None:
     directory = os.open(tmp_path, os.O_RDONLY)
     try:
         with pytest.raises(SourceNotFound, match="Is a directory"):
@@ -254,7 +248,7 @@ def test_a_stream_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         os.close(directory)
 
 
-def test_a_message_that_nobody_can_be_told_ends_nothing() -> None:
+def test_message_that_cannot_be_written_does_not_end_lvmqcow() -> None:
     script = "from lvmqcow.cli.output import Output; o = Output(False, True); o.say('x'); o.trace(['x']); print('on')"
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=full, text=True)

@@ -1,3 +1,5 @@
+"""Whether udev can answer device-mapper here, or libdevmapper must make the device nodes."""
+
 from __future__ import annotations
 
 import socket
@@ -14,7 +16,7 @@ OTHER_NAMESPACE = "ipc:[4026532001]"
 
 
 def answers(tmp_path: Path, runs: bool, namespace: str | None, mounts: tuple[str, ...] | None) -> bool:
-    """``None`` is a ``/proc`` that does not tell."""
+    """``None`` means that ``/proc`` has no information."""
     control, link, mounted = tmp_path / "control", tmp_path / "ipc", tmp_path / "mounts"
     if namespace:
         link.symlink_to(namespace)
@@ -43,18 +45,18 @@ def answers(tmp_path: Path, runs: bool, namespace: str | None, mounts: tuple[str
         (False, None, None, False),
     ],
 )
-def test_udev_answers_where_it_runs_sees_our_semaphores_and_makes_nodes_in_our_dev(
+def test_udev_answers_only_with_our_ipc_namespace_and_our_dev(
     tmp_path: Path, runs: bool, namespace: str | None, mounts: tuple[str, ...] | None, expected: bool
 ) -> None:
     assert answers(tmp_path, runs, namespace, mounts) == expected
 
 
-def test_a_file_in_its_place_is_no_udev(tmp_path: Path) -> None:
+def test_regular_file_as_control_socket_is_no_udev(tmp_path: Path) -> None:
     (tmp_path / "control").touch()
     assert not answers(tmp_path, False, INITIAL_IPC_NAMESPACE, (DEVTMPFS,))
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_libdevmapper_makes_the_nodes_where_udev_does_not(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libdevmapper_makes_the_nodes_without_udev(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(udev, "udev_answers", lambda: there)
     assert without_udev() == ({} if there else {"DM_DISABLE_UDEV": "1"})

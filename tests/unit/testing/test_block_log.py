@@ -1,4 +1,4 @@
-"""The log of dm-log-writes, and the states of a disk that a power cut may leave: on logs written here."""
+"""The log of dm-log-writes, and the possible disk states after a power cut, on logs made by these tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BEGUN = Mark("begun")
 
 
 def log_of(events: Sequence[Event], sector_bytes: int = SECTOR) -> bytes:
-    """A log as the kernel writes it."""
+    """A log in the format of the kernel."""
     entries = b"".join(entry(event, sector_bytes) for event in events)
     return padded(struct.pack("<QQQI", 0x6A736677736872, 1, len(events), sector_bytes), sector_bytes) + entries
 
@@ -77,7 +77,7 @@ logs = st.tuples(event_lists(), event_lists()).map(lambda parts: (*parts[0], Flu
 
 
 def content_of(disk: bytes, events: Sequence[Event], state: State) -> bytes:
-    """What the disk holds in a state: in the plainest way."""
+    """The content of the disk in a state, computed in the simplest way."""
     now = bytearray(disk)
     for index, event in enumerate(events[: state.position]):
         if index not in state.lost:
@@ -93,24 +93,24 @@ def content_of(disk: bytes, events: Sequence[Event], state: State) -> bytes:
 
 
 def last_flush(events: Sequence[Event], position: int) -> int:
-    """How many events the last flush had made durable by then."""
+    """The number of events that the last flush before this position made durable."""
     return max((index + 1 for index, event in enumerate(events[:position]) if isinstance(event, Flush)), default=0)
 
 
 @given(event_lists(), st.sampled_from([512, 4096]), st.data())
-def test_a_log_is_read_as_it_was_written(events: list[Event], sector_bytes: int, data: st.DataObject) -> None:
+def test_log_round_trips_through_the_parser(events: list[Event], sector_bytes: int, data: st.DataObject) -> None:
     drawn = data.draw(event_lists(sector_bytes)) if sector_bytes != SECTOR else events
     assert parse_log(log_of(drawn, sector_bytes)) == tuple(drawn)
 
 
-def test_a_write_that_flushes_before_it_is_a_flush_and_a_write() -> None:
+def test_write_with_preflush_is_a_flush_and_a_write() -> None:
     superblock = padded(struct.pack("<QQQI", 0x6A736677736872, 1, 1, SECTOR), SECTOR)
     log = superblock + header(1024, 512, 1 | 2, b"", SECTOR) + b"x" * 512
     assert parse_log(log) == (Flush(), Write(1024, b"x" * 512, fua=True))
 
 
 @given(event_lists(), st.data())
-def test_a_log_that_is_cut_off_is_refused(events: list[Event], data: st.DataObject) -> None:
+def test_truncated_log_is_refused(events: list[Event], data: st.DataObject) -> None:
     log = log_of([*events, Write(0, b"x" * SECTOR)])
     for end in (data.draw(st.integers(0, len(log) - 1)), len(log) - 1, len(log) - SECTOR - 1):
         with pytest.raises(ValueError, match="log"):
@@ -118,13 +118,15 @@ def test_a_log_that_is_cut_off_is_refused(events: list[Event], data: st.DataObje
 
 
 @given(st.binary(max_size=2 * SECTOR))
-def test_what_is_no_log_is_refused(noise: bytes) -> None:
+def test_arbitrary_bytes_are_refused_as_a_log(noise: bytes) -> None:
     with pytest.raises(ValueError, match="no log of dm-log-writes"):
         parse_log(noise)
 
 
 @given(disks, logs, st.sampled_from([0, 20, 400]))
-def test_the_states_are_distinct_and_hold_what_they_say(disk: bytes, events: tuple[Event, ...], most: int) -> None:
+def test_crash_states_are_distinct_and_have_the_stated_content(
+    disk: bytes, events: tuple[Event, ...], most: int
+) -> None:
     states = crash_states(disk, events, since="begun", ordered=NO_ORDER, most=most)
     found = [(state, bytes(content)) for state, content in contents(disk, events, states)]
     assert [state for state, _ in found] == list(states)
@@ -134,9 +136,7 @@ def test_the_states_are_distinct_and_hold_what_they_say(disk: bytes, events: tup
 
 
 @given(disks, logs)
-def test_what_was_durable_is_never_lost_and_nothing_before_the_beginning_is_cut(
-    disk: bytes, events: tuple[Event, ...]
-) -> None:
+def test_durable_writes_are_never_lost(disk: bytes, events: tuple[Event, ...]) -> None:
     begin = events.index(BEGUN)
     for state in crash_states(disk, events, since="begun", ordered=NO_ORDER, most=100):
         assert state.reached(events, "begun")
@@ -149,9 +149,7 @@ def test_what_was_durable_is_never_lost_and_nothing_before_the_beginning_is_cut(
 
 
 @given(disks, logs)
-def test_every_flush_fua_write_and_mark_is_stopped_at_however_few_are_asked_for(
-    disk: bytes, events: tuple[Event, ...]
-) -> None:
+def test_every_flush_fua_write_and_mark_has_a_crash_state(disk: bytes, events: tuple[Event, ...]) -> None:
     states = crash_states(disk, events, since="begun", ordered=NO_ORDER, most=0)
     held = {bytes(content) for _, content in contents(disk, events, states)}
     for index in range(events.index(BEGUN), len(events)):
@@ -161,7 +159,7 @@ def test_every_flush_fua_write_and_mark_is_stopped_at_however_few_are_asked_for(
     assert content_of(disk, events, State(len(events), Loss.NOTHING)) in held
 
 
-def test_the_same_seed_gives_the_same_states_and_another_one_others() -> None:
+def test_crash_states_depend_only_on_the_seed() -> None:
     writes = [Write(number * 1024, bytes([number + 1]) * 1024) for number in range(20)]
     drawn = [
         crash_states(bytes(DISK_BYTES), (Flush(), BEGUN, *writes), since="begun", ordered=NO_ORDER, most=30, seed=seed)
@@ -170,7 +168,7 @@ def test_the_same_seed_gives_the_same_states_and_another_one_others() -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_a_header_never_arrives_without_its_text_where_the_order_is_kept() -> None:
+def test_ordered_area_never_has_a_header_without_its_text() -> None:
     text, header_of_it, image = Write(0, b"t" * 512), Write(4096, b"h" * 512), Write(8192, b"i" * 512)
     events: tuple[Event, ...] = (Flush(), BEGUN, text, header_of_it, image, Flush())
     for ordered, states in ((range(8192), 6), (NO_ORDER, 8)):
@@ -181,7 +179,7 @@ def test_a_header_never_arrives_without_its_text_where_the_order_is_kept() -> No
 
 
 @given(disks, logs)
-def test_what_is_ordered_is_lost_from_its_end_only(disk: bytes, events: tuple[Event, ...]) -> None:
+def test_ordered_area_loses_only_its_last_writes(disk: bytes, events: tuple[Event, ...]) -> None:
     ordered = range(2 * 4096)
     for state in crash_states(disk, events, since="begun", ordered=ordered, most=200):
         volatile = range(last_flush(events, state.position), state.position)
@@ -196,12 +194,12 @@ def starts_in(event: Event, place: range) -> bool:
 
 
 def changes(events: Sequence[Event], disk: bytes, index: int) -> bool:
-    """Whether an event makes the disk another one than it was."""
+    """Whether an event changes the content of the disk."""
     before, after = (content_of(disk, events, State(position, Loss.HOST)) for position in (index, index + 1))
     return before != after
 
 
-def test_of_few_writes_every_prefix_every_subset_and_every_torn_one_is_found() -> None:
+def test_few_writes_give_every_prefix_subset_and_torn_write() -> None:
     writes = [Write(number * 4096, bytes([number + 1]) * 1024) for number in range(3)]
     events: tuple[Event, ...] = (Flush(), BEGUN, *writes, Flush(), Mark("done"))
     states = crash_states(bytes(DISK_BYTES), events, since="begun", ordered=NO_ORDER, most=1000)
@@ -220,9 +218,7 @@ def test_of_few_writes_every_prefix_every_subset_and_every_torn_one_is_found() -
 
 
 @given(disks, logs)
-def test_of_states_with_the_same_content_the_one_behind_the_most_marks_is_taken(
-    disk: bytes, events: tuple[Event, ...]
-) -> None:
+def test_equal_states_are_represented_by_the_one_with_most_marks(disk: bytes, events: tuple[Event, ...]) -> None:
     states = crash_states(disk, events, since="begun", ordered=NO_ORDER, most=100)
     taken = {bytes(content): state for state, content in contents(disk, events, states)}
     for index in range(events.index(BEGUN), len(events)):
@@ -235,8 +231,13 @@ def marks(events: Sequence[Event], position: int) -> int:
     return sum(isinstance(event, Mark) for event in events[:position])
 
 
-def test_a_write_that_no_flush_covered_when_the_mark_was_set_may_be_lost_after_it() -> None:
-    events = (Flush(), BEGUN, Mark("done"), Write(0, b"x" * 512))  # as the kernel logs it: done before, and volatile
+def test_write_before_a_mark_without_a_flush_may_be_lost() -> None:
+    events = (
+        Flush(),
+        BEGUN,
+        Mark("done"),
+        Write(0, b"x" * 512),
+    )  # the kernel logs it like this: completed before the mark, but volatile
     (lost, there) = crash_states(bytes(DISK_BYTES), events, since="begun", ordered=NO_ORDER, most=100)
     assert lost.reached(events, "done")
     assert there.reached(events, "done")

@@ -1,3 +1,5 @@
+"""The canary: a file that notices every access by another process."""
+
 from __future__ import annotations
 
 import subprocess
@@ -8,10 +10,10 @@ import pytest
 from lvmqcow.testing.canary import canary
 
 
-def test_nothing_is_seen_where_nothing_happens(tmp_path: Path) -> None:
+def test_untouched_canary_reports_nothing(tmp_path: Path) -> None:
     with canary(tmp_path / "canary.txt") as watched:
         (tmp_path / "another.txt").write_text("sings too")
-        assert (tmp_path / "canary.txt").stat().st_size > 65536  # to ask after a file is not to open it
+        assert (tmp_path / "canary.txt").stat().st_size > 65536  # stat does not open the file
         assert watched.touches() == ()
 
 
@@ -26,7 +28,7 @@ def test_nothing_is_seen_where_nothing_happens(tmp_path: Path) -> None:
     ],
     ids=["read", "opened only", "written", "cut", "removed"],
 )
-def test_what_another_process_does_to_it_is_seen_and_fails_the_test(
+def test_access_by_another_process_is_noticed_and_fails_the_test(
     tmp_path: Path, argv: tuple[str, ...], touch: str
 ) -> None:
     path = tmp_path / "canary.txt"
@@ -34,7 +36,7 @@ def test_what_another_process_does_to_it_is_seen_and_fails_the_test(
         subprocess.run([word.format(path) for word in argv], check=True, capture_output=True)
 
 
-def test_what_happened_is_told_once(tmp_path: Path) -> None:
+def test_access_is_reported_once(tmp_path: Path) -> None:
     with canary(tmp_path / "canary.txt") as watched:
         watched.path.read_bytes()
         assert "opened" in watched.touches()

@@ -1,3 +1,5 @@
+"""The expected content of a disk."""
+
 from __future__ import annotations
 
 from itertools import pairwise
@@ -16,21 +18,21 @@ write_lists = st.lists(writes(BLOCKS), max_size=4).map(lambda lists: [write for 
 
 
 @given(blocks=blocks)
-def test_runs_make_the_blocks_they_came_from(blocks: dict[int, int]) -> None:
+def test_runs_round_trip_to_their_blocks(blocks: dict[int, int]) -> None:
     made = list(runs(blocks))
     assert {block: byte for run in made for block, byte in run.blocks.items()} == blocks
     assert all(run.count > 0 for run in made)
 
 
 @given(blocks=blocks)
-def test_runs_are_as_few_as_can_be(blocks: dict[int, int]) -> None:
+def test_runs_are_as_few_as_possible(blocks: dict[int, int]) -> None:
     made = list(runs(blocks))
     for run, following in pairwise(made):
         assert run.block + run.count < following.block or run.byte != following.byte
 
 
 @given(writes=write_lists)
-def test_content_is_what_a_file_would_hold_after_the_same_writes(
+def test_content_equals_a_file_after_the_same_writes(
     writes: list[Write], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("golden") / "raw"
@@ -43,7 +45,7 @@ def test_content_is_what_a_file_would_hold_after_the_same_writes(
 
 
 @given(one=write_lists, other=write_lists)
-def test_contents_are_equal_when_a_guest_cannot_tell_them_apart(
+def test_contents_are_equal_if_a_guest_reads_the_same(
     one: list[Write], other: list[Write], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     directory = tmp_path_factory.mktemp("golden")
@@ -55,24 +57,24 @@ def test_contents_are_equal_when_a_guest_cannot_tell_them_apart(
     assert not same or hash(contents[0]) == hash(contents[1])
 
 
-def test_a_written_zero_is_no_difference_and_a_size_is_one() -> None:
+def test_written_zeros_are_equal_but_sizes_must_match() -> None:
     assert Content(8192, {0: 0}) == Content(8192)
     assert Content(8192) != Content(4096)
     assert Content(8192, {1: 1}) != Content(8192, {0: 1})
     assert Content(8192) != "8192"
 
 
-def test_what_reaches_beyond_the_end_is_cut_off() -> None:
+def test_write_beyond_the_end_is_truncated() -> None:
     assert Content(2 * BLOCK_BYTES + 512).written([Write(0, 9, 1)]) == Content(2 * BLOCK_BYTES + 512, {0: 1, 1: 1})
 
 
-def test_a_content_does_not_change_under_its_owner() -> None:
+def test_content_is_immutable() -> None:
     before = Content(8192, {0: 1})
     before.written([Write(0, 1, 2)])
     assert before == Content(8192, {0: 1})
 
 
-def test_a_golden_file_is_sparse(tmp_path: Path) -> None:
+def test_saved_content_is_a_sparse_file(tmp_path: Path) -> None:
     Content(1024**4, {2**27: 1}).save(tmp_path / "raw")
     found = (tmp_path / "raw").stat()
     assert found.st_size == 1024**4

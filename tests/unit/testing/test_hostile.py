@@ -1,6 +1,6 @@
-"""Hostile files are imported as what they are declared to be, or refused; what they name is never opened.
+"""Hostile files are imported as the declared format or refused. Files that they name are never opened.
 
-Here qemu-img runs on real files; into real volumes they are imported in ``tests/real/test_hostile.py``.
+Here qemu-img runs on real files. ``tests/real/test_hostile.py`` imports them into real volumes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def watched(tmp_path: Path) -> Iterator[Canary]:
 
 @pytest.fixture
 def tripwire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that is there once anybody has started qemu-img."""
+    """A file that exists after any start of qemu-img."""
     binaries, touched = tmp_path / "bin", tmp_path / "qemu-img was started"
     binaries.mkdir()
     fake = binaries / "qemu-img"
@@ -57,7 +57,7 @@ def of(*notices: Notice) -> pytest.MarkDecorator:
 
 
 def laid_out(directory: Path, name: str) -> tuple[Specimen, Path]:
-    """A specimen as a file that names the canary next to it; the whole corpus is there."""
+    """Write the whole corpus. Return one specimen and its path. It names the canary next to it."""
     made = {specimen.name: specimen for specimen in specimens(directory / "canary.txt")}
     for other in ("out-cycle-self.qcow2", "out-cycle-a.qcow2", "out-cycle-b.qcow2"):
         made[other].image.write(directory / other)
@@ -68,7 +68,7 @@ def volume_for(specimen: Specimen) -> VolumeName:
     return RAW if specimen.declared is SourceFormat.RAW else DISK
 
 
-def test_the_corpus_is_large_and_every_specimen_has_a_name_and_a_purpose_of_its_own() -> None:
+def test_corpus_has_at_least_100_different_specimens() -> None:
     assert len(CORPUS) >= 100
     assert len({specimen.name for specimen in CORPUS}) == len(CORPUS)
     assert len({specimen.what for specimen in CORPUS}) == len(CORPUS)
@@ -79,7 +79,7 @@ def test_the_corpus_is_large_and_every_specimen_has_a_name_and_a_purpose_of_its_
 
 
 @of(Notice.HEADER)
-def test_what_the_header_shows_is_refused_before_any_tool_opens_the_file(
+def test_hostile_header_is_refused_before_any_tool_runs(
     tmp_path: Path, tripwire: Path, watched: Canary, name: str
 ) -> None:
     specimen, path = laid_out(tmp_path, name)
@@ -95,7 +95,7 @@ def test_what_the_header_shows_is_refused_before_any_tool_opens_the_file(
 
 
 @of(Notice.HEADER)
-def test_what_is_refused_comes_with_advice(tmp_path: Path, name: str) -> None:
+def test_refused_hostile_file_comes_with_advice(tmp_path: Path, name: str) -> None:
     specimen, path = laid_out(tmp_path, name)
     with pytest.raises(LvmqcowError) as refused:
         inspect(path, volume_for(specimen), specimen.declared)
@@ -107,9 +107,7 @@ def test_what_is_refused_comes_with_advice(tmp_path: Path, name: str) -> None:
 
 
 @of(Notice.TABLES)
-def test_what_only_the_tables_show_is_found_by_qemu_img_within_limits(
-    tmp_path: Path, watched: Canary, name: str
-) -> None:
+def test_hostile_tables_are_found_by_qemu_img_within_limits(tmp_path: Path, watched: Canary, name: str) -> None:
     specimen, path = laid_out(tmp_path, name)
     request = inspect(path, volume_for(specimen), specimen.declared)
     quick = Limits(READING.memory_bytes, cpu_seconds=2) if name == "processor.qcow2" else READING
@@ -121,7 +119,7 @@ def test_what_only_the_tables_show_is_found_by_qemu_img_within_limits(
 
 
 def usage(limits: Limits, path: Path) -> tuple[int, resource.struct_rusage]:
-    """The status of a check within limits (negative: the signal that ended it), and what it used."""
+    """The status of a check within limits (negative: the signal that ended it), and its resource usage."""
     process = subprocess.Popen(
         [*limits.argv, "qemu-img", "check", "-q", "-f", "qcow2", path], stderr=subprocess.DEVNULL
     )
@@ -130,9 +128,9 @@ def usage(limits: Limits, path: Path) -> tuple[int, resource.struct_rusage]:
     return process.returncode, used
 
 
-def test_a_limit_on_memory_is_what_stops_the_one_that_needs_much(tmp_path: Path) -> None:
+def test_memory_limit_stops_a_check_that_needs_more(tmp_path: Path) -> None:
     _, path = laid_out(tmp_path, "memory.qcow2")
-    os.truncate(path, 100 * GIB)  # to count it takes 1.6 GiB, which a machine has
+    os.truncate(path, 100 * GIB)  # the check needs 1.6 GiB, which the machine has
     status, used = usage(READING, path)
     assert status == 1
     assert used.ru_maxrss * 1024 < GIB
@@ -143,7 +141,7 @@ def test_a_limit_on_memory_is_what_stops_the_one_that_needs_much(tmp_path: Path)
     assert used.ru_maxrss * 1024 > GIB
 
 
-def test_a_limit_on_time_is_what_stops_the_one_that_takes_long(tmp_path: Path) -> None:
+def test_cpu_limit_stops_a_check_that_takes_longer(tmp_path: Path) -> None:
     _, path = laid_out(tmp_path, "processor.qcow2")
     for seconds in (1, 3):
         status, used = usage(Limits(GIB, cpu_seconds=seconds), path)
@@ -152,12 +150,12 @@ def test_a_limit_on_time_is_what_stops_the_one_that_takes_long(tmp_path: Path) -
         assert used.ru_maxrss * 1024 < GIB
 
 
-def test_the_limits_are_a_gibibyte_and_half_a_minute() -> None:
+def test_reading_limits_are_one_gibibyte_and_30_seconds() -> None:
     assert READING.argv == ("prlimit", "--as=1073741824", "--cpu=30:31")
 
 
 @of(Notice.NEVER, Notice.VOLUME_GROUP)
-def test_what_is_harmless_is_read_as_what_it_is_declared_to_be(tmp_path: Path, watched: Canary, name: str) -> None:
+def test_harmless_file_is_read_in_its_declared_format(tmp_path: Path, watched: Canary, name: str) -> None:
     specimen, path = laid_out(tmp_path, name)
     request = inspect(path, volume_for(specimen), specimen.declared)
     require_whole(request, QemuImg().check_file)
@@ -167,7 +165,7 @@ def test_what_is_harmless_is_read_as_what_it_is_declared_to_be(tmp_path: Path, w
 
 
 def content(directory: Path, request: Import) -> bytes:
-    """What an import of it writes into a raw volume."""
+    """The content that an import writes into a raw volume."""
     assert request.size_bytes == 1024**2
     target = directory / "target"
     target.write_bytes(b"\0" * request.size_bytes)
@@ -196,8 +194,8 @@ UNGUARDED = {
 
 
 @pytest.mark.parametrize("name", UNGUARDED)
-def test_the_specimens_bite_where_nobody_guards(tmp_path: Path, name: str) -> None:
-    """What proves that the canary would have told."""
+def test_hostile_files_trigger_the_canary_without_our_checks(tmp_path: Path, name: str) -> None:
+    """This proves that the canary works."""
     _, path = laid_out(tmp_path, name)
     with canary(tmp_path / "canary.txt") as bird:
         subprocess.run([*UNGUARDED[name], str(path), str(tmp_path / "out")], check=False, capture_output=True)
@@ -206,7 +204,7 @@ def test_the_specimens_bite_where_nobody_guards(tmp_path: Path, name: str) -> No
     assert "read" in touches
 
 
-def test_every_specimen_is_sound_but_for_what_it_is_about(tmp_path: Path) -> None:
-    """The one they are all made from: what it is refused for is not how it was made."""
+def test_base_of_all_specimens_is_a_valid_image(tmp_path: Path) -> None:
+    """All specimens are made from it, so each is refused only for its own defect."""
     _, path = laid_out(tmp_path, "sound.qcow2")
     assert subprocess.run(("qemu-img", "check", "-f", "qcow2", str(path)), check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""What of strace's log is a moment to kill a step at."""
+"""The moments in an strace log at which a step can be killed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from lvmqcow.testing.crash.kills import Call, Timer, Watched, watched
 
 
-def test_a_moment_is_before_every_call_that_writes_but_the_first() -> None:
+def test_kill_moment_precedes_every_write_but_the_first() -> None:
     log = """\
 20   100.000000 execve("/usr/bin/qemu-img", ["qemu-img", "commit"], 0x7f /* 17 vars */) = 0
 20   100.250000 ioctl(4, BLKSSZGET, [512]) = 0
@@ -24,7 +24,7 @@ def test_a_moment_is_before_every_call_that_writes_but_the_first() -> None:
     assert (found.begun_seconds, found.done_seconds) == pytest.approx((0.5, 0.8))
 
 
-def test_of_the_requests_to_a_device_those_that_clear_are_moments_in_each_process() -> None:
+def test_only_ioctls_that_clear_are_kill_moments() -> None:
     log = """\
 30   100.000000 execve("/usr/sbin/blkdiscard", ["blkdiscard"], 0x7f /* 17 vars */) = 0
 30   100.100000 ioctl(3, BLKSSZGET, [512])      = 0
@@ -36,7 +36,7 @@ def test_of_the_requests_to_a_device_those_that_clear_are_moments_in_each_proces
     assert watched(log).calls == (Call(0, "ioctl", 3), Call(1, "ioctl", 1))
 
 
-def test_a_process_that_becomes_another_is_counted_anew() -> None:
+def test_exec_starts_a_new_count_of_calls() -> None:
     log = """\
 40   100.000000 execve("/usr/bin/python3", ["python3", "tethered.py"], 0x7f /* 17 vars */) = 0
 40   100.100000 pwrite64(3, "\\0"..., 1, 0) = 1
@@ -46,10 +46,10 @@ def test_a_process_that_becomes_another_is_counted_anew() -> None:
     assert watched(log).calls == (Call(1, "pwrite64", 1),)
 
 
-def test_a_step_that_writes_nothing_has_no_moments() -> None:
+def test_step_without_writes_has_no_kill_moments() -> None:
     assert watched('20   100.0 execve("/usr/bin/qemu-img", ["qemu-img"], 0x7f) = 0\n') == Watched((), 0, 0)
 
 
-def test_a_moment_tells_when_it_is() -> None:
+def test_kill_moment_describes_itself() -> None:
     assert str(Call(1, "pwrite64", 3)) == "at pwrite64 3 of process 2"
     assert str(Timer(0.25)) == "after 0.250 s"

@@ -1,4 +1,4 @@
-"""The simulated host refuses what lvm2 and qemu-img refuse, and is as unkind as they are."""
+"""The simulated host refuses the same steps as lvm2 and qemu-img, and leaves old bytes like they do."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def measured_bytes(size_bytes: int, options: ImageOptions) -> int:
 
 @EVERY_OPTIONS
 @pytest.mark.parametrize("size_bytes", EVEN)
-def test_measured_sizes_that_the_seeds_formula_got_wrong_are_right(size_bytes: int, options: ImageOptions) -> None:
+def test_measured_size_is_right_where_the_rfc_formula_is_wrong(size_bytes: int, options: ImageOptions) -> None:
     assert fully_allocated_bytes(size_bytes, options) == measured_bytes(size_bytes, options)
 
 
@@ -71,12 +71,12 @@ def test_measured_sizes_that_the_seeds_formula_got_wrong_are_right(size_bytes: i
         lambda power, more: min(16 * 1024 * GIB, (1 << power) + more * 512), st.integers(9, 44), st.integers(0, 3)
     )
 )
-def test_measured_sizes_are_those_of_qemu_img(options: ImageOptions, size_bytes: int) -> None:
+def test_measured_size_agrees_with_qemu_img(options: ImageOptions, size_bytes: int) -> None:
     assert fully_allocated_bytes(size_bytes, options) == measured_bytes(size_bytes, options)
 
 
 def images(*layers: str) -> SimHost:
-    """Overlays of 4 MiB, each on the one before, each with a block of its own."""
+    """A chain of overlays of 4 MiB. Each has one block of its own."""
     host, below = SimHost(files=FILES), None
     for number, name in enumerate(layers):
         host.run(LvCreate(name, 8 * MIB, ()))
@@ -123,7 +123,7 @@ def images(*layers: str) -> SimHost:
     ],
     ids=lambda step: f"{type(step).__name__} {getattr(step, 'lv', '')}",
 )
-def test_what_the_tools_refuse_is_refused_and_nothing_changes(step: Step) -> None:
+def test_step_that_the_tools_refuse_is_refused_without_changes(step: Step) -> None:
     host = run(
         images("base", "top"),
         LvCreate("raw", MIB, ()),
@@ -138,7 +138,7 @@ def test_what_the_tools_refuse_is_refused_and_nothing_changes(step: Step) -> Non
     assert state(host) == before
 
 
-def test_a_merge_into_an_lv_that_could_not_hold_all_of_it_is_refused() -> None:
+def test_merge_into_an_lv_that_is_too_small_is_refused() -> None:
     small = run(images("base", "top"), LvCreate("small", 4 * MIB, ()), QcowCreate("small", 4 * MIB, "base"))
     above = run(small, LvCreate("above", 8 * MIB, ()), QcowCreate("above", 4 * MIB, "small"))
     for step in (QcowRebase("small", None, "base"), QcowCommit("above", "base")):
@@ -146,7 +146,7 @@ def test_a_merge_into_an_lv_that_could_not_hold_all_of_it_is_refused() -> None:
             above.run(step)
 
 
-def test_a_chain_through_an_lv_that_is_gone_or_inactive_cannot_be_read() -> None:
+def test_chain_with_a_missing_or_inactive_lv_cannot_be_read() -> None:
     for step in (LvRemove(("base",)), LvDeactivate(("base",)), LvRename("base", "other")):
         host = run(images("base", "top"), step)
         for read in (host.read, host.check):
@@ -154,13 +154,13 @@ def test_a_chain_through_an_lv_that_is_gone_or_inactive_cannot_be_read() -> None
                 read("top")
 
 
-def test_what_a_merge_would_move_is_not_told_of_a_chain_that_qemu_img_cannot_open() -> None:
+def test_merge_cost_of_a_broken_chain_is_an_error() -> None:
     """``qemu-img map`` opens the whole chain."""
     with pytest.raises(CommandFailed):
         run(images("base", "middle", "top"), LvRemove(("base",))).merge_cost("top")
 
 
-def test_a_new_lv_holds_the_bytes_of_whoever_had_it_before() -> None:
+def test_new_lv_has_old_bytes() -> None:
     host = run(SimHost(), LvCreate("a", MIB, ()))
     assert host.read("a").blocks[1] == 0xAA
     assert host.read("a").blocks.get(0) == 0  # lvcreate wipes the first sector and the signatures
@@ -169,7 +169,7 @@ def test_a_new_lv_holds_the_bytes_of_whoever_had_it_before() -> None:
 
 
 @pytest.mark.parametrize("before", [[], [LvZero("a")]], ids=["never zeroed", "zeroed"])
-def test_what_an_lv_is_extended_by_holds_the_bytes_of_whoever_had_it_before(before: list[Step]) -> None:
+def test_extended_part_of_an_lv_has_old_bytes(before: list[Step]) -> None:
     host = run(SimHost(), LvCreate("a", 4 * MIB, ()), *before, LvExtend("a", 8 * MIB))
     blocks = host.read("a").blocks
     assert {blocks[block] for block in range(1024, 2048)} == {0xAA}
@@ -179,7 +179,7 @@ def test_what_an_lv_is_extended_by_holds_the_bytes_of_whoever_had_it_before(befo
     assert zeroed.get(1023) == blocks.get(1023)
 
 
-def test_an_image_whose_start_is_zeroed_is_none_any_more_and_the_rest_of_it_is_still_there() -> None:
+def test_zeroed_header_destroys_an_image_but_not_its_other_bytes() -> None:
     host = run(images("base"), LvZeroRange("base", 0, 4 * MIB))
     with pytest.raises(CommandFailed, match="not in qcow2"):
         host.check("base")
@@ -188,7 +188,7 @@ def test_an_image_whose_start_is_zeroed_is_none_any_more_and_the_rest_of_it_is_s
     assert {blocks.get(block) for block in range(1024, 2048)} == {0xAA}
 
 
-def test_what_was_discarded_can_still_be_read() -> None:
+def test_discarded_data_can_still_be_read() -> None:
     host = images("base")
     assert run(host, LvDiscardRange("base", 0, 8 * MIB)).read("base") == host.read("base")
 
@@ -207,13 +207,13 @@ def test_what_was_discarded_can_still_be_read() -> None:
         ([LvDiscardRange("base", 0, 3 * MIB), LvDiscardRange("base", 4 * MIB, 4 * MIB)], False),
     ],
 )
-def test_what_is_freed_with_its_content_is_remembered(steps: list[Step], wiped: bool) -> None:
+def test_lv_freed_without_a_wipe_is_recorded(steps: list[Step], wiped: bool) -> None:
     host = run(images("base"), *steps, LvRename("base", "del-base"), LvRemove(("del-base",)))
     assert host.freed_unwiped == (() if wiped else ("del-base",))
     assert host.copy().freed_unwiped == host.freed_unwiped
 
 
-def test_a_resized_image_reads_zeros_where_it_grew_and_to_the_same_size_nothing_changes() -> None:
+def test_resized_image_reads_zeros_in_the_new_part() -> None:
     host = images("base", "top")
     grown = run(host, QcowResize("top", 8 * MIB))
     assert grown.read("top") == Content(8 * MIB, host.read("top").blocks)
@@ -222,7 +222,7 @@ def test_a_resized_image_reads_zeros_where_it_grew_and_to_the_same_size_nothing_
 
 
 @given(drawn=writes(100))
-def test_a_guest_reads_what_it_wrote(drawn: list[Write]) -> None:
+def test_guest_reads_back_its_writes(drawn: list[Write]) -> None:
     host = images("base", "top")
     before = host.read("top")
     host.guest_write("top", drawn)
@@ -231,7 +231,7 @@ def test_a_guest_reads_what_it_wrote(drawn: list[Write]) -> None:
 
 
 @given(base=writes(100), middle=writes(100), top=writes(100))
-def test_a_merge_changes_nothing_that_anybody_reads(base: list[Write], middle: list[Write], top: list[Write]) -> None:
+def test_merge_does_not_change_any_guest_content(base: list[Write], middle: list[Write], top: list[Write]) -> None:
     host = images("base", "middle", "top")
     for name, drawn in (("base", base), ("middle", middle), ("top", top)):
         host.guest_write(name, drawn)
@@ -245,7 +245,7 @@ def test_a_merge_changes_nothing_that_anybody_reads(base: list[Write], middle: l
 
 
 @given(base=writes(100), middle=writes(100), top=writes(100))
-def test_the_cost_of_a_merge_is_what_it_allocates(base: list[Write], middle: list[Write], top: list[Write]) -> None:
+def test_merge_cost_equals_the_allocated_bytes(base: list[Write], middle: list[Write], top: list[Write]) -> None:
     host = images("base", "middle", "top")
     for name, drawn in (("base", base), ("middle", middle), ("top", top)):
         host.guest_write(name, drawn)
@@ -256,27 +256,27 @@ def test_the_cost_of_a_merge_is_what_it_allocates(base: list[Write], middle: lis
     assert cost.pull_bytes == len(below - written) * BLOCK_BYTES
 
 
-def test_a_relink_without_copying_reads_otherwise() -> None:
+def test_relink_changes_the_content_until_undone() -> None:
     host = images("base", "middle", "top")
     assert run(host, QcowRelink("top", "base")).read("top") != host.read("top")
     assert run(host, QcowRelink("top", "base"), QcowRelink("top", "middle")).read("top") == host.read("top")
 
 
-def test_an_overlay_smaller_or_larger_than_its_backing_image_reads_zeros_beyond_it() -> None:
+def test_overlay_of_another_size_reads_zeros_beyond_its_backing() -> None:
     host = run(images("base"), LvCreate("small", 8 * MIB, ()), QcowCreate("small", 8192, "base"))
     host = run(host, LvCreate("large", 16 * MIB, ()), QcowCreate("large", 8 * MIB, "small"))
     assert host.read("small") == Content(8192, {0: 1})
     assert host.read("large") == Content(8 * MIB, {0: 1})
 
 
-def test_tags_added_and_dropped_at_once_are_dropped() -> None:
+def test_tag_added_and_dropped_in_one_step_is_dropped() -> None:
     host = run(images("base"), LvTag(("base",), add=("a", "b")), LvTag(("base",), add=("a",), drop=("a",)))
     lv = host.observe().lv("base")
     assert lv is not None
     assert lv.tags == {"b"}
 
 
-def test_extents_are_counted() -> None:
+def test_lv_sizes_are_whole_extents() -> None:
     host = run(SimHost(size_bytes=32 * MIB), LvCreate("a", 5 * MIB, ()), LvCreate("b", 1, ()))
     assert [lv.size_bytes for lv in host.observe().logical_volumes] == [8 * MIB, 4 * MIB]
     assert host.observe().free_extents == 5
@@ -284,7 +284,7 @@ def test_extents_are_counted() -> None:
     assert run(host, LvRemove(("a", "b"))).observe().free_extents == 8
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_copied_host_is_independent() -> None:
     host = images("base", "top")
     before = state(host)
     twin = host.copy()
@@ -295,7 +295,7 @@ def test_a_copy_goes_its_own_way() -> None:
     assert state(host) == before
 
 
-def test_an_lv_keeps_its_identity_through_a_rename_and_no_two_have_the_same() -> None:
+def test_lv_uuid_survives_a_rename_and_is_unique() -> None:
     host = images("base", "top")
     uuids = {lv.name: lv.uuid for lv in host.observe().logical_volumes}
     renamed = run(host, LvRename("top", "other")).observe().lv("other")
@@ -306,7 +306,7 @@ def test_an_lv_keeps_its_identity_through_a_rename_and_no_two_have_the_same() ->
     assert again.uuid not in uuids.values()
 
 
-def test_a_history_repeated_gives_the_same_state() -> None:
+def test_replayed_history_gives_the_same_state() -> None:
     host = inactive(raw_volume(chain(2)))
     again = SimHost(files=FILES)
     for event in host.history:
@@ -318,8 +318,8 @@ def test_a_history_repeated_gives_the_same_state() -> None:
     assert again.history == host.history
 
 
-def test_the_key_of_a_state_tells_it_from_every_other() -> None:
-    """Tests judge no state twice, by it: what it did not tell would not be judged at all."""
+def test_state_key_differs_for_every_different_state() -> None:
+    """Tests skip states with a known key. An equal key for a different state would hide that state."""
     base, lv, snapshot = chain(1), DISK.text, snapshot_lv_name(DISK, "s1", Layout.RFC)
     changes: list[Callable[[SimHost], object]] = [
         lambda host: host.guest_write(lv, [Write(5, 1, 0x77)]),

@@ -1,4 +1,4 @@
-"""Two volume groups with volumes of the same names: what is done to one does not reach the other."""
+"""Two volume groups with volumes of the same names: a change in one does not affect the other."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ THIRD, CONVERTED, CLONE = (
 
 @pytest.fixture
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Storage, Storage]]:
-    """Two volume groups, one's name a prefix of the other's, with the same volumes in the same states."""
+    """Two volume groups with the same volumes in the same states. The name of one is a prefix of the other."""
     way = cast(Literal["shell", "process"], getattr(request, "param", "shell"))
     names = [f"vg{os.getpid()}", f"vg{os.getpid()}-b"]
     for name in names:
@@ -72,7 +72,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Stora
 
 
 def fill(storage: Storage, byte: int) -> None:
-    """The same names, sizes and tags; other bytes."""
+    """Make volumes with the same names, sizes and tags, but other data."""
     storage.create(RAW.text, 4 * MIB)
     volume = storage.create(DISK.text, 4 * MIB)
     for number in range(3):
@@ -84,7 +84,7 @@ def fill(storage: Storage, byte: int) -> None:
 
 
 def seen(storage: Storage) -> tuple[VolumeGroup, dict[str, str]]:
-    """All of a volume group: uuids, sizes, tags, what is active, free space; and every byte of its active LVs."""
+    """The whole report on a volume group, and every byte of its active LVs."""
     picture = storage.picture()
     paths = {lv.name: Path(device_path(storage.vg, lv.name)) for lv in picture.logical_volumes if lv.active}
     return picture, {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
@@ -96,13 +96,13 @@ def device_of(storage: Storage) -> Path:
 
 
 def transfers(stat: Path) -> tuple[str, str]:
-    """Reads and writes that the kernel counted on a block device."""
+    """The numbers of reads and writes that the kernel counted on a block device."""
     fields = stat.read_text().split()
     return fields[0], fields[4]
 
 
 def verbs(file: Path, incoming: int, outgoing: int) -> list[Request]:
-    """Every verb, in an order that lets all of them succeed; the streams are file descriptors."""
+    """Every verb, in an order in which all succeed. The streams are file descriptors."""
     return [
         Create(THIRD, 4 * MIB),
         Remove(THIRD),
@@ -135,15 +135,13 @@ def verbs(file: Path, incoming: int, outgoing: int) -> list[Request]:
 
 
 @pytest.mark.parametrize("pair", WAYS, indirect=True)
-def test_every_verb_on_one_leaves_the_other_as_it_was_and_its_disk_unopened(
-    pair: tuple[Storage, Storage], tmp_path: Path
-) -> None:
+def test_no_verb_changes_or_opens_another_vg(pair: tuple[Storage, Storage], tmp_path: Path) -> None:
     one, other = pair
     file = tmp_path / "disk.raw"
     file.write_bytes(b"x" * MIB)
     before = seen(other)
     stat = device_of(other)
-    one.volumes()  # the first look is at the whole machine: only then is it known what belongs to the group
+    one.volumes()  # the first report scans the whole machine, to find the devices of the group
     counted = transfers(stat)
     with file.open("rb") as incoming, file.with_suffix(".stream").open("wb") as outgoing:
         requests = verbs(file, incoming.fileno(), outgoing.fileno())
@@ -160,7 +158,7 @@ def test_every_verb_on_one_leaves_the_other_as_it_was_and_its_disk_unopened(
     assert seen(other) == before
 
 
-def test_recovery_of_one_leaves_the_same_cut_in_the_other(pair: tuple[Storage, Storage]) -> None:
+def test_recovery_in_one_vg_does_not_recover_another(pair: tuple[Storage, Storage]) -> None:
     one, other = pair
     intent = RollingBack(snapshot_lv_name(DISK, "s2", Layout.RFC)).tag
     for storage in pair:
@@ -171,7 +169,7 @@ def test_recovery_of_one_leaves_the_same_cut_in_the_other(pair: tuple[Storage, S
     assert [plan.operation for plan in other.recover()] == ["finish rollback"]
 
 
-def test_a_refusal_in_one_is_none_in_the_other(pair: tuple[Storage, Storage]) -> None:
+def test_refusal_in_one_vg_does_not_affect_another(pair: tuple[Storage, Storage]) -> None:
     one, other = pair
     one.volume(DISK.text).remove()
     with pytest.raises(LvmqcowError):
@@ -180,8 +178,8 @@ def test_a_refusal_in_one_is_none_in_the_other(pair: tuple[Storage, Storage]) ->
     assert other.volume(DISK.text).info().snapshots == ("s1", "s2", "s3")
 
 
-def test_the_disk_of_the_other_is_opened_by_whoever_looks_at_the_whole_machine(pair: tuple[Storage, Storage]) -> None:
-    """The counters can tell: without this, the test above could not fail."""
+def test_counters_show_a_scan_of_the_whole_machine(pair: tuple[Storage, Storage]) -> None:
+    """This proves that the counters work. Otherwise the test above could not fail."""
     stat = device_of(pair[1])
     counted = transfers(stat)
     subprocess.run(("pvs", "--noheadings"), check=True, capture_output=True)

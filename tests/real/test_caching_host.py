@@ -1,4 +1,4 @@
-"""A host that remembers says what qemu-img says, and asks it again when anything it depends on has changed."""
+"""The caching host gives the same answers as qemu-img, and asks again after any relevant change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ S1 = f"snap-s1-{DISK}"
 
 @pytest.fixture
 def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
-    """A disk with a snapshot, each layer with something of its own."""
+    """A disk with a snapshot. Each layer has data of its own."""
     made = lvmqcow_world()
     volume = made.storage.create(DISK.text, MIB)
     made.write(DISK.text, Format.QCOW2, [Write(0, 1, 1)])
@@ -33,11 +33,11 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
 
 
 def forget_what_was_read(host: RememberedHost) -> None:
-    """Whatever is run on it may have changed something: this changes nothing."""
+    """Make the host forget its reads. Any step does that, and this one changes nothing."""
     host.run(LvRefresh((DISK.text,)))
 
 
-def test_a_difference_is_found_again_and_again_and_only_where_there_is_one(world: RealWorld, tmp_path: Path) -> None:
+def test_caching_host_finds_a_difference_every_time(world: RealWorld, tmp_path: Path) -> None:
     host = RememberedHost(world.host, tmp_path / "golden")
     holds = Content(MIB, {0: 1, 1: 2})
     for _ in range(2):
@@ -46,7 +46,7 @@ def test_a_difference_is_found_again_and_again_and_only_where_there_is_one(world
         assert host.difference(S1, Format.QCOW2, Content(MIB, {0: 1})) is None
 
 
-def test_a_change_of_an_image_or_of_one_below_it_is_seen(world: RealWorld, tmp_path: Path) -> None:
+def test_caching_host_sees_a_change_of_an_image_or_its_backing(world: RealWorld, tmp_path: Path) -> None:
     host = RememberedHost(world.host, tmp_path / "golden")
     holds = Content(MIB, {0: 1, 1: 2})
     assert host.difference(DISK.text, Format.QCOW2, holds) is None
@@ -59,11 +59,11 @@ def test_a_change_of_an_image_or_of_one_below_it_is_seen(world: RealWorld, tmp_p
     assert host.difference(DISK.text, Format.QCOW2, holds.written([Write(2, 1, 4)])) is None
 
 
-def test_an_image_is_checked_once_and_again_when_it_is_damaged(world: RealWorld, tmp_path: Path) -> None:
+def test_caching_host_checks_an_image_again_after_damage(world: RealWorld, tmp_path: Path) -> None:
     host = RememberedHost(world.host, tmp_path / "golden")
     assert host.check(DISK.text) == world.host.check(DISK.text)
     damage = ("qemu-io", "-f", "raw", "-c", f"write -P 0 {256 * 1024} 64k", device_path(host.vg, DISK.text))
-    subprocess.run(damage, check=True, capture_output=True)  # a table of reference counts
+    subprocess.run(damage, check=True, capture_output=True)  # the refcount table
     assert host.check(DISK.text).sound, "remembered"
     forget_what_was_read(host)
     assert host.check(DISK.text) == world.host.check(DISK.text)

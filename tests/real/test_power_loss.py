@@ -1,4 +1,4 @@
-"""The power goes at any write of any operation, and whatever the disk had cached may be lost: nothing else is."""
+"""Power loss at any write of any operation. Only data in the volatile cache of the disk may be lost."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from tests.support.scenarios import MIB
 pytestmark = pytest.mark.lvmqcow_real
 
 STATES = int(os.environ.get("LVMQCOW_REPLAY_STATES", "72"))
-"""Of each operation: those at flushes and marks, and more until there are so many."""
+"""The number of states of each operation: all at flushes and marks, and others up to this number."""
 LVM_BLOCK_BYTES = 128 * 1024
-"""LVM writes a text with the whole block that it is in, a header alone."""
+"""LVM writes a metadata text with its whole block, and a header alone."""
 SEED = int(os.environ.get("LVMQCOW_REPLAY_SEED", "0"))
 
 
 MOST_TO_FIND = 30
-"""States within which an operation that is done wrongly must be found: fewer than CI looks at of each."""
+"""The number of states within which a wrong operation must be found: fewer than CI tests of each."""
 FEW = {"rollback of 2": 25, "resize over 1": 20, "rename raw": 18, "remove with 2": 28, "remove raw": 10}
-"""Operations that write so little that there are not so many different states: how many there are at least."""
+"""The least number of states of operations that write little and therefore have few states."""
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_after_a_power_cut_a_volume_is_as_before_or_as_after(
+def test_volume_is_old_or_new_after_any_power_loss(
     operation: str, tmp_path: Path, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     case, file = recorded(OPERATIONS[operation], tmp_path)
@@ -57,7 +57,7 @@ def test_after_a_power_cut_a_volume_is_as_before_or_as_after(
     assert losses.total() >= least(operation), "the recording has become empty"
 
 
-def test_the_states_are_a_thousand() -> None:
+def test_at_least_1000_states_are_tested() -> None:
     assert OPERATIONS.keys() >= FEW.keys()
     assert sum(least(operation) for operation in OPERATIONS) >= 1000
 
@@ -67,7 +67,7 @@ def least(operation: str) -> int:
 
 
 def without_flushes(running: Running) -> None:
-    """LVM sends no flush, and the operating system does not either."""
+    """Neither LVM nor the operating system sends a flush."""
     vg = running.host.vg
     for step in running.storage.plan(running.request).steps:
         if step.argv(vg)[0].startswith("lv"):
@@ -77,7 +77,7 @@ def without_flushes(running: Running) -> None:
 
 
 def planned(wrong: Callable[[Plan], Plan]) -> Callable[[Running], None]:
-    """An operation whose plan is another than it should be."""
+    """An operation with a wrong plan."""
 
     @wraps(wrong)
     def run(running: Running) -> None:
@@ -88,7 +88,7 @@ def planned(wrong: Callable[[Plan], Plan]) -> Callable[[Running], None]:
 
 
 def rebased_as_the_seed_does(plan: Plan) -> Plan:
-    """No intent, and a rebase whose header may reach the disk before its tables."""
+    """No intent, and a rebase with a header that may reach the disk before its tables."""
     return rebased_with_the_default_cache(without_intents(plan))
 
 
@@ -103,22 +103,18 @@ def rebased_as_the_seed_does(plan: Plan) -> Plan:
         (planned(intent_dropped_too_early), "rollback of 2", "no readable qcow2 header"),
     ],
 )
-def test_an_operation_that_is_done_wrongly_is_found(
-    wrong: Callable[[Running], None], operation: str, shows: str, tmp_path: Path
-) -> None:
+def test_wrong_operation_is_found(wrong: Callable[[Running], None], operation: str, shows: str, tmp_path: Path) -> None:
     case, file = recorded(OPERATIONS[operation], tmp_path, wrong)
     with closing(replayed(case, file, most=MOST_TO_FIND)) as outcomes:
         assert any(shows in problem for outcome in outcomes for problem in outcome.problems)
 
 
 @pytest.mark.parametrize("operation", ["rename raw", "snapshot over 0"])
-def test_all_that_a_lost_cache_can_break_is_a_commit_of_lvms_own_which_pvck_mends(
-    operation: str, tmp_path: Path
-) -> None:
-    """LVM writes a text and then a header that points to it, and sends no flush between the two.
+def test_lost_cache_breaks_only_an_lvm_commit_that_pvck_repairs(operation: str, tmp_path: Path) -> None:
+    """LVM writes a metadata text and then a header that points to it, without a flush between the two.
 
-    A disk that loses its cache just then, the text and not the header, is left without a volume group: whoever uses
-    LVM. The texts before are still there, and once `pvck` has put the newest back, recovery goes on as ever.
+    If a disk then loses the text but not the header, the volume group is unreadable. This can happen to any user of
+    LVM. The older texts are still there. After `pvck` has restored the newest one, recovery works as usual.
     """
     case, file = recorded(OPERATIONS[operation], tmp_path)
     torn = 0
@@ -133,7 +129,7 @@ def test_all_that_a_lost_cache_can_break_is_a_commit_of_lvms_own_which_pvck_mend
 
 
 def header_without_its_text(events: Sequence[Event], state: State) -> bool:
-    """Whether a text of LVM's metadata is lost, and the header that was written last has arrived."""
+    """Whether a metadata text of LVM is lost, although the newest header is on the disk."""
     written = [(index, event) for index, event in enumerate(events[: state.position]) if isinstance(event, Write)]
     metadata = [(index, len(event.data)) for index, event in written if event.offset_bytes in METADATA]
     headers = [index for index, length_bytes in metadata if length_bytes < LVM_BLOCK_BYTES]
@@ -142,7 +138,7 @@ def header_without_its_text(events: Sequence[Event], state: State) -> bool:
 
 
 def put_back_the_newest_text(device: str, file: Path) -> None:
-    """As pvck(8) says."""
+    """Repair as documented in pvck(8)."""
     search = ("pvck", "--dump", "metadata_search", device)
     found = re.findall(r"^ *metadata at .* seqno (\d+) ", tool(*search), re.MULTILINE)
     tool(*search[:-1], "--settings", f"seqno={max(map(int, found))}", "--file", str(file), device)
@@ -153,7 +149,7 @@ def tool(*argv: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
-def test_a_disk_that_was_written_to_behind_the_recorders_back_is_no_recording(tmp_path: Path) -> None:
+def test_write_that_bypasses_the_recorder_is_detected(tmp_path: Path) -> None:
     file = tmp_path / "disk.img"
     file.write_bytes(bytes(MIB))
 
@@ -166,7 +162,7 @@ def test_a_disk_that_was_written_to_behind_the_recorders_back_is_no_recording(tm
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_what_is_recorded_is_what_was_written_with_its_flushes_and_marks(tmp_path: Path) -> None:
+def test_recording_has_all_writes_flushes_and_marks(tmp_path: Path) -> None:
     file = tmp_path / "disk.img"
     file.write_bytes(bytes(MIB))
 
