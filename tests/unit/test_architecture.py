@@ -36,7 +36,7 @@ WORLD = {"asyncio", "ctypes", "fcntl", "io", "mmap", "multiprocessing", "os", "p
 WORLD |= {"signal", "socket", "subprocess", "sys", "tempfile", "threading", "time"}
 MOST_LINES = 400
 RULES = "lvmqcow.testing.machine"
-"""A class with a rule for each operation, which Hypothesis wants in one piece: a list, that grows with the operations."""
+"""A class with a rule for each operation, which Hypothesis wants in one piece: it grows with the operations."""
 MOST_MODULES = 14
 ROOMS = "operations"
 """A folder with a module for each operation: the modules are a list, and grow with what lvmqcow can do."""
