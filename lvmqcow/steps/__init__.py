@@ -40,6 +40,7 @@ from lvmqcow.steps.streams import ImageReceive, ImageSend, StreamStep
 __all__ = [
     "Argv",
     "Contract",
+    "DataStep",
     "DeviceClear",
     "DeviceRemove",
     "DeviceStep",
@@ -78,4 +79,6 @@ __all__ = [
     "Tool",
 ]
 
-Step = LvmStep | DeviceStep | LvZero | RangeStep | ImageStep | StreamStep
+DataStep = LvZero | RangeStep | ImageStep | StreamStep
+"""Those that read or write the content of logical volumes."""
+Step = LvmStep | DeviceStep | DataStep

@@ -25,11 +25,11 @@ from lvmqcow.operations import Deactivate, DeleteSnapshot, Request
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import (
+    DataStep,
     DeviceStep,
     ImageCopy,
     ImageExport,
     ImageSend,
-    ImageStep,
     LvActivate,
     LvAutoactivation,
     LvDeactivate,
@@ -337,7 +337,7 @@ def test_selected_faults_cover_every_step_with_both_faults() -> None:
             for fault in Fault
             if not chosen or (done, fault) in chosen
         }
-    assert {step for step, _ in tried} >= {*get_args(LvmStep), *get_args(ImageStep)} - {QcowRepairLeaks}
+    assert {step for step, _ in tried} >= {*get_args(LvmStep), *get_args(DataStep)} - {QcowRepairLeaks}
     assert {step for step, fault in tried if fault is Fault.WRITE} == {
         step for step, fault in tried if fault is Fault.READ
     }

@@ -36,9 +36,9 @@ from lvmqcow.operations import (
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import (
+    DataStep,
     ImageCopy,
     ImageReceive,
-    ImageStep,
     ImageWrite,
     LvDiscardRange,
     LvZero,
@@ -212,7 +212,7 @@ def test_volume_is_old_or_new_after_a_kill_inside_a_long_step(
 
 def test_rows_kill_every_kind_of_long_step_often_enough() -> None:
     steps = [step for start, request in ROWS.values() for step in planned(start(), request).steps]
-    kinds = {type(step) for step in steps if isinstance(step, ImageStep)}
+    kinds = {type(step) for step in steps if isinstance(step, DataStep)}
     assert kinds == {
         *(LvZero, LvZeroRange, LvDiscardRange, QcowCreate, QcowCommit, QcowRebase, QcowResize),
         *(ImageWrite, ImageCopy, ImageReceive),

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from lvmqcow.engine.host import Host
 from lvmqcow.operations import Plan
-from lvmqcow.steps import ImageReceive, ImageStep, Step
+from lvmqcow.steps import DataStep, ImageReceive, Step
 from lvmqcow.testing.crash.checkpoints import Checkpoint, Checkpoints
 from lvmqcow.testing.crash.crash_points import Place, Verdict
 from lvmqcow.testing.crash.kills import Call, Killer, Moment, Timer, Watched
@@ -45,7 +45,7 @@ class Mortal:
 
     def _insides(self, plan: Plan) -> Iterator[Inside]:
         for done, step in enumerate(plan.steps):
-            if not isinstance(step, ImageStep):
+            if not isinstance(step, DataStep):
                 self.host.run(step)
                 continue
             before = self.checkpoints.take()

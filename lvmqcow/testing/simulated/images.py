@@ -8,11 +8,11 @@ from typing import assert_never
 from lvmqcow.core.names import Format
 from lvmqcow.errors import CommandFailed
 from lvmqcow.steps import (
+    DataStep,
     ImageCopy,
     ImageExport,
     ImageReceive,
     ImageSend,
-    ImageStep,
     ImageWrite,
     LvDiscardRange,
     LvZero,
@@ -24,7 +24,6 @@ from lvmqcow.steps import (
     QcowRepairLeaks,
     QcowResize,
     RangeStep,
-    StreamStep,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Content
 from lvmqcow.testing.simulated.measure import fully_allocated_bytes
@@ -33,7 +32,7 @@ from lvmqcow.testing.simulated.state import STALE, Qcow, Raw, State, stream_path
 __all__ = ["put_what_fits", "read", "run_image"]
 
 
-def run_image(state: State, step: LvZero | RangeStep | ImageStep | StreamStep, argv: tuple[str, ...]) -> None:
+def run_image(state: State, step: DataStep, argv: tuple[str, ...]) -> None:
     """Run a step. Raises CommandFailed, as the tool does."""
     match step:
         case LvZero():
