@@ -37,10 +37,10 @@ from lvmqcow.steps import (
     Step,
     StreamStep,
 )
-from lvmqcow.steps.chunks import pause_seconds, pieces
+from lvmqcow.steps.chunks import chunks, pause_seconds
 from lvmqcow.system.callbacks import Progress
 from lvmqcow.system.holders import holders
-from lvmqcow.system.needs import require_device_mapper, require_temporary_directory, require_tools
+from lvmqcow.system.requirements import require_device_mapper, require_temporary_directory, require_tools
 
 __all__ = ["RealHost", "can_discard"]
 
@@ -143,9 +143,9 @@ class RealHost:
         if isinstance(step, LvDiscardRange) and not can_discard(path):
             step = LvZeroRange(step.lv, step.offset_bytes, step.length_bytes)
         started, done_bytes, rate = time.monotonic(), 0, self._wipe_bytes_per_second
-        for piece in pieces(step, rate):
-            self._qemu_img.run(piece.argv(self._vg))
-            done_bytes += piece.length_bytes
+        for chunk in chunks(step, rate):
+            self._qemu_img.run(chunk.argv(self._vg))
+            done_bytes += chunk.length_bytes
             if progress is not None:
                 progress(100 * done_bytes / step.length_bytes)
             time.sleep(pause_seconds(done_bytes, time.monotonic() - started, rate))

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from lvmqcow.checks.images import examine
-from lvmqcow.checks.structure import Finding, Severity, beside
+from lvmqcow.checks.structure import Finding, Severity, group_findings
 from lvmqcow.core.fitness import ACCEPTABLE, State, activatable
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import Format, Layout, VolumeName, check_vg_name, disk_name, free_disk_number, parse_volume_name
@@ -288,13 +288,13 @@ class Storage:
         """What a check of the one volume, or of all, is to look at; and what there is to say of the rest."""
         picture = self._executor.observe()
         if name is None:
-            return beside(picture), tuple(volume.name for volume in picture.volumes)
+            return group_findings(picture), tuple(volume.name for volume in picture.volumes)
         wanted = parse_volume_name(name)
         one = picture.find(wanted)
         if one is None and not picture.strays_of(wanted):
             raise VolumeNotFound(self.vg, name)
         found = one.name if one else wanted
-        return beside(picture, found), (found,)
+        return group_findings(picture, found), (found,)
 
     def _check_activating(self, name: VolumeName) -> tuple[Finding, ...]:
         idle: tuple[str, ...] = ()

@@ -40,7 +40,7 @@ def _examine(host: Host, picture: VolumeGroup, volume: Volume, unreadable: list[
     if not found:
         found += structure(picture, volume, host.measure)
         if any(finding.severity is Severity.UNFINISHED for finding in found):
-            found += _stuck(host, picture, volume)
+            found += _why_recover_fails(host, picture, volume)
     wrong = {Severity.DAMAGED, Severity.UNFINISHED} & {finding.severity for finding in found}
     if not wrong:  # else qemu-img would follow a chain that is not one
         for layer in _images(volume):
@@ -54,7 +54,7 @@ def _images(volume: Volume) -> list[Layer]:
     return [layer for layer in volume.layers if layer.lv.readable and volume.name.format is Format.QCOW2]
 
 
-def _stuck(host: Host, picture: VolumeGroup, volume: Volume) -> list[Finding]:
+def _why_recover_fails(host: Host, picture: VolumeGroup, volume: Volume) -> list[Finding]:
     """Why ``recover``, which is the advice, would not do."""
     try:
         plan_recovery(picture, volume.name, host.measure)

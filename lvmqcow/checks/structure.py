@@ -64,7 +64,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lvmqcow.core.consistency import contradictions, faults, volumes_tagged
+from lvmqcow.core.consistency import chain_faults, contradictions, volumes_tagged
 from lvmqcow.core.fitness import State, conditions
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import Unknown
@@ -85,10 +85,10 @@ from lvmqcow.core.wiping import Wiping
 from lvmqcow.operations import intents_of
 from lvmqcow.units import format_apart, format_size
 
-__all__ = ["Finding", "Severity", "beside", "structure", "unchecked"]
+__all__ = ["Finding", "Severity", "group_findings", "structure", "unchecked"]
 
 
-_STRAY: Final = {
+_STRAY_TEXTS: Final = {
     StrayKind.DEVICE: ("a device without a logical volume: what it maps is free, or another's", "dmsetup remove {dm}"),
     StrayKind.NODE: ("a device node without a logical volume: an lvm was killed", "dmsetup mknodes {dm}; rm -f {path}"),
     StrayKind.LINK: ("a link in /dev without a logical volume: an lvm was killed", "rm {path}"),
@@ -167,7 +167,7 @@ def unchecked(volume: Volume) -> tuple[Finding, ...]:
     return (Finding(volume.name.text, Severity.UNCHECKED, text, f"lvmqcow check --activate {volume.target}"),)
 
 
-def beside(vg: VolumeGroup, name: VolumeName | None = None) -> tuple[Finding, ...]:
+def group_findings(vg: VolumeGroup, name: VolumeName | None = None) -> tuple[Finding, ...]:
     """What there is to say of the volume group itself, and of LVs that are part of no volume.
 
     With ``name``, only of those LVs that may have to do with that volume.
@@ -175,9 +175,9 @@ def beside(vg: VolumeGroup, name: VolumeName | None = None) -> tuple[Finding, ..
     found = [Finding("", _SEVERITIES[each.state], each.text, each.advice) for each in conditions(vg)]
     ours = {lv.name for volume in vg.volumes for lv in volume.logical_volumes}
     for lv in vg.logical_volumes:
-        near = [] if lv.name in ours else _near(vg, lv)
-        if lv.name not in ours and (name is None or name in near or name in volumes_tagged(lv)):
-            found += (_stranger(vg, lv, near), *_partial(vg.name, [lv]))
+        owners = [] if lv.name in ours else _volumes_named_by(vg, lv)
+        if lv.name not in ours and (name is None or name in owners or name in volumes_tagged(lv)):
+            found += (_unassigned(vg, lv, owners), *_partial(vg.name, [lv]))
     return (*found, *_strays(vg, name))
 
 
@@ -189,7 +189,7 @@ def _strays(vg: VolumeGroup, name: VolumeName | None) -> Iterator[Finding]:
 
 
 def _stray(vg: str, stray: Stray, owner: VolumeName | None) -> Finding:
-    text, mend = _STRAY[stray.kind]
+    text, mend = _STRAY_TEXTS[stray.kind]
     advice = mend.format(dm=dm_name(vg, stray.lv_name), path=device_path(vg, stray.lv_name))
     if stray.kind is StrayKind.OTHER:
         return Finding(stray.lv_name, Severity.DAMAGED, text, advice)
@@ -212,8 +212,8 @@ def _unfinished(volume: Volume) -> list[Finding]:
             found += [Finding(lv.name, Severity.UNFINISHED, text + tag, recover) for tag in known]
     found += [
         Finding(lv.name, Severity.UNFINISHED, f"{text}: an lvm was killed, or another host changed it", recover)
-        for lv in volume.unsettled
-        for text in _unsettled(lv)
+        for lv in volume.devices_to_restore
+        for text in _device_faults(lv)
     ]
     if volume.new is not None:
         found.append(Finding(volume.new.name, Severity.UNFINISHED, "a snapshot was cut", recover))
@@ -226,12 +226,12 @@ def _unfinished(volume: Volume) -> list[Finding]:
     return found
 
 
-def _unsettled(lv: LogicalVolume) -> Iterator[str]:
+def _device_faults(lv: LogicalVolume) -> Iterator[str]:
     if lv.suspended:
         yield "its device is not what LVM says"
-    if lv.preloaded:
+    if lv.has_inactive_table:
         yield "a table that was never committed waits in its device"
-    if lv.misplaced:
+    if lv.wrong_in_dev:
         yield "its name in /dev is missing, or another device's" if lv.active else "it is not active, and is in /dev"
 
 
@@ -252,7 +252,7 @@ def _waiting(volume: Volume) -> list[Finding]:
 
 def _broken(vg: VolumeGroup, volume: Volume) -> list[Finding]:
     if volume.layer(volume.name.text) is None:
-        return [_headless(volume)] if volume.layers else []
+        return [_no_current(volume)] if volume.layers else []
     found = [
         Finding(layer.lv.name, Severity.DAMAGED, text, _advice(volume, layer))
         for layer in volume.layers
@@ -261,7 +261,7 @@ def _broken(vg: VolumeGroup, volume: Volume) -> list[Finding]:
     if not all(layer.known for layer in (*volume.layers, *volume.bases)):
         return found  # written by Proxmox VE, and not active: the tree cannot be seen
     look = _look(volume, volume.name.text)
-    for lv, text in faults(volume):
+    for lv, text in chain_faults(volume):
         advice = look if volume.layer(lv) else _search(vg, volume, lv)
         found.append(Finding(lv, Severity.DAMAGED, text, advice))
     return found
@@ -298,19 +298,19 @@ def _partial(vg: str, lvs: tuple[LogicalVolume, ...] | list[LogicalVolume]) -> l
     return [Finding(lv.name, Severity.DAMAGED, text, advice) for lv in lvs if lv.partial]
 
 
-def _stranger(vg: VolumeGroup, lv: LogicalVolume, near: list[VolumeName]) -> Finding:
+def _unassigned(vg: VolumeGroup, lv: LogicalVolume, owners: list[VolumeName]) -> Finding:
     tagged = volumes_tagged(lv)
-    if tagged and near:
-        text = f"it has the tag of {tagged[0]} and the name of a part of {near[0]}"
-        advice = _lvchange(vg.name, lv, drop=[tag for each in tagged for tag in each.tags], add=near[0].tags)
+    if tagged and owners:
+        text = f"it has the tag of {tagged[0]} and the name of a part of {owners[0]}"
+        advice = _lvchange(vg.name, lv, drop=[tag for each in tagged for tag in each.tags], add=owners[0].tags)
         return Finding(lv.name, Severity.DAMAGED, text, f"if the name is right: {advice}")
     if tagged:
         advice = _lvchange(vg.name, lv, drop=[each.volume_tag for each in tagged])
         text = f"it has the tag of {tagged[0]} and is not named like a part of it"
         return Finding(lv.name, Severity.LEAKED, text, f"lvrename it, or if it is something else: {advice}")
-    if near:
-        advice = _lvchange(vg.name, lv, add=near[0].tags)
-        text = f"it is named like a part of {near[0]} and has not its tags"
+    if owners:
+        advice = _lvchange(vg.name, lv, add=owners[0].tags)
+        text = f"it is named like a part of {owners[0]} and has not its tags"
         return Finding(lv.name, Severity.LEAKED, text, f"if it is one: {advice}")
     if _PART.fullmatch(lv.name):
         text = "it is named like a part of a volume that is not there"
@@ -318,7 +318,7 @@ def _stranger(vg: VolumeGroup, lv: LogicalVolume, near: list[VolumeName]) -> Fin
     return Finding(lv.name, Severity.UNMANAGED, "no volume of lvmqcow", "nothing: it is left alone")
 
 
-def _near(vg: VolumeGroup, lv: LogicalVolume) -> list[VolumeName]:
+def _volumes_named_by(vg: VolumeGroup, lv: LogicalVolume) -> list[VolumeName]:
     """The volumes an LV is part of, if its name is right."""
     named = as_volume_name(lv.name)
     others = {volume.name for volume in vg.volumes} - {named}
@@ -326,7 +326,7 @@ def _near(vg: VolumeGroup, lv: LogicalVolume) -> list[VolumeName]:
     return [named, *parts] if named else parts
 
 
-def _headless(volume: Volume) -> Finding:
+def _no_current(volume: Volume) -> Finding:
     newest = next((layer.lv.name for layer in volume.layers if not volume.children(layer)), volume.layers[0].lv.name)
     advice = (
         f"`lvs -o +tags {volume.vg}` shows whether it has another name (lvrename it back); what the snapshot held: "

@@ -10,7 +10,7 @@ from lvmqcow.core.names import (
 from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.units import format_apart
 
-__all__ = ["contradictions", "faults", "volumes_tagged"]
+__all__ = ["chain_faults", "contradictions", "volumes_tagged"]
 
 
 def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def _sizes(volume: Volume, layer: Layer) -> list[str]:
     return [f"{layer.lv.name} has {size}, fewer than the {below} of {parent.lv.name} below it"]
 
 
-def faults(volume: Volume) -> tuple[tuple[str, str], ...]:
+def chain_faults(volume: Volume) -> tuple[tuple[str, str], ...]:
     """What is wrong with the tree of a volume's layers, by LV name.
 
     All lines of it end in one oldest layer. One that the current layer does not read through is a branch, and no fault;

@@ -54,19 +54,21 @@ def _options_tags(options: ImageOptions) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class LogicalVolume:
-    """One LV as LVM reports it, with its image's header where that was read.
+    """One LV as LVM reports it, with the header of its image if that was read.
 
-    ``partial``: some of it is on a physical volume that is missing. ``autoactivated``: at every boot, by LVM itself.
+    ``partial``: a part of the LV is on a physical volume that is missing. ``autoactivated``: LVM activates it at every
+    boot.
 
-    Three things may be wrong with its device, where an lvm was killed while it changed the LV:
+    Three things can be wrong with the device of the LV. An lvm that was killed while it changed the LV leaves them:
 
-    ``suspended``: it is suspended, has no table, or another one than LVM's metadata says. Whoever uses it may wait for
-    ever, until it is refreshed. Another host that changed the LV leaves the same.
-    ``preloaded``: a second table waits in it that was never committed. The next LVM command that resumes the device
-    would put that table in force: it may map extents that are free, or another LV's.
-    ``misplaced``: its name in ``/dev`` is missing or leads to another device, or is there though it is not active.
+    ``suspended``: the device is suspended, has no table, or has a table that differs from LVM's metadata. A program
+    that uses the device may hang until the LV is refreshed. An LV that another host changed looks the same.
+    ``has_inactive_table``: the device holds a second table, which LVM never committed. The next LVM command that
+    resumes the device would activate that table, and it may map free extents or the extents of another LV.
+    ``wrong_in_dev``: the LV is active, and its name in ``/dev`` is missing or leads to another device; or the LV is
+    inactive, and its name is in ``/dev``.
 
-    ``device_number`` is the kernel's, major and minor; it says nothing of the LV itself.
+    ``device_number`` is the kernel's major and minor number. It is no property of the LV, so it is not compared.
     """
 
     name: str
@@ -79,19 +81,19 @@ class LogicalVolume:
     writable: bool = True
     autoactivated: bool = False
     suspended: bool = False
-    preloaded: bool = False
-    misplaced: bool = False
+    has_inactive_table: bool = False
+    wrong_in_dev: bool = False
     device_number: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def readable(self) -> bool:
         """Whether its device is there under its name, and answers."""
-        return self.active and not (self.suspended or self.misplaced)
+        return self.active and not (self.suspended or self.wrong_in_dev)
 
     @property
-    def unsettled(self) -> bool:
-        """Whether its device has to be put right before the LV is used."""
-        return self.suspended or self.preloaded or self.misplaced
+    def devices_to_restore(self) -> bool:
+        """Whether recovery has to repair the LV's device or its names in ``/dev`` before the LV is used."""
+        return self.suspended or self.has_inactive_table or self.wrong_in_dev
 
     @property
     def template(self) -> bool:

@@ -100,9 +100,9 @@ class Volume:
         return tuple(lv for lv in self.pending_removals if lv.ours)
 
     @property
-    def unsettled(self) -> tuple[LogicalVolume, ...]:
+    def devices_to_restore(self) -> tuple[LogicalVolume, ...]:
         """Those of its LVs, and of those it reads through, whose device has to be put right first."""
-        return tuple(lv for lv in (*self.logical_volumes, *(base.lv for base in self.bases)) if lv.unsettled)
+        return tuple(lv for lv in (*self.logical_volumes, *(base.lv for base in self.bases)) if lv.devices_to_restore)
 
     @property
     def convert_target(self) -> VolumeName | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lvmqcow.system.needs import root_path
+from lvmqcow.system.requirements import root_path
 
 from .guest.lvm import LVM_ENVIRONMENT
 

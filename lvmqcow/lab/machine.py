@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from lvmqcow.system.needs import root_path
+from lvmqcow.system.requirements import root_path
 from lvmqcow.system.udev import CONTROL, INITIAL_IPC_NAMESPACE, dev_file_system
 
 from .kernels import installed_kernel, version_of

@@ -27,10 +27,10 @@ from functools import partial
 from typing import Final, Protocol, cast
 
 from lvmqcow.errors import CommandFailed, UnfitMachine
-from lvmqcow.lvm.report import Report, first_report, log_rows, whole
+from lvmqcow.lvm.report import Report, complete_report, first_report, log_rows
 from lvmqcow.system.callbacks import Trace, Warned
 from lvmqcow.system.flock import child_environment
-from lvmqcow.system.needs import find_tool, starting
+from lvmqcow.system.requirements import find_tool, starting
 from lvmqcow.system.signals import deferred
 from lvmqcow.system.udev import without_udev
 
@@ -95,7 +95,7 @@ class LvmProcesses:
 
     def report(self, argv: Sequence[str]) -> Report:
         out, warnings = self._run((*argv[:1], *_GIVEN_BY_PROFILE, *argv[1:]), _REPORT_APART)
-        with whole(argv):
+        with complete_report(argv):
             return first_report(argv, json.loads(out), warnings, self._heard.pass_on(warnings))
 
     def change(self, argv: Sequence[str]) -> None:

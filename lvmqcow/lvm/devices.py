@@ -66,11 +66,11 @@ def with_devices(picture: VolumeGroup, before: DeviceNames) -> VolumeGroup:
         there = DeviceNames(_NOTHING, _NOTHING, _NOTHING)
     else:
         there = before & device_names(picture.name)
-    lvs = tuple(replace(lv, misplaced=_misplaced(picture.name, lv, there)) for lv in picture.logical_volumes)
+    lvs = tuple(replace(lv, wrong_in_dev=_wrong_in_dev(picture.name, lv, there)) for lv in picture.logical_volumes)
     return replace(picture, logical_volumes=lvs, strays=tuple(_strays(picture, there)))
 
 
-def _misplaced(vg: str, lv: LogicalVolume, there: DeviceNames) -> bool:
+def _wrong_in_dev(vg: str, lv: LogicalVolume, there: DeviceNames) -> bool:
     if not lv.active:
         return lv.name in there.links | there.nodes
     return lv.device_number is not None and _number(device_path(vg, lv.name)) != lv.device_number

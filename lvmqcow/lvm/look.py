@@ -19,7 +19,7 @@ from typing import Final
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.errors import CommandFailed, VolumeGroupNotFound
 from lvmqcow.lvm.commands import Lvm
-from lvmqcow.lvm.report import FULL_REPORT, Report, devices, volume_group, whole
+from lvmqcow.lvm.report import FULL_REPORT, Report, complete_report, devices, volume_group
 
 __all__ = ["read_volume_group"]
 
@@ -51,7 +51,7 @@ def _read(lvm: Lvm, vg: str) -> VolumeGroup:
     if report.news and lvm.physical_volumes and not lvm.sees_all:
         lvm.sees_all = True  # what it warns of may have to do with devices that it was not shown
         report, another_hosts = _full_report(lvm, vg)
-    with whole(argv):
+    with complete_report(argv):
         unsure = report.warnings and (lvm.sees_all or not lvm.physical_volumes)
         duplicates = _duplicates(lvm, report) if unsure else {}
         outdated = _outdated(lvm, report) if unsure else frozenset()
@@ -67,7 +67,7 @@ def _full_report(lvm: Lvm, vg: str) -> tuple[Report, bool]:
         return lvm.report((*FULL_REPORT, vg)), False
     except CommandFailed as failed:
         listed = lvm.report(("vgs", *_FOREIGN, "-o", "vg_name,vg_systemid,vg_lock_type"))["vg"]
-        with whole(("vgs",)):
+        with complete_report(("vgs",)):
             groups = [row for row in listed if row["vg_name"] == vg]
             if not groups:
                 raise VolumeGroupNotFound(vg, " ".join(failed.stderr.splitlines())) from failed

@@ -26,7 +26,7 @@ from lvmqcow.core.names import check_vg_name
 from lvmqcow.core.sizing import LARGEST_FILE_BYTES, whole_sectors
 from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, VolumeGroupNotFound
 from lvmqcow.lvm.commands import LvmProcesses
-from lvmqcow.system.needs import command_environment, needed, starting
+from lvmqcow.system.requirements import command_environment, required, starting
 from lvmqcow.units import format_size
 
 __all__ = ["DEFAULT_DIRECTORY", "LoopVolumeGroup", "contents", "create", "destroy", "existing", "find"]
@@ -178,7 +178,7 @@ def _attach(path: Path) -> str:
 def _attaching() -> Iterator[None]:
     """``losetup --find`` looks for a free device and then takes it: one at a time (losetup(8))."""
     with ExitStack() as held:
-        with needed(f"no lock {_LOCK}", "make its directory writable"):
+        with required(f"no lock {_LOCK}", "make its directory writable"):
             fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             held.callback(os.close, fd)
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -187,7 +187,7 @@ def _attaching() -> Iterator[None]:
 
 def _make_node() -> None:
     """The node of the next free loop device: the kernel makes it, but not in the ``/dev`` of a container."""
-    with needed("no loop device", "load the module (`modprobe loop`); in a container: docker run --privileged"):
+    with required("no loop device", "load the module (`modprobe loop`); in a container: docker run --privileged"):
         with open("/dev/loop-control", "rb", buffering=0) as control:
             number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
         node = Path(f"/dev/loop{number}")

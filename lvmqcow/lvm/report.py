@@ -16,7 +16,17 @@ from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.physical import PhysicalVolume, Segment, free_extents
 from lvmqcow.errors import CommandFailed
 
-__all__ = ["FAILED", "FULL_REPORT", "Report", "Row", "devices", "first_report", "log_rows", "volume_group", "whole"]
+__all__ = [
+    "FAILED",
+    "FULL_REPORT",
+    "Report",
+    "Row",
+    "complete_report",
+    "devices",
+    "first_report",
+    "log_rows",
+    "volume_group",
+]
 
 Row = Mapping[str, str]
 
@@ -99,7 +109,7 @@ def devices(report: Report) -> tuple[str, ...]:
 
 
 @contextmanager
-def whole(argv: Sequence[str]) -> Iterator[None]:
+def complete_report(argv: Sequence[str]) -> Iterator[None]:
     """What a report lacks is the report's failure. Raises CommandFailed."""
     try:
         yield
@@ -138,7 +148,7 @@ def _logical_volume(row: Row) -> LogicalVolume:
         writable=row["lv_attr"][1] != "r",  # lv_permissions says nothing of what is not active
         suspended=row["lv_attr"][4] in _NOT_MAPPED,
         autoactivated=row["lv_autoactivation"] == "enabled",
-        preloaded=row["lv_inactive_table"] == "inactive table present",  # it may be "unknown"
+        has_inactive_table=row["lv_inactive_table"] == "inactive table present",  # it may be "unknown"
         device_number=_device_number(row),
     )
 

@@ -50,7 +50,7 @@ __all__ = ["CONVERT", "Convert", "Converting"]
 class Converting(intents.Converting, OnLv):
     """As the picture reads it."""
 
-    abandoned: ClassVar = True
+    content_unneeded: ClassVar = True
 
     def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
         old = is_current(volume, lv) or pending_removal_origin(lv.name) is not None

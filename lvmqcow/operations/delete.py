@@ -84,7 +84,7 @@ class Pulling(OnLv):
     """On a snapshot being deleted: its data is on the way into ``child``. Its own image stays whole."""
 
     verb: ClassVar = "pull"
-    abandoned: ClassVar = True
+    content_unneeded: ClassVar = True
 
     child: str
 
@@ -118,7 +118,7 @@ class Pushing(OnLv):
         return self.child == lv.name or reads_through(volume, self.child, lv.name)
 
     @property
-    def taking_the_place_of(self) -> str:
+    def replaces(self) -> str:
         return self.child
 
 

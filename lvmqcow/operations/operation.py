@@ -79,7 +79,7 @@ class Request(Protocol):
 class OnLv(Intent):
     """An intent of one operation. A subclass says where it is found, and what it means there."""
 
-    abandoned: ClassVar[bool] = False
+    content_unneeded: ClassVar[bool] = False
     """Whether an LV that carries it, and waits for its removal, holds nothing that anything needs."""
 
     def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
@@ -91,12 +91,12 @@ class OnLv(Intent):
         return False
 
     @property
-    def taking_the_place_of(self) -> str | None:
+    def replaces(self) -> str | None:
         """The LV whose name the one that carries it is about to get: that LV may wait for its removal."""
         return None
 
     @property
-    def leaves(self) -> bool:
+    def removes_its_snapshot(self) -> bool:
         """Whether the snapshot that carries it is about to be removed."""
         return False
 

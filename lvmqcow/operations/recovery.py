@@ -71,7 +71,7 @@ def unfinished(volume: Volume) -> bool:
     cut = volume.new is not None or any(
         intent is None or not intent.safe_to_open(volume, lv) for lv in volume.members for _, intent in intents_of(lv)
     )
-    return cut or bool(volume.unsettled)
+    return cut or bool(volume.devices_to_restore)
 
 
 def _recovery(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery:
@@ -134,14 +134,16 @@ def _removable(volume: Volume) -> tuple[LogicalVolume, ...]:
     it was given up and nothing reads through it but what goes as well.
     """
     found = [intent for lv in volume.members for intent in _intents(lv)]
-    replaced = {intent.taking_the_place_of for intent in found}
-    staying = [layer for layer in volume.layers if not any(intent.leaves for intent in _intents(layer.lv))]
+    replaced = {intent.replaces for intent in found}
+    staying = [
+        layer for layer in volume.layers if not any(intent.removes_its_snapshot for intent in _intents(layer.lv))
+    ]
     orphans = []
     for lv in volume.own_pending_removals:
         origin = pending_removal_origin(lv.name) or ""
         if origin not in replaced and volume.layer(origin) is None:
             read = any(origin in (layer.parent, parent_in_header(volume, layer)) for layer in staying)
-            if read or not _abandoned(lv):
+            if read or not _content_unneeded(lv):
                 orphans.append(lv.name)
     if orphans:
         raise Corrupt(volume.target, [f"{name} waits for removal, and nothing took its place" for name in orphans])
@@ -152,6 +154,6 @@ def _intents(lv: LogicalVolume) -> list[OnLv]:
     return [intent for _, intent in intents_of(lv) if intent is not None]
 
 
-def _abandoned(lv: LogicalVolume) -> bool:
+def _content_unneeded(lv: LogicalVolume) -> bool:
     begun = isinstance(lv.wiping, Wiping) and lv.wiping.done_bytes > 0
-    return begun or any(intent.abandoned for intent in _intents(lv))
+    return begun or any(intent.content_unneeded for intent in _intents(lv))

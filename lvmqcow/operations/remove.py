@@ -36,7 +36,7 @@ class Removing(OnLv):
     """On every LV of a volume that is given up."""
 
     verb: ClassVar = "remove"
-    abandoned: ClassVar = True
+    content_unneeded: ClassVar = True
 
     def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
         return volume.layer(lv.name) is not None or pending_removal_origin(lv.name) is not None

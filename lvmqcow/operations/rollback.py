@@ -81,7 +81,7 @@ class Discarding(OnLv):
     """
 
     verb: ClassVar = "discard"
-    abandoned: ClassVar = True
+    content_unneeded: ClassVar = True
 
     backing: str
 
@@ -90,7 +90,7 @@ class Discarding(OnLv):
         return current or is_snapshot(volume, lv) or pending_removal_origin(lv.name) is not None
 
     @property
-    def leaves(self) -> bool:
+    def removes_its_snapshot(self) -> bool:
         return True
 
 

@@ -20,9 +20,9 @@ from lvmqcow.errors import CommandFailed, NotPossible
 from lvmqcow.formats import SourceFormat
 from lvmqcow.steps.limits import READING, Limits
 from lvmqcow.system.callbacks import Progress, Trace
-from lvmqcow.system.complaints import complaints
-from lvmqcow.system.needs import command_environment, require_tools, starting
+from lvmqcow.system.requirements import command_environment, require_tools, starting
 from lvmqcow.system.signals import deferred
+from lvmqcow.system.stderr_pipe import stderr_pipe
 from lvmqcow.system.udev import without_udev
 
 __all__ = ["QemuImg"]
@@ -65,7 +65,7 @@ class QemuImg:
         """
         if self._trace is not None:
             self._trace(argv)
-        with complaints() as stderr:
+        with stderr_pipe() as stderr:
             process: subprocess.Popen[bytes] | None = None
             try:
                 with deferred(), starting(argv):
@@ -153,7 +153,7 @@ class QemuImg:
         """What ``qemu-img map`` tells, one by one."""
         if self._trace is not None:
             self._trace(argv)
-        with complaints() as stderr:
+        with stderr_pipe() as stderr:
             with starting(argv):
                 process = subprocess.Popen(argv, env=self._environment, stdout=subprocess.PIPE, stderr=stderr.fileno())
             with process:

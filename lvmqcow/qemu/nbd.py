@@ -20,9 +20,9 @@ from typing import Final
 from lvmqcow.errors import CommandFailed
 from lvmqcow.qemu.nbd_client import NbdExport
 from lvmqcow.system.callbacks import Progress, Trace
-from lvmqcow.system.complaints import complaints
-from lvmqcow.system.needs import command_environment, starting
+from lvmqcow.system.requirements import command_environment, starting
 from lvmqcow.system.signals import deferred
+from lvmqcow.system.stderr_pipe import stderr_pipe
 from lvmqcow.units import format_exactly
 
 __all__ = ["QemuNbd", "data_runs"]
@@ -97,7 +97,7 @@ class QemuNbd:
         """
         if self._trace is not None:
             self._trace(argv)
-        with complaints() as stderr:
+        with stderr_pipe() as stderr:
             process: subprocess.Popen[bytes] | None = None
             try:
                 with tempfile.TemporaryDirectory(prefix="lvmqcow-") as directory:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from lvmqcow.errors import Locked
-from lvmqcow.system.needs import command_environment, needed
+from lvmqcow.system.requirements import command_environment, required
 
 __all__ = ["FlockLocks", "child_environment"]
 
@@ -52,7 +52,7 @@ class FlockLocks:
     def hold(self, vg: str, volume: str) -> Iterator[None]:
         holder = f"{_life(os.getpid())}\nprocess {os.getpid()} ({' '.join(sys.argv[:6])[:200]})"
         with ExitStack() as held:
-            with needed(f"no lock in {self._directory}", f"nothing was begun; {_ADVICE}"):
+            with required(f"no lock in {self._directory}", f"nothing was begun; {_ADVICE}"):
                 self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 fd = os.open(self._directory / f"{vg}--{volume}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 held.callback(os.close, fd)
@@ -104,7 +104,7 @@ def _left_running(life: str) -> bool:
 
 def _life(process: int) -> str:
     """One life of a process: its number, which another gets one day, and the tick of the machine it began at."""
-    with needed("/proc cannot be read", "nothing was begun; mount it: mount -t proc proc /proc"):
+    with required("/proc cannot be read", "nothing was begun; mount it: mount -t proc proc /proc"):
         stat = Path(f"/proc/{process}/stat").read_bytes()
     after_name = re.sub(rb".*\)", b"", stat, flags=re.DOTALL)
     return f"{process}-{int(after_name.split()[19])}"

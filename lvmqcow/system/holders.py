@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from lvmqcow.core.holder import Holder, HolderKind
-from lvmqcow.system.needs import needed
+from lvmqcow.system.requirements import required
 
 __all__ = ["holders"]
 
@@ -28,7 +28,7 @@ def holders(path: str) -> tuple[Holder, ...]:
     Raises:
         UnfitMachine: nobody can tell, as ``/proc`` or ``/sys`` is not there. Nobody must take that for "nothing".
     """
-    with needed(f"nobody can tell what uses {path}", _ADVICE):
+    with required(f"nobody can tell what uses {path}", _ADVICE):
         try:
             device = os.stat(path).st_rdev
         except FileNotFoundError:

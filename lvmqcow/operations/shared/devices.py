@@ -35,12 +35,15 @@ __all__ = ["restore_devices"]
 def restore_devices(vg: VolumeGroup, *names: VolumeName) -> tuple[Step, ...]:
     """The steps for all that is wrong with the devices of these volumes, there or not; none where nothing is."""
     volumes = (volume for name in names if (volume := vg.find(name)))
-    lvs = {lv.name: lv for volume in volumes for lv in volume.unsettled}
+    lvs = {lv.name: lv for volume in volumes for lv in volume.devices_to_restore}
     strays = [stray for stray in vg.strays_of(*names) if stray.kind is not StrayKind.OTHER]
-    gone = (*(lv.name for lv in lvs.values() if lv.misplaced and not lv.active), *(stray.lv_name for stray in strays))
+    gone = (
+        *(lv.name for lv in lvs.values() if lv.wrong_in_dev and not lv.active),
+        *(stray.lv_name for stray in strays),
+    )
     nodes = tuple(name for name in gone if name not in _links(strays))
     return (
-        *(DeviceClear(lv.name, vg.uuid, lv.uuid) for lv in lvs.values() if lv.preloaded),
+        *(DeviceClear(lv.name, vg.uuid, lv.uuid) for lv in lvs.values() if lv.has_inactive_table),
         *_refreshed(lvs.values()),
         *(DeviceRemove(stray.lv_name) for stray in strays if stray.kind is StrayKind.DEVICE),
         *((NodeRemove(nodes),) if nodes else ()),
@@ -49,7 +52,7 @@ def restore_devices(vg: VolumeGroup, *names: VolumeName) -> tuple[Step, ...]:
 
 
 def _refreshed(lvs: Iterable[LogicalVolume]) -> tuple[LvRefresh, ...]:
-    names = tuple(lv.name for lv in lvs if lv.suspended or (lv.misplaced and lv.active))
+    names = tuple(lv.name for lv in lvs if lv.suspended or (lv.wrong_in_dev and lv.active))
     return (LvRefresh(names),) if names else ()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lvmqcow.core.consistency import contradictions, faults
+from lvmqcow.core.consistency import chain_faults, contradictions
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import Format, VolumeName, snapshot_of
 from lvmqcow.core.volume import Layer, Volume
@@ -125,7 +125,7 @@ def verified_tree(volume: Volume) -> tuple[Layer, ...]:
     """All layers, chain first, once it is certain what reads through what: as `verified_chain`, for every branch."""
     chain = verified_chain(volume)
     wrong = [text for layer in volume.layers for text in contradictions(volume, layer)]
-    wrong += [f"{lv}: {text}" for lv, text in faults(volume)]
+    wrong += [f"{lv}: {text}" for lv, text in chain_faults(volume)]
     if wrong:
         raise Corrupt(volume.target, wrong)
     return (*chain, *volume.branches)

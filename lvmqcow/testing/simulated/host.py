@@ -104,7 +104,7 @@ class _Lv:
     """Until LVM changes it once more: then whoever reads it would wait for ever."""
     preloaded_bytes: int | None = None
     """How large its device would be with the table that waits in it; that comes into force when LVM resumes it."""
-    misplaced: bool = False
+    wrong_in_dev: bool = False
     """Its name in ``/dev`` is not what it should be."""
     discarded_bytes: int = 0
     """How much of it was discarded, from its start: what a device reads there is its own affair."""
@@ -189,8 +189,8 @@ class SimHost:
                 writable=lv.writable,
                 autoactivated=lv.autoactivated,
                 suspended=lv.active and lv.suspended,
-                preloaded=lv.active and lv.preloaded_bytes is not None,
-                misplaced=lv.misplaced,
+                has_inactive_table=lv.active and lv.preloaded_bytes is not None,
+                wrong_in_dev=lv.wrong_in_dev,
             )
             for name, lv in sorted(self._lvs.items())
         )
@@ -258,7 +258,7 @@ class SimHost:
 
     def misplace(self, lv_name: str) -> None:
         """From now on the name of an LV in ``/dev`` is wrong: missing if it is active, and there if it is not."""
-        self._lvs[lv_name] = replace(self._find(lv_name, ("misplace", lv_name)), misplaced=True)
+        self._lvs[lv_name] = replace(self._find(lv_name, ("misplace", lv_name)), wrong_in_dev=True)
 
     def stray(self, lv_name: str, kind: StrayKind) -> None:
         """From now on something is in ``/dev`` under a name that no LV has."""
@@ -267,7 +267,7 @@ class SimHost:
     def reboot(self) -> None:
         """The machine starts again: nothing is active, and ``/dev`` is new."""
         for name, lv in self._lvs.items():
-            self._lvs[name] = replace(lv, active=False, suspended=False, preloaded_bytes=None, misplaced=False)
+            self._lvs[name] = replace(lv, active=False, suspended=False, preloaded_bytes=None, wrong_in_dev=False)
         self._strays.clear()
 
     def fail_next(self, said: str) -> None:
@@ -346,7 +346,7 @@ class SimHost:
             case LvDeactivate():
                 for name in step.lvs:
                     lv = replace(self._unused(name, argv), active=False, suspended=False)
-                    self._lvs[name] = replace(lv, preloaded_bytes=None, misplaced=lv.misplaced and not lv.active)
+                    self._lvs[name] = replace(lv, preloaded_bytes=None, wrong_in_dev=lv.wrong_in_dev and not lv.active)
             case LvAutoactivation():
                 for name in step.lvs:
                     self._lvs[name] = replace(self._find(name, argv), autoactivated=step.at_boot)
@@ -356,8 +356,8 @@ class SimHost:
                     if lv.preloaded_bytes is not None:
                         self._lvs[name] = lv.resumed()
                     else:
-                        misplaced = lv.misplaced and not lv.active
-                        right = replace(lv, device_bytes=lv.size_bytes, suspended=False, misplaced=misplaced)
+                        wrong_in_dev = lv.wrong_in_dev and not lv.active
+                        right = replace(lv, device_bytes=lv.size_bytes, suspended=False, wrong_in_dev=wrong_in_dev)
                         self._lvs[name] = right
             case _:
                 assert_never(step)
@@ -379,7 +379,7 @@ class SimHost:
                     if self._strays.get(name) is StrayKind.LINK:
                         del self._strays[name]
                     elif (idle := self._lvs.get(name)) and not idle.active:
-                        self._lvs[name] = replace(idle, misplaced=False)
+                        self._lvs[name] = replace(idle, wrong_in_dev=False)
             case _:
                 assert_never(step)
 
@@ -589,7 +589,7 @@ class SimHost:
             raise CommandFailed(argv, 1, f"Could not open '/dev/{self._vg}/{lv_name}': No such file or directory")
         if lv.suspended:
             raise CommandFailed(argv, 1, f"/dev/{self._vg}/{lv_name} is suspended: a real one would wait for ever")
-        if lv.misplaced:
+        if lv.wrong_in_dev:
             raise CommandFailed(argv, 1, f"/dev/{self._vg}/{lv_name} is not there, or another LV's")
         return lv
 

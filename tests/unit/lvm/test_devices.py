@@ -42,7 +42,7 @@ def test_a_file_is_never_taken_for_what_a_killed_lvm_left(name: str, monkeypatch
     monkeypatch.setattr(devices, "device_names", lambda vg: there)
     seen = with_devices(picture("vm-1-a"), there)
     assert seen.strays == (Stray(name, StrayKind.OTHER),)
-    assert not any(lv.misplaced for lv in seen.logical_volumes)
+    assert not any(lv.wrong_in_dev for lv in seen.logical_volumes)
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from lvmqcow.system.needs import needed
+from lvmqcow.system.requirements import required
 
-__all__ = ["Complaints", "complaints"]
+__all__ = ["StderrPipe", "stderr_pipe"]
 
 _CHUNK_BYTES: Final = 1 << 16  # as much as a pipe of Linux holds
 
 
-class Complaints:
+class StderrPipe:
     """Give ``fileno()`` to the command as its stderr."""
 
     def __init__(self, said: int, heard: int) -> None:
@@ -41,14 +41,14 @@ class Complaints:
 
 
 @contextmanager
-def complaints() -> Iterator[Complaints]:
+def stderr_pipe() -> Iterator[StderrPipe]:
     """A pipe for the stderr of one command. Raises UnfitMachine: this process may have no more open files."""
-    with needed("no pipe can be made", "too many files are open (`ulimit -n`)"):
+    with required("no pipe can be made", "too many files are open (`ulimit -n`)"):
         heard, said = os.pipe()
     try:
         os.set_blocking(heard, False)
         os.set_blocking(said, False)
-        yield Complaints(said, heard)
+        yield StderrPipe(said, heard)
     finally:
         os.close(heard)
         os.close(said)

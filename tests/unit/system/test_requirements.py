@@ -20,10 +20,10 @@ from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossibl
 from lvmqcow.lvm import devices, loopvg
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.qemu.nbd import QemuNbd
-from lvmqcow.system import flock, holders, needs
-from lvmqcow.system.complaints import complaints
+from lvmqcow.system import flock, holders, requirements
 from lvmqcow.system.flock import FlockLocks, child_environment
-from lvmqcow.system.needs import command_environment, find_tool, require_temporary_directory, require_tools
+from lvmqcow.system.requirements import command_environment, find_tool, require_temporary_directory, require_tools
+from lvmqcow.system.stderr_pipe import stderr_pipe
 
 MIB = 1024**2
 COMPLAINS = ("sh", "-c", "echo 50.00/100%; echo no luck >&2; exit 3")
@@ -104,7 +104,7 @@ def test_a_command_that_complains_without_end_ends_all_the_same() -> None:
 
 
 def test_what_was_complained_is_told_once() -> None:
-    with complaints() as heard:
+    with stderr_pipe() as heard:
         assert heard.text() == ""
         os.write(heard.fileno(), b"one")
         assert (heard.text(), heard.text()) == ("one", "")
@@ -119,7 +119,7 @@ def test_a_stream_needs_a_temporary_directory_and_says_so(no_temporary_directory
 
 def test_a_tool_that_a_later_step_needs_is_missed_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     require_tools([("sh", "-c", "true")])
-    monkeypatch.setattr(needs, "_ROOT_DIRECTORIES", ())
+    monkeypatch.setattr(requirements, "_ROOT_DIRECTORIES", ())
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UnfitMachine, match="apt-get install util-linux"):
         require_tools([("blkdiscard", "--zeroout", "/dev/x")])

@@ -20,10 +20,10 @@ from lvmqcow.errors import UnfitMachine
 __all__ = [
     "command_environment",
     "find_tool",
-    "needed",
     "require_device_mapper",
     "require_temporary_directory",
     "require_tools",
+    "required",
     "root_path",
     "starting",
 ]
@@ -59,7 +59,7 @@ def find_tool(name: str) -> str | None:
 
 
 @contextmanager
-def needed(what: str, advice: str) -> Iterator[None]:
+def required(what: str, advice: str) -> Iterator[None]:
     """Raises UnfitMachine where the operating system refuses what is within: ``what`` failed, and why."""
     try:
         yield
@@ -89,7 +89,7 @@ def require_tools(commands: Iterable[Sequence[str]]) -> None:
 
 def require_temporary_directory() -> None:
     """Raises UnfitMachine: there is no directory for temporary files, which TMPDIR names."""
-    with needed("no temporary directory can be written", "make /tmp writable, or name a directory with TMPDIR"):
+    with required("no temporary directory can be written", "make /tmp writable, or name a directory with TMPDIR"):
         tempfile.gettempdir()
 
 
