@@ -129,9 +129,9 @@ def test_a_check_that_may_activate_activates_nothing_that_may_be_on_the_wrong_de
 
 def test_what_makes_no_lv_goes_on_at_the_limit_of_lvs() -> None:
     host = in_state(chain(0), State.LV_LIMIT)
-    with pytest.raises(NotPossible, match="may have 1"):
+    with pytest.raises(NotPossible, match="its limit is 1"):
         storage(host).apply(Create(NEIGHBOUR, MIB))
-    with pytest.raises(NotPossible, match="may have 1"):
+    with pytest.raises(NotPossible, match="its limit is 1"):
         storage(host).apply(Snapshot(DISK, "new"))
     storage(host).apply(Resize(DISK, 80 * MIB))
 
