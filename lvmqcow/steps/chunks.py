@@ -1,4 +1,4 @@
-"""A long step on a part of a device, done in pieces: so it can be watched, stopped soon, and slowed down."""
+"""Split a long step on a part of a device into chunks, to report progress, to stop soon and to limit the rate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _SMALLEST_BYTES: Final = 1024**2
 
 
 def chunks(step: RangeStep, bytes_per_second: int | None = None) -> Iterator[RangeStep]:
-    """The same step on one chunk after the other: as much as a second may take, within bounds."""
+    """Split a step into the same step on consecutive chunks.
+
+    A chunk is what ``bytes_per_second`` allows in one second, but at least 1 MiB and at most 128 MiB.
+    """
     chunk_bytes = _CHUNK_BYTES
     if bytes_per_second is not None:
         a_second = bytes_per_second // SECTOR_BYTES * SECTOR_BYTES
@@ -28,7 +31,7 @@ def chunks(step: RangeStep, bytes_per_second: int | None = None) -> Iterator[Ran
 
 
 def pause_seconds(done_bytes: int, elapsed_seconds: float, bytes_per_second: int | None) -> float:
-    """How long to wait, so that no more than ``bytes_per_second`` were done until then."""
+    """Return how long to wait so that the average stays at ``bytes_per_second``; None is no limit."""
     if bytes_per_second is None:
         return 0.0
     return max(0.0, done_bytes / bytes_per_second - elapsed_seconds)
