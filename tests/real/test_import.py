@@ -96,7 +96,7 @@ def test_nothing_is_made_of_one_until_somebody_says_what_it_is(
     before = world.host.observe()
     command = f"lvmqcow import {file} VG/{TARGETS[0]} --source-format {source_format}"
     assert command in lvmqcow("import", file, target, expect=2)
-    assert "and is called .raw" in lvmqcow("import", file.rename(tmp_path / "file.raw"), target, expect=2)
+    assert "and its name ends in .raw" in lvmqcow("import", file.rename(tmp_path / "file.raw"), target, expect=2)
     piped = (tmp_path / "file.raw").read_bytes()
     if name != "vhd-fixed":  # its start is that of its disk
         said = lvmqcow("import", "-", target, "--size", str(len(piped)), stdin=piped, expect=2)

@@ -130,7 +130,7 @@ def test_the_size_of_a_stream_is_8_bytes_the_lowest_first(tmp_path: Path, size_b
 def test_a_stream_that_ends_before_its_size_is_no_stream(tmp_path: Path) -> None:
     path = tmp_path / "stream"
     path.write_bytes(bytes(7))
-    with path.open("rb", buffering=0) as stream, pytest.raises(SourceNotFound, match="after 7 of the 8 bytes"):
+    with path.open("rb", buffering=0) as stream, pytest.raises(SourceNotFound, match="only 7 of the 8 bytes"):
         read_size(stream.fileno())
 
 

@@ -228,7 +228,7 @@ def test_what_begins_like_something_else_is_not_taken_for_a_disk_until_somebody_
     with pytest.raises(SourceMismatch) as refused:
         inspect(path, DISK, None)
     said = str(refused.value)
-    assert "nobody said what it is" in said
+    assert "its format was not declared" in said
     if source_format:
         assert f"lvmqcow import {path} VG/{DISK} --source-format {source_format}" in said
     assert inspect(path, DISK, SourceFormat.RAW).source_format is SourceFormat.RAW
@@ -260,17 +260,17 @@ def test_what_only_the_end_shows_is_seen(tmp_path: Path, end: bytes) -> None:
 @pytest.mark.parametrize(
     ("called", "content", "says"),
     [
-        ("disk.raw", b"KDMV", "a VMware disk (vmdk), and is called .raw"),
-        ("disk.vdi", b"KDMV", "a VMware disk (vmdk), and is called .vdi"),
-        ("disk.VMDK", b"vhdxfile", "a Hyper-V disk (vhdx), and is called .VMDK"),
-        ("disk.qcow2", b"KDMV", "a VMware disk (vmdk), and is called .qcow2"),
-        ("disk.qcow2", b"raw", "raw bytes, and is called .qcow2"),
-        ("disk-flat.vmdk", b"raw", "raw bytes, and is called .vmdk"),
-        ("disk.raw.gz", b"raw", "raw bytes, and is called .gz"),
+        ("disk.raw", b"KDMV", "a VMware disk (vmdk), and its name ends in .raw"),
+        ("disk.vdi", b"KDMV", "a VMware disk (vmdk), and its name ends in .vdi"),
+        ("disk.VMDK", b"vhdxfile", "a Hyper-V disk (vhdx), and its name ends in .VMDK"),
+        ("disk.qcow2", b"KDMV", "a VMware disk (vmdk), and its name ends in .qcow2"),
+        ("disk.qcow2", b"raw", "raw bytes, and its name ends in .qcow2"),
+        ("disk-flat.vmdk", b"raw", "raw bytes, and its name ends in .vmdk"),
+        ("disk.raw.gz", b"raw", "raw bytes, and its name ends in .gz"),
         ("disk.raw.gz", b"\x1f\x8b\x08", "gzip -dc"),
-        ("disk.raw.xz", b"\x1f\x8b\x08", "compressed with gzip, and is called .xz"),
+        ("disk.raw.xz", b"\x1f\x8b\x08", "compressed with gzip, and its name ends in .xz"),
         ("appliance.ova", b"a".ljust(257, b"\0") + b"ustar\x0000", "tar -xf"),
-        ("disk.vmdk", b"KDMV", "nobody said what it is"),
+        ("disk.vmdk", b"KDMV", "its format was not declared"),
         ("disk.vmdk", b"# Disk DescriptorFile", "-flat.vmdk beside it"),
         ("disk.img", b"QFI\xfb\0\0\0\3", "--source-format qcow2"),
     ],
@@ -295,7 +295,7 @@ def test_what_is_said_to_be_another_format_is_refused_naming_both(
         return
     with pytest.raises(SourceMismatch) as refused:
         inspect(path, DISK, declared)
-    assert f"was said to be {declared}" in str(refused.value)
+    assert f"was declared as {declared}" in str(refused.value)
     assert f"--source-format {made[name].format}" in str(refused.value)
 
 
