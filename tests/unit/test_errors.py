@@ -45,7 +45,7 @@ EXAMPLES: list[tuple[LvmqcowError, list[str]]] = [
     ),
     (
         NothingChanged("create", "vg/v", 3, FAILED),
-        ["create of vg/v", "Failed to find", "Nothing was changed", "ask again"],
+        ["create of vg/v", "Failed to find", "Nothing was changed", "try again"],
     ),
     (InvalidName("snapshot", "a/b", "no slashes"), ["snapshot", "'a/b'", "no slashes"]),
     (InvalidSize("-1", "too small"), ["'-1'", "too small"]),

@@ -58,8 +58,11 @@ VOLUME = "vg0/vm-100-disk-0.qcow2"
         (("create", VOLUME, "--size=-1G"), "positive"),
         (("create", VOLUME, "--size", "ten"), "write a size like 10G"),
         (("create", VOLUME, "--size", "65T"), "size '65T' is not possible: the largest supported size is 64 TiB"),
-        (("create", VOLUME, "--size", "1G", "--format", "raw"), "says qcow2, the request says raw"),
-        (("create", "vg0/vm-100-disk-0", "--size", "1G", "--format", "qcow2"), "says raw, the request says qcow2"),
+        (("create", VOLUME, "--size", "1G", "--format", "raw"), "means qcow2, but the request asks for raw"),
+        (
+            ("create", "vg0/vm-100-disk-0", "--size", "1G", "--format", "qcow2"),
+            "means raw, but the request asks for qcow2",
+        ),
         (("loopvg", "create", "..", "--size", "1G"), "volume group name"),
         (("list", "v;g"), "volume group name"),
         (("remove", VOLUME, "--wipe", "shred"), "--wipe"),
