@@ -1,7 +1,7 @@
 """What all our suites share.
 
-Hypothesis runs the ``lvmqcow-ci`` profile unless another one is asked for. Tests run as from a terminal, whatever started
-them.
+Hypothesis runs the ``lvmqcow-ci`` profile unless another one is asked for. Tests run as from a terminal, whatever
+started them.
 """
 
 from __future__ import annotations

@@ -325,7 +325,7 @@ def test_at_the_limit_of_logical_volumes_nothing_begins_that_makes_one(group: Gr
     before = group.metadata()
     with Storage.open(group.name, lvm=lvm, locks=NoLocks()) as storage:  # type: ignore[arg-type]
         for request in (Create(NEIGHBOUR, 4 * MIB), Snapshot(DISK, "s2")):
-            with pytest.raises(NotPossible, match="may have 2"):
+            with pytest.raises(NotPossible, match="its limit is 2"):
                 storage.apply(request)
         assert group.metadata() == before
         storage.volume(DISK.text).resize(8 * MIB)

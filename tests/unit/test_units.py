@@ -60,10 +60,10 @@ def test_no_space_says_how_much_in_words(needed: int, free: int, says: str) -> N
 
 
 def test_a_size_that_is_too_large_is_named_as_it_was_typed_or_in_words() -> None:
-    with pytest.raises(InvalidSize, match="'100T' is not possible: more than 64 TiB") as typed:
+    with pytest.raises(InvalidSize, match="'100T' is not possible: the largest supported size is 64 TiB") as typed:
         parse_size("100T")
     assert typed.value.size_bytes == 100 * 1024**4
-    with pytest.raises(InvalidSize, match="'100 TiB' is not possible: more than 64 TiB"):
+    with pytest.raises(InvalidSize, match="'100 TiB' is not possible: the largest supported size is 64 TiB"):
         whole_sectors(100 * 1024**4)
     with pytest.raises(InvalidSize, match=rf"'64 TiB \({LARGEST_DISK_BYTES + 512} bytes\)' is not possible"):
         whole_sectors(LARGEST_DISK_BYTES + 512)
