@@ -1,7 +1,7 @@
-"""What a command writes to its stderr, where that is read only once the command has ended.
+"""A pipe for the stderr of a command, which is read after the command has ended.
 
-It goes into a pipe. So no directory has to take a file, and no thread has to read meanwhile: a command that fills the
-pipe goes on, and what it says from then on is lost.
+With a pipe no directory has to hold a file. The pipe does not block, so no thread has to read it: if a command fills
+the pipe, the command goes on, and the rest of its stderr is lost.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ _CHUNK_BYTES: Final = 1 << 16  # as much as a pipe of Linux holds
 
 
 class StderrPipe:
-    """Give ``fileno()`` to the command as its stderr."""
+    """The pipe for the stderr of one command. The command gets ``fileno()`` as its stderr."""
 
     def __init__(self, said: int, heard: int) -> None:
         self._said = said
         self._heard = heard
 
     def fileno(self) -> int:
-        """Where the command is to write."""
+        """Return the file descriptor to which the command writes."""
         return self._said
 
     def text(self) -> str:
-        """What it has written since this was asked last."""
+        """Return what the command has written since the last call."""
         found = bytearray()
         try:
             while part := os.read(self._heard, _CHUNK_BYTES):
                 found += part
-        except BlockingIOError:  # our own end of it is still open, so this is all
+        except BlockingIOError:  # the pipe is empty; it has no end, because our own write end is still open
             pass
         return found.decode(errors="replace")
 
 
 @contextmanager
 def stderr_pipe() -> Iterator[StderrPipe]:
-    """A pipe for the stderr of one command. Raises UnfitMachine: this process may have no more open files."""
-    with required("no pipe can be made", "too many files are open (`ulimit -n`)"):
+    """Make a pipe for the stderr of one command. Raises UnfitMachine: the process has too many open files."""
+    with required("no pipe can be made", "raise the limit of open files (`ulimit -n`)"):
         heard, said = os.pipe()
     try:
         os.set_blocking(heard, False)

@@ -231,7 +231,7 @@ def test_a_file_for_a_volume_group_that_cannot_be_is_refused(name: str, tmp_path
 
 
 def test_a_file_for_a_volume_group_that_finds_no_room_is_not_left(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSize, match="takes no file that large"), limited(resource.RLIMIT_FSIZE, 4096):
+    with pytest.raises(InvalidSize, match="cannot hold a file that large"), limited(resource.RLIMIT_FSIZE, 4096):
         loopvg._make_file(tmp_path / "pv.img", MIB)
     assert list(tmp_path.iterdir()) == []
 
