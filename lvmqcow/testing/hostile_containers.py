@@ -122,9 +122,9 @@ def _vmdks(outside: bytes) -> Iterator[Specimen]:
     yield refused("parent-number", "a parent's number, and no name", _vmdk(parent=b"parentCID=12345678\n"), "parent")
     yield refused("second-extent", "a second extent, in a file of the host", _vmdk(_SPARSE_TEXT + flat), "2 extents")
     only = b'createType="monolithicSparse"\n' + flat
-    yield refused("flat-extent", "its one extent is a file of the host", _vmdk(only), "1 extents, not one that is this")
+    yield refused("flat-extent", "its one extent is a file of the host", _vmdk(only), "1 extents, not one sparse")
     split = _SPARSE_TEXT.replace(b"monolithicSparse", b"twoGbMaxExtentSparse")
-    yield refused("split", "the type of a disk of several files", _vmdk(split), "of the type twoGbMaxExtentSparse")
+    yield refused("split", "the type of a disk of several files", _vmdk(split), "type is twoGbMaxExtentSparse")
     text = b'# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n' + flat
     what = "a descriptor whose extent is a file of the host"
     yield refused("descriptor", what, Image({0: text}, 4096), "several files", SourceMismatch)
@@ -205,7 +205,7 @@ def _vdis() -> Iterator[Specimen]:
     yield refused("block-large", "blocks of 2 GiB", _vdi(block_bytes=2**31), "not supported")
     yield refused("block-extra", "bytes before each block", _vdi(extra=512), "not supported")
     yield refused("map-outside", "a block map behind the file", _vdi(map_offset=2**31), "its block map ends")
-    yield refused("map-odd", "a block map within a sector", _vdi(map_offset=513), "whole sectors")
+    yield refused("map-odd", "a block map within a sector", _vdi(map_offset=513), "inside a sector")
     yield refused("data-outside", "a block behind the file", _vdi(block=9), "its data ends at")
     yield refused("cut-in-data", "a VDI that is cut short in its last block", _vdi(size_bytes=_MIB), "its data ends at")
 
@@ -263,10 +263,10 @@ def _vhds(outside: bytes) -> Iterator[Specimen]:
     )
     yield refused("parent-unsaid", "a parent's name in one that is not differencing", _vhd(parent_name=name), "parent")
     yield refused("parent-located", "where a parent's name is, and nothing more", _vhd(locator=where), "parent")
-    yield refused("parent-fixed", "a differencing VHD without a start", _vhd_fixed(kind=4), "of the type 4")
-    yield refused("fixed-in-front", "a fixed VHD with a footer at its start", _vhd(kind=2), "of the type 2")
+    yield refused("parent-fixed", "a differencing VHD without a start", _vhd_fixed(kind=4), "type is 4")
+    yield refused("fixed-in-front", "a fixed VHD with a footer at its start", _vhd(kind=2), "type is 2")
     shadowed = _vhd_fixed(start=_vhd_footer(kind=3, creator=b"win ", next_offset=2**62, disk_bytes=_MIB))
-    yield refused("shadowed", "a fixed VHD whose guest wrote a footer to its start", shadowed, "no header of a dynamic")
+    yield refused("shadowed", "a fixed VHD whose guest wrote a footer to its start", shadowed, "lacks the header")
     yield refused("size-absurd", "a VHD of 8 EiB", _vhd(disk_bytes=2**63), "8 EiB", InvalidSize)
     yield refused(
         "fixed-long", "a fixed VHD that is larger than its file", _vhd_fixed(disk_bytes=2 * _MIB), "cut short"
@@ -277,7 +277,9 @@ def _vhds(outside: bytes) -> Iterator[Specimen]:
     yield refused("block-none", "blocks of nothing", _vhd(block_bytes=0), "blocks of 0 bytes")
     yield refused("table-outside", "a block table behind the file", _vhd(table_offset=2**62), "its block table ends")
     yield refused("data-outside", "a VHD's block behind the file", _vhd(block=2**31), "its data ends at")
-    yield refused("header-outside", "a header at the end of all addresses", _vhd(next_offset=2**64 - 2), "no header of")
+    yield refused(
+        "header-outside", "a header at the end of all addresses", _vhd(next_offset=2**64 - 2), "lacks the header"
+    )
 
 
 @cache
@@ -360,10 +362,10 @@ def _vhdxs(outside: bytes) -> Iterator[Specimen]:
     yield refused(
         "table-outside", "a VHDX's block table behind the file", _vhdx(table_offset=2**62), "its block table ends"
     )
-    yield refused("regions-absurd", "2^32 regions", _vhdx(regions=2**32 - 1), "no table of its regions")
+    yield refused("regions-absurd", "2^32 regions", _vhdx(regions=2**32 - 1), "no region table")
     yield refused("regions-none", "no regions", _vhdx(regions=0), "is missing")
     yield refused("metadata-outside", "metadata behind the file", _vhdx(metadata_offset=2**62), "no metadata")
-    yield refused("metadata-none", "metadata that says nothing", _vhdx(items=0), "does not say what it is")
+    yield refused("metadata-none", "metadata that says nothing", _vhdx(items=0), "lacks the parameters")
     cut = _vhdx(size_bytes=5 * _MIB - 65536)
     yield Specimen(
         "vhdx-cut-in-data.vhdx",
@@ -372,7 +374,7 @@ def _vhdxs(outside: bytes) -> Iterator[Specimen]:
         SourceFormat.VHDX,
         Notice.TABLES,
         Corrupt,
-        "qemu-img cannot read it",
+        "qemu-img cannot read the file",
     )
 
 
@@ -470,10 +472,10 @@ def _undeclared() -> Iterator[Specimen]:
     def refused(name: str, what: str, image: Image, says: str) -> Specimen:
         return Specimen(f"undeclared-{name}", what, image, None, Notice.HEADER, SourceMismatch, says)
 
-    yield refused("vmdk", "a VMDK, and nobody said so", _vmdk(), "a VMware disk (vmdk), and nobody said what it is")
+    yield refused("vmdk", "a VMDK, and nobody said so", _vmdk(), "(vmdk), and its format was not declared")
     yield refused("vmdk.vmdk", "called so, which is not enough", _vmdk(), "--source-format vmdk")
-    yield refused("vmdk.vdi", "a VMDK that is called a VDI", _vmdk(), "(vmdk), and is called .vdi")
-    yield refused("vmdk.raw", "a VMDK that is called raw", _vmdk(), "(vmdk), and is called .raw")
+    yield refused("vmdk.vdi", "a VMDK that is called a VDI", _vmdk(), "(vmdk), and its name ends in .vdi")
+    yield refused("vmdk.raw", "a VMDK that is called raw", _vmdk(), "(vmdk), and its name ends in .raw")
     yield refused("vdi", "a VDI, and nobody said so", _vdi(), "--source-format vdi")
     yield refused("vhdx", "a VHDX, and nobody said so", _vhdx(), "--source-format vhdx")
     yield refused("vhd", "a dynamic VHD, and nobody said so", _vhd(), "--source-format vpc")
@@ -481,7 +483,7 @@ def _undeclared() -> Iterator[Specimen]:
     yield refused("qed", "a QED, and nobody said so", _qed(), "--source-format qed")
     yield refused("parallels", "a Parallels disk, and nobody said so", _parallels_disk(), "--source-format parallels")
     raw = Image({0: _DATA}, _MIB)
-    yield refused("raw.vmdk", "raw bytes that are called a VMDK", raw, "is raw bytes, and is called .vmdk")
+    yield refused("raw.vmdk", "raw bytes that are called a VMDK", raw, "is raw bytes, and its name ends in .vmdk")
     for suffix, start, says in (
         ("gz", b"\x1f\x8b\x08", "gzip -dc"),
         ("xz", b"\xfd7zXZ\0", "xz -dc"),

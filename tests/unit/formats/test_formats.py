@@ -337,7 +337,7 @@ def test_a_vhd_of_which_qemu_would_leave_out_the_end_is_refused_with_a_way_that_
     sizes = format_apart(SIZE_BYTES, 100 * 4 * 17 * 512)
     with pytest.raises(Corrupt, match=f"has {sizes[0]}, and qemu-img would read {sizes[1]}") as refused:
         imported(path, SourceFormat.VPC)
-    command = str(refused.value).partition("needs: ")[2].replace(" COPY", f" {copy}")
+    command = str(refused.value).partition("import the copy: ")[2].replace(" COPY", f" {copy}")
     subprocess.run(command, shell=True, check=True)
     assert imported(copy, SourceFormat.QCOW2) == one.disk
 

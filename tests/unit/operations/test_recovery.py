@@ -591,5 +591,5 @@ def test_a_recovery_that_leaves_the_same_to_be_done_is_named_and_not_repeated_fo
     host = Unmended()
     host.__dict__.update(chain(1).__dict__)
     host.suspend(DISK.text)
-    with pytest.raises(Corrupt, match="restore devices is done, and the same is to be done again"):
+    with pytest.raises(Corrupt, match="recovery made no progress: it would run the same plan again"):
         storage(host).recover()
