@@ -74,10 +74,10 @@ def _tell(guard: int, news: bytes) -> None:
 
 
 def _guard(news: int) -> NoReturn:
-    """Wait until nobody is left to tell news; kill the lab unless its end was told.
+    """Wait until no process can report any more; kill the lab unless its end was reported.
 
     A signal to the lab at the supervisor's death (PR_SET_PDEATHSIG) would not do. SIGKILL would reach the kernel's
-    first process alone, and a User-mode Linux that gets SIGTERM may spin for ever while it cleans up.
+    first process alone, and a User-mode Linux that gets SIGTERM may spin without end while it cleans up.
     """
     told = b""
     while piece := os.read(news, 64):

@@ -110,7 +110,7 @@ def test_consent_is_for_the_state_that_was_named_and_for_one_call(kind: State) -
 
 @pytest.mark.parametrize("kind", sorted(set(State) - ACCEPTABLE))
 def test_nobody_can_consent_to_what_lvm_refuses_itself(kind: State) -> None:
-    with pytest.raises(NotPossible, match="accepted or not"):
+    with pytest.raises(NotPossible, match="no consent helps"):
         storage(in_state(chain(0), kind)).accepting(kind)
 
 
