@@ -1,23 +1,26 @@
 """qcow2 snapshot chains on LVM logical volumes.
 
-Public: `Storage` and what it gives back, the requests, and the errors. Below it, a pure core in an imperative shell:
+This package exports the public API: `Storage`, the types that it returns, the requests, and the base class of the
+errors. The packages and modules, from bottom to top; each imports only from those above it in this list:
 
-names, sizing, intents, wiping, qcow2,
-containers,
-model                                   words of the field, and the picture of a volume group
-physical, model                         words of the field, and the picture of a volume group
-requests, plans, recovery, checks,
-fitness, chains                         pure: from a picture and a request to a plan of steps, or to what is wrong
-steps                                   one external command each, as data
-host, pieces, runner                    runs steps: LVM and qemu-img, or (`testing`) a volume group in memory
-lvm, lvm_look, lvm_report,
-qemu_img, qemu_nbd, nbd, tethered,      what touches the world
-imports, exports, limits, locks,
-loopvg, holders, interrupts
-executor, health                        a request carried out, under locks, after recovery; what is wrong with images
-storage, volume, info, plugin           the public API; and it under the names of a Proxmox VE storage plugin
-lab                                     a kernel with device-mapper for whoever has none
-cli, testing                            the command line; the harness
+======================  ==============================================================================================
+errors, units           the errors; sizes in words
+core                    the terms of LVM and QEMU, our own words, and the picture of a volume group; pure values
+formats                 recognises image files and reads their headers as bytes; pure
+steps                   the actions of external tools, as data
+operations              plans requests and recoveries: from a picture to a list of steps; pure, one module an operation
+system                  processes, signals, locks, udev, and what has to be installed
+lvm, qemu               run LVM and QEMU's tools and read their output
+engine                  carries out requests: locks, recovery, planning, and the steps one by one on a host
+checks                  finds what is wrong with a volume group and its images
+real_host               runs steps with LVM and QEMU; `lvmqcow.testing.SimHost` runs them in memory
+storage, volume, info   the public API
+seams                   the interfaces that a program can implement itself
+proxmox                 the public API under the names of Proxmox VE's storage plugins
+lab                     a virtual machine with device-mapper, for machines that have none
+cli                     the command line
+testing                 the test harness: a volume group in memory, crash tests, hostile images
+======================  ==============================================================================================
 """
 
 from __future__ import annotations

@@ -1,36 +1,36 @@
-"""Every way lvmqcow says no.
+"""The errors of lvmqcow.
 
-Each error stores its facts as attributes, formats them in ``__str__`` and ends with what to do next.
-``exit_status`` is what the command line exits with::
+Each error keeps its facts as attributes. Its message says what could not be done, why, and what to do next.
+``exit_status`` is the exit status of the command line::
 
-    LvmqcowError                         1   something failed; the message says what
+    LvmqcowError                         1
     ├── CommandFailed                    1   lvm or qemu-img failed: argv, exit status, stderr
-    ├── OperationCut                     *   a step failed midway: where, and what recover will do
-    │   └── NothingChanged                   the first step failed, and the volume group is as it was
-    ├── InvalidRequest                   2   refused before looking at anything
+    ├── OperationCut                     *   a step failed midway: which, and what recovery will do
+    │   └── NothingChanged                   the first step failed and changed nothing
+    ├── InvalidRequest                   2   refused before the volume group was looked at
     │   ├── InvalidName
     │   ├── InvalidSize
     │   ├── FormatMismatch
-    │   └── SourceMismatch                   a file to import is not what was said, or nobody said it
+    │   └── SourceMismatch                   a file to import is not of the declared format, or none was declared
     ├── NotFound                        10
     │   ├── VolumeGroupNotFound
     │   ├── VolumeNotFound
     │   ├── SnapshotNotFound
-    │   └── SourceNotFound                   a file to import
+    │   └── SourceNotFound                   a file to import cannot be read
     ├── Locked                          11   another process works on the volume
     ├── NoSpace                         12
-    ├── NotPossible                     13   the volume's state, or its format, does not allow it
-    │   ├── InUse                            a process, a mount or a device on top holds it: they are listed
-    │   ├── NewerSnapshots                   a rollback would leave snapshots behind: they are listed
+    ├── NotPossible                     13   the state or the format of the volume does not allow the operation
+    │   ├── InUse                            processes, mounts or devices use the volume: they are listed
+    │   ├── NewerSnapshots                   a rollback would leave newer snapshots behind: they are listed
     │   ├── SnapshotHasChildren
     │   ├── RecoveryNeeded
-    │   └── Unchangeable                     the volume group as a whole takes no changes: exported, another host's, …
-    ├── Corrupt                         14   what is on disk contradicts itself
+    │   └── Unchangeable                     the volume group may not be changed: exported, another host's, …
+    ├── Corrupt                         14   names, tags and headers contradict each other
     ├── AlreadyExists                   15
     ├── UnfitMachine                    16   not root, no device-mapper, a tool or a directory is missing
     └── Interrupted                    130   Ctrl-C
 
-(*) ``OperationCut`` exits as the error that caused it.
+(*) ``OperationCut`` exits with the status of the error that caused it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ __all__ = [
 
 
 class LvmqcowError(Exception):
-    """Base of all; never raised itself."""
+    """The base class of all errors. It is never raised itself."""
 
     exit_status: ClassVar[int] = 1
 
@@ -90,7 +90,7 @@ class CommandFailed(LvmqcowError):
 
     @property
     def no_space(self) -> bool:
-        """Whether a device or a file system was full. The tools say it in the C library's words, and no other way."""
+        """Whether a device or a file system was full. All tools print the C library's text for this error."""
         return os.strerror(errno.ENOSPC) in self.stderr
 
     def __str__(self) -> str:
@@ -99,35 +99,26 @@ class CommandFailed(LvmqcowError):
 
 
 class OperationCut(LvmqcowError):
-    """A step of a plan failed; the steps before it are done.
-
-    The volume's data is safe; what is on disk is one of the states that recovery knows.
-    """
+    """A step of an operation failed. The steps before it are done, and recovery finishes or undoes the operation."""
 
     def __init__(self, operation: str, target: str, done: int, steps: int, cause: LvmqcowError, outcome: str) -> None:
-        self.operation = operation
-        self.target = target
-        self.done = done
-        self.steps = steps
-        self.cause = cause
-        self.outcome = outcome
+        """``outcome`` is what recovery will do: ``undoes`` or ``finishes``; empty: there is nothing to recover."""
+        self.operation, self.target, self.done, self.steps = operation, target, done, steps
+        self.cause, self.outcome = cause, outcome
         super().__init__(operation, target, done, steps, cause, outcome)
 
     def __str__(self) -> str:
         stopped = f"{self.operation} of {self.target} stopped after {self.done} of {self.steps} steps: {self.cause}\n"
         if not self.outcome:
-            return f"{stopped}Nothing that the volume holds has changed. Next: mend that, and ask again."
+            return f"{stopped}The content of the volume has not changed. Next: solve that, then try again."
         return (
-            f"{stopped}No data is lost. Next: `lvmqcow recover {self.target}` "
-            f"({self.outcome} the {self.operation}; the next operation on the volume does it too)."
+            f"{stopped}No data is lost. Next: `lvmqcow recover {self.target}` {self.outcome} the {self.operation}; "
+            f"the next operation on the volume does the same."
         )
 
 
 class NothingChanged(OperationCut):
-    """The first step of a plan failed, and a look at the volume group showed that it had changed nothing.
-
-    There is nothing to recover.
-    """
+    """The first step of an operation failed and changed nothing. There is nothing to recover."""
 
     def __init__(self, operation: str, target: str, steps: int, cause: LvmqcowError) -> None:
         super().__init__(operation, target, 0, steps, cause, "")
@@ -136,23 +127,21 @@ class NothingChanged(OperationCut):
     def __str__(self) -> str:
         return (
             f"{self.operation} of {self.target} failed at its first step: {self.cause}\n"
-            f"Nothing was changed. Next: mend that, and ask again."
+            f"Nothing was changed. Next: solve that, then try again."
         )
 
 
 class InvalidRequest(LvmqcowError):
-    """What was asked for can never be done."""
+    """The request can never succeed."""
 
     exit_status = 2
 
 
 class InvalidName(InvalidRequest):
-    """A volume, snapshot or volume group name that this layout or LVM cannot carry."""
+    """LVM or the naming scheme does not allow the name of a volume, a snapshot or a volume group."""
 
     def __init__(self, kind: str, name: str, reason: str) -> None:
-        self.kind = kind
-        self.name = name
-        self.reason = reason
+        self.kind, self.name, self.reason = kind, name, reason
         super().__init__(kind, name, reason)
 
     def __str__(self) -> str:
@@ -160,13 +149,11 @@ class InvalidName(InvalidRequest):
 
 
 class InvalidSize(InvalidRequest):
-    """A size that is no positive number of bytes."""
+    """The size is no positive number of bytes, or is too large."""
 
     def __init__(self, size: str, reason: str, size_bytes: int | None = None) -> None:
-        """``size`` is as it was typed, or in words; ``size_bytes`` is None where it is no number."""
-        self.size = size
-        self.reason = reason
-        self.size_bytes = size_bytes
+        """``size`` is the size as the user typed it, or in words. ``size_bytes`` None: it is no number."""
+        self.size, self.reason, self.size_bytes = size, reason, size_bytes
         super().__init__(size, reason, size_bytes)
 
     def __str__(self) -> str:
@@ -174,29 +161,25 @@ class InvalidSize(InvalidRequest):
 
 
 class FormatMismatch(InvalidRequest):
-    """The volume's name says one format, the request another."""
+    """The name of the volume means another format than the request asks for."""
 
     def __init__(self, name: str, named: str, requested: str) -> None:
-        self.name = name
-        self.named = named
-        self.requested = requested
+        self.name, self.named, self.requested = name, named, requested
         super().__init__(name, named, requested)
 
     def __str__(self) -> str:
         return (
-            f"{self.name!r} says {self.named}, the request says {self.requested}: "
-            f"qcow2 volumes end in .qcow2, raw volumes do not"
+            f"the name {self.name!r} means {self.named}, but the request asks for {self.requested}: "
+            f"names of qcow2 volumes end in .qcow2, names of raw volumes do not"
         )
 
 
 class SourceMismatch(InvalidRequest):
-    """A file or stream to import is not what somebody said, or than its name says; or nobody said what it is."""
+    """A file or stream to import is not of the declared format or of the format in its name, or has to be declared."""
 
     def __init__(self, source: str, found: str, said: str, advice: str) -> None:
-        self.source = source
-        self.found = found
-        self.said = said
-        self.advice = advice
+        """``found`` is what the content is; ``said`` is a clause about the name or the declared format."""
+        self.source, self.found, self.said, self.advice = source, found, said, advice
         super().__init__(source, found, said, advice)
 
     def __str__(self) -> str:
@@ -204,57 +187,52 @@ class SourceMismatch(InvalidRequest):
 
 
 class NotFound(LvmqcowError):
-    """Something named in the request is not there."""
+    """Something that the request names does not exist."""
 
     exit_status = 10
 
 
 class VolumeGroupNotFound(NotFound):
-    """No such volume group on this machine."""
+    """This machine has no such volume group, or LVM does not show it."""
 
     def __init__(self, vg: str, said: str = "") -> None:
-        """``said`` is why LVM does not show it: it may be there, and clustered."""
-        self.vg = vg
-        self.said = said
+        """``said`` is LVM's message, which tells a missing volume group from one that LVM refuses to read."""
+        self.vg, self.said = vg, said
         super().__init__(vg, said)
 
     def __str__(self) -> str:
         because = f" (LVM says: {self.said})" if self.said else ""
-        return f"no volume group {self.vg!r}{because}: `vgs` lists those of this machine"
+        return f"volume group {self.vg!r} was not found{because}: `vgs` lists the volume groups of this machine"
 
 
 class VolumeNotFound(NotFound):
-    """No such volume in the volume group."""
+    """The volume group has no such volume."""
 
     def __init__(self, vg: str, volume: str) -> None:
-        self.vg = vg
-        self.volume = volume
+        self.vg, self.volume = vg, volume
         super().__init__(vg, volume)
 
     def __str__(self) -> str:
-        return f"no volume {self.vg}/{self.volume}: `lvmqcow list {self.vg}` shows what there is"
+        return f"volume {self.vg}/{self.volume} was not found: `lvmqcow list {self.vg}` lists the volumes"
 
 
 class SnapshotNotFound(NotFound):
     """The volume has no such snapshot."""
 
     def __init__(self, target: str, snapshot: str, present: Iterable[str]) -> None:
-        self.target = target
-        self.snapshot = snapshot
+        self.target, self.snapshot = target, snapshot
         self.present = tuple(present)
         super().__init__(target, snapshot, self.present)
 
     def __str__(self) -> str:
-        there = ", ".join(self.present) or "it has none"
-        return f"{self.target} has no snapshot {self.snapshot!r} (present: {there})"
+        return f"{self.target} has no snapshot {self.snapshot!r}; it has {', '.join(self.present) or 'none'}"
 
 
 class SourceNotFound(NotFound):
-    """A file to import that cannot be read."""
+    """A file or stream to import cannot be read."""
 
     def __init__(self, source: str, reason: str) -> None:
-        self.source = source
-        self.reason = reason
+        self.source, self.reason = source, reason
         super().__init__(source, reason)
 
     def __str__(self) -> str:
@@ -262,55 +240,48 @@ class SourceNotFound(NotFound):
 
 
 class Locked(LvmqcowError):
-    """Another process holds the volume's lock."""
+    """Another process holds the lock of the volume."""
 
     exit_status = 11
 
     def __init__(self, target: str, holder: str, waited_seconds: float) -> None:
-        self.target = target
-        self.holder = holder
-        self.waited_seconds = waited_seconds
+        self.target, self.holder, self.waited_seconds = target, holder, waited_seconds
         super().__init__(target, holder, waited_seconds)
 
     def __str__(self) -> str:
         return (
             f"{self.target} is locked by {self.holder} (waited {self.waited_seconds:g} s): "
-            f"try again when that is done, or wait longer with --wait"
+            f"try again when that process is done, or wait longer with --wait"
         )
 
 
 class NoSpace(LvmqcowError):
-    """The volume group cannot hold what is needed. Unless it cut an operation, nothing was touched."""
+    """The volume group has too little space. Nothing was changed, unless this error cut an operation."""
 
     exit_status = 12
 
     def __init__(self, vg: str, needed_bytes: int, free_bytes: int, policy: str = "") -> None:
-        """``policy`` is the allocation policy, where it is that, and not the disk, that has no more to give."""
-        self.vg = vg
-        self.needed_bytes = needed_bytes
-        self.free_bytes = free_bytes
-        self.policy = policy
+        """``policy`` is the allocation policy, if enough extents are free but the policy excludes some of them."""
+        self.vg, self.needed_bytes, self.free_bytes, self.policy = vg, needed_bytes, free_bytes, policy
         super().__init__(vg, needed_bytes, free_bytes, policy)
 
     def __str__(self) -> str:
         needed, free = format_apart(self.needed_bytes, self.free_bytes)
-        where = f" where its allocation policy, {self.policy}, would take it" if self.policy else ""
-        other = f"`vgchange --alloc normal {self.vg}` takes it elsewhere too, " if self.policy else ""
+        where = f" under its allocation policy, {self.policy}" if self.policy else ""
+        other = f"`vgchange --alloc normal {self.vg}` allows any free extent, " if self.policy else ""
         return (
             f"no space in {self.vg}: {needed} needed, {free} free{where}; "
-            f"{other}`vgextend {self.vg}` adds room, deleting snapshots frees it"
+            f"{other}`vgextend {self.vg}` adds room, deleting snapshots frees room"
         )
 
 
 class NotPossible(LvmqcowError):
-    """The volume is in a state, or of a format, in which this cannot be done."""
+    """The state or the format of the volume does not allow the operation."""
 
     exit_status = 13
 
     def __init__(self, target: str, reason: str, advice: str) -> None:
-        self.target = target
-        self.reason = reason
-        self.advice = advice
+        self.target, self.reason, self.advice = target, reason, advice
         super().__init__(target, reason, advice)
 
     def __str__(self) -> str:
@@ -318,58 +289,52 @@ class NotPossible(LvmqcowError):
 
 
 class InUse(NotPossible):
-    """Something holds a device of the volume open."""
+    """A process, a mount or another device uses a device of the volume."""
 
     def __init__(self, target: str, holders: Iterable[str]) -> None:
         self.holders = tuple(holders)
-        super().__init__(target, f"it is in use: {', '.join(self.holders)}", "stop that first")
+        super().__init__(target, f"the volume is in use: {', '.join(self.holders)}", "stop that first")
         self.args = (target, self.holders)
 
 
 class NewerSnapshots(NotPossible):
-    """A rollback to an older snapshot, and nothing was said of the newer ones."""
+    """A rollback goes to an older snapshot, and the request does not say what happens to the newer ones."""
 
     def __init__(self, target: str, snapshot: str, blockers: Iterable[str]) -> None:
         self.snapshot = snapshot
         self.blockers = tuple(blockers)
-        super().__init__(
-            target,
-            f"{snapshot!r} is not the newest snapshot: {', '.join(self.blockers)} would be left behind",
-            "--discard-newer removes what is newer, --keep-newer leaves it as a branch",
-        )
+        reason = f"snapshot {snapshot!r} is not the newest; newer: {', '.join(self.blockers)}"
+        super().__init__(target, reason, "--discard-newer removes the newer ones, --keep-newer keeps them as a branch")
         self.args = (target, snapshot, self.blockers)
 
 
 class SnapshotHasChildren(NotPossible):
-    """Images read through the snapshot that its removal would break."""
+    """Other images read through the snapshot, so it cannot be removed."""
 
     def __init__(
         self, target: str, snapshot: str, children: Iterable[str], advice: str = "remove all but one of these first"
     ) -> None:
         self.snapshot = snapshot
         self.children = tuple(children)
-        super().__init__(
-            target,
-            f"snapshot {snapshot!r} is the backing of {', '.join(self.children)}",
-            advice,
-        )
+        super().__init__(target, f"snapshot {snapshot!r} is the backing file of {', '.join(self.children)}", advice)
         self.args = (target, snapshot, self.children, advice)
 
 
 class RecoveryNeeded(NotPossible):
-    """An operation was cut here and recovery was switched off."""
+    """An operation was cut, and recovery was switched off."""
 
     def __init__(self, target: str, operation: str) -> None:
+        """``operation`` is what recovery would do: ``undo snapshot``."""
         self.operation = operation
-        reason = f"an unfinished operation is in the way: {operation}"
+        reason = f"an operation was cut and has to be recovered first ({operation})"
         super().__init__(target, reason, f"run `lvmqcow recover {target}`")
         self.args = (target, operation)
 
 
 class Unchangeable(NotPossible):
-    """The volume group is in a state in which nothing may be changed; nothing was touched.
+    """The volume group is in a state in which nothing may be changed. Nothing was changed.
 
-    ``states`` has each of these states by its name, with what it means here (`lvmqcow.core.fitness` has all there are).
+    ``states`` has a text for each such state by its name (`lvmqcow.core.fitness` lists all states).
     """
 
     def __init__(self, vg: str, states: Mapping[str, str], advice: str) -> None:
@@ -380,14 +345,14 @@ class Unchangeable(NotPossible):
 
 
 class Corrupt(LvmqcowError):
-    """What is on disk contradicts itself; nothing is touched until somebody looked."""
+    """Names, tags, headers or a file contradict each other. Nothing is changed until a person has looked."""
 
     exit_status = 14
 
     def __init__(self, target: str, findings: Iterable[str], advice: str = "") -> None:
         self.target = target
         self.findings = tuple(findings)
-        self.advice = advice or f"Change nothing; `lvmqcow check {target}` tells more"
+        self.advice = advice or f"Change nothing; `lvmqcow check {target}` lists all findings"
         super().__init__(target, self.findings, self.advice)
 
     def __str__(self) -> str:
@@ -395,13 +360,12 @@ class Corrupt(LvmqcowError):
 
 
 class AlreadyExists(LvmqcowError):
-    """The name is taken."""
+    """The name is already in use."""
 
     exit_status = 15
 
     def __init__(self, kind: str, name: str) -> None:
-        self.kind = kind
-        self.name = name
+        self.kind, self.name = kind, name
         super().__init__(kind, name)
 
     def __str__(self) -> str:
@@ -409,13 +373,12 @@ class AlreadyExists(LvmqcowError):
 
 
 class UnfitMachine(LvmqcowError):
-    """This machine, or this user, cannot run the operation. Unless it cut an operation, nothing was begun."""
+    """This machine or this user cannot run the operation. Nothing was changed, unless this error cut an operation."""
 
     exit_status = 16
 
     def __init__(self, missing: str, advice: str) -> None:
-        self.missing = missing
-        self.advice = advice
+        self.missing, self.advice = missing, advice
         super().__init__(missing, advice)
 
     def __str__(self) -> str:
@@ -423,7 +386,7 @@ class UnfitMachine(LvmqcowError):
 
 
 class Interrupted(LvmqcowError):
-    """Ctrl-C. The step that ran was told to stop; recovery knows the state it left."""
+    """The user pressed Ctrl-C. The running step was stopped; recovery finishes or undoes the operation."""
 
     exit_status = 130
 

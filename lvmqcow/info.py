@@ -1,4 +1,4 @@
-"""What there is to say of a volume and of its layers, for people and programs that list them."""
+"""Facts about a volume group, its volumes and their layers, for people and programs that list them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["GroupInfo", "LayerInfo", "VolumeInfo", "group_info", "layer_info", "
 
 @dataclass(frozen=True)
 class GroupInfo:
-    """The volume group below the volumes. ``free_bytes`` is what LVM would allocate.
+    """A volume group. ``free_bytes`` counts the extents that LVM would allocate.
 
-    ``conditions`` are the states that it is in (`lvmqcow.core.fitness`); none where it is ready for everything.
+    ``conditions`` are the states of the volume group that limit what can be done (`lvmqcow.core.fitness`).
     """
 
     name: str
@@ -30,9 +30,9 @@ class GroupInfo:
 
 @dataclass(frozen=True)
 class VolumeInfo:
-    """A volume as `Storage.volumes` lists it. ``lv_size_bytes`` is that of all its LVs together.
+    """A volume as `Storage.volumes` lists it. ``lv_size_bytes`` is the size of all its LVs together.
 
-    ``virtual_size_bytes`` is None where only the image's header tells, and the LV is not active: never a guess.
+    ``virtual_size_bytes`` is None if no tag has it and the header could not be read because the LV is not active.
     """
 
     name: str
@@ -47,10 +47,10 @@ class VolumeInfo:
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """One layer of a volume; ``snapshot`` is None for the current one, ``parent`` is an LV name.
+    """One layer of a volume. ``snapshot`` is None for the current layer; ``parent`` is an LV name.
 
-    ``allocated_bytes`` is what the image's clusters take; None when the LV is not active, or raw.
-    ``virtual_size_bytes`` is as in `VolumeInfo`, and where that is None, so is ``parent``.
+    ``allocated_bytes`` is the size of the image's allocated clusters; None if the LV is not active, or raw.
+    ``virtual_size_bytes`` is as in `VolumeInfo`; if it is None, ``parent`` is unknown and None too.
     """
 
     lv: str
@@ -60,16 +60,16 @@ class LayerInfo:
     lv_size_bytes: int
     allocated_bytes: int | None
     clones: tuple[str, ...] = ()
-    """The volumes that read through it, directly."""
+    """The volumes that read directly through this layer."""
 
 
 def group_info(vg: VolumeGroup) -> GroupInfo:
-    """What a picture shows of the volume group itself."""
+    """Return what a picture shows of the volume group itself."""
     return GroupInfo(vg.name, vg.free_bytes, vg.allocation_policy, conditions(vg))
 
 
 def volume_info(volume: VolumePicture) -> VolumeInfo:
-    """What a picture shows of a volume."""
+    """Return what a picture shows of a volume."""
     current = volume.layer(volume.name.text) or volume.layers[0]
     return VolumeInfo(
         name=volume.name.text,
@@ -93,7 +93,7 @@ def layer_infos(executor: Executor, name: VolumeName) -> tuple[LayerInfo, ...]:
 
 
 def layer_info(host: Host, volume: VolumePicture, layer: Layer) -> LayerInfo:
-    """The same of a layer; what it takes is asked of its image, where that can be read. Raises Corrupt."""
+    """Return what a picture shows of a layer, and what ``qemu-img check`` says it allocates. Raises Corrupt."""
     image = volume.name.format is Format.QCOW2 and _readable(volume, layer)
     return LayerInfo(
         lv=layer.lv.name,
@@ -107,5 +107,5 @@ def layer_info(host: Host, volume: VolumePicture, layer: Layer) -> LayerInfo:
 
 
 def _readable(volume: VolumePicture, layer: Layer) -> bool:
-    """Whether an image can be opened, with all it reads through."""
+    """Return whether the image of a layer and all images below it can be opened."""
     return all(read.lv.readable for read in volume.reads(layer))

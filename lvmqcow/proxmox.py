@@ -1,16 +1,15 @@
-"""The storage plugin's verbs, under the names that a Proxmox VE storage plugin has for them: thin calls of `Storage`.
+"""The public API under the names of Proxmox VE's storage plugins: thin calls of `Storage`.
 
-They are for readers who know the plugin API: every function says in one line what it is in the rest of the library. A
-first argument ``storage`` stands for the API's class, ``storeid`` and ``scfg``. What the API returns as positions or
-hashes is returned as a tuple or a dataclass with the same names. What the API dies of is raised as one of
-`lvmqcow.errors`.
+This module is for readers who know the plugin API. Every docstring names the method of this library that the function
+calls. The first argument, ``storage``, stands for the API's class, ``storeid`` and ``scfg``. A list or hash of the API
+is a tuple or a dataclass with the same names here. Where the API dies, an error of `lvmqcow.errors` is raised.
 
-Sizes are bytes, but for `alloc_image`, which takes KiB as the API does.
+Sizes are bytes. Only `alloc_image` takes KiB, as the API does.
 
-The rest of the patch series is steps of plans, and nothing to call: ``lvm_size`` is what planners measure,
-``alloc_lvm_image`` and ``lvm_qcow2_format`` are in `lvmqcow.operations.shared.new_volume`, ``alloc_snap_image`` is in
-`lvmqcow.operations.snapshot`. There is no ``$running``: the library looks whether something uses a volume, and refuses
-what may not happen below a guest (InUse).
+The other functions of the patch series are steps of plans and cannot be called: planners measure what ``lvm_size``
+computes, `lvmqcow.operations.shared.new_volume` does what ``alloc_lvm_image`` and ``lvm_qcow2_format`` do, and
+`lvmqcow.operations.snapshot` does what ``alloc_snap_image`` does. No function takes ``$running``: the library itself
+looks for users of a volume, and raises InUse for operations that a running guest does not allow.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PluginData:
-    """What a storage of this kind can hold, and what it holds where nothing else is said."""
+    """The contents and formats that a storage of this kind supports, and the defaults."""
 
     content: frozenset[str]
     default_content: frozenset[str]
@@ -71,7 +70,7 @@ class PluginData:
 
 @dataclass(frozen=True)
 class VolumeSize:
-    """A volume, or a snapshot of it. ``parent`` is a snapshot's name, or what a clone was made of."""
+    """The size of a volume or snapshot. ``parent`` is the name of a snapshot, or the source of a clone."""
 
     size_bytes: int | None
     format: Format
@@ -81,10 +80,10 @@ class VolumeSize:
 
 @dataclass(frozen=True)
 class SnapshotInfo:
-    """A layer of a volume: ``order`` is 0 for the current one and grows towards the oldest.
+    """A layer of a volume. ``order`` is 0 for the current layer and grows towards the oldest.
 
-    ``parent`` and ``child`` are names of snapshots, or ``current``. Of several children it is the one that the current
-    layer reads through.
+    ``parent`` and ``child`` are names of snapshots, or ``current``. If a layer has several children, ``child`` is the
+    one that the current layer reads through.
     """
 
     order: int
@@ -104,22 +103,25 @@ _FEATURES: Final[Mapping[str, Mapping[str, frozenset[Format]]]] = {
     "template": {"current": _QCOW2},
     "clone": {"base": _QCOW2, "snap": _QCOW2},
 }
-"""By feature, then by what the volume is: a template, the current state, or a snapshot."""
+"""The formats that support a feature: by the feature, then for a template, the current state or a snapshot."""
 
 
 def plugindata() -> PluginData:
-    """Which contents and formats there are."""
+    """Return the contents and formats that are supported."""
     return PluginData(frozenset({"images", "rootdir"}), frozenset({"images"}), _BOTH, Format.RAW)
 
 
 def parse_volname(volname: str) -> tuple[str, str, int, Format]:
-    """What a name says: the content type, the name, the machine's number, the format. Raises InvalidName."""
+    """Return what a name says: content type, name, VMID and format. Raises InvalidName."""
     name = parse_volume_name(volname)
     return "images", name.text, name.vmid, name.format
 
 
 def get_snap_name(storage: Storage, volname: str, snapname: str | None = None) -> str:
-    """The LV of a snapshot that is there, or is to be made; without one, or of ``current``, that of the volume."""
+    """Return the name of a snapshot's LV. Without a snapshot, or for ``current``, return that of the volume's LV.
+
+    The snapshot need not exist.
+    """
     name = parse_volume_name(volname)
     if snapname in (None, CURRENT):
         return name.text
@@ -127,62 +129,62 @@ def get_snap_name(storage: Storage, volname: str, snapname: str | None = None) -
 
 
 def get_snap_volname(storage: Storage, volname: str, snapname: str | None = None) -> str:
-    """As `get_snap_name`: an LV is called what the volume or snapshot on it is."""
+    """Return the same as `get_snap_name`: the name of a volume is that of its LV."""
     return get_snap_name(storage, volname, snapname)
 
 
 def filesystem_path(storage: Storage, volname: str, snapname: str | None = None) -> str:
-    """`Volume.path`, whether the LV is there or not."""
+    """Return the same path as `Volume.path`, but also for an LV that does not exist."""
     return device_path(storage.vg, get_snap_name(storage, volname, snapname))
 
 
 def find_free_diskname(storage: Storage, vmid: int, fmt: str = Format.RAW) -> str:
-    """`Storage.free_name`. Another process may take it: `alloc_image` without a name is safe against that."""
+    """Return a free name (`Storage.free_name`). Another process may take it; `alloc_image` without a name is safe."""
     return storage.free_name(vmid, _format(fmt)).text
 
 
 def alloc_image(storage: Storage, vmid: int, fmt: str, name: str | None, size_kib: int) -> str:
-    """`Storage.create`, or without a name `Storage.create_disk`; returns the name.
+    """Create a volume (`Storage.create`); without a name, under a free name (`Storage.create_disk`). Returns the name.
 
     Raises:
-        InvalidName: the name is that of another machine, or the format is none that `plugindata` declares.
+        InvalidName: the name has the VMID of another machine, or `plugindata` does not declare the format.
         FormatMismatch, AlreadyExists, NoSpace, InvalidSize.
     """
     if name is None:
         return storage.create_disk(vmid, size_kib * 1024, _format(fmt)).name
     if parse_volume_name(name).vmid != vmid:
-        raise InvalidName("volume", name, f"it must be vm-{vmid}-<disk>")
+        raise InvalidName("volume", name, f"the name must be vm-{vmid}-<disk>")
     return storage.create(name, size_kib * 1024, _format(fmt)).name
 
 
 def free_image(storage: Storage, volname: str) -> None:
-    """`Volume.remove`: with all its snapshots."""
+    """Remove a volume with all its snapshots (`Volume.remove`)."""
     storage.volume(volname).remove()
 
 
 def list_images(storage: Storage, vmid: int | None = None) -> tuple[VolumeInfo, ...]:
-    """`Storage.volumes`, of all machines or of one."""
+    """List the volumes of all machines or of one (`Storage.volumes`)."""
     volumes = storage.volumes()
     return tuple(info for info in volumes if vmid in (None, parse_volume_name(info.name).vmid))
 
 
 def activate_volume(storage: Storage, volname: str) -> None:
-    """`Volume.activate`: with all its snapshots."""
+    """Activate a volume with all its snapshots (`Volume.activate`)."""
     storage.volume(volname).activate()
 
 
 def deactivate_volume(storage: Storage, volname: str) -> None:
-    """`Volume.deactivate`: with all its snapshots. Raises InUse."""
+    """Deactivate a volume with all its snapshots (`Volume.deactivate`). Raises InUse."""
     storage.volume(volname).deactivate()
 
 
 def volume_resize(storage: Storage, volname: str, size_bytes: int) -> None:
-    """`Volume.resize`."""
+    """Grow a volume to ``size_bytes`` (`Volume.resize`)."""
     storage.volume(volname).resize(size_bytes)
 
 
 def volume_size_info(storage: Storage, volname: str, snapname: str | None = None) -> VolumeSize:
-    """The size that a guest sees, never that of the LV; what it takes on LVM is ``used_bytes``."""
+    """Return the size that a guest sees, and the size of the LV as ``used_bytes``."""
     name = parse_volume_name(volname)
     volume = storage.picture(name).volume(name)
     layer = volume.snapshot(snapname) if snapname and snapname != CURRENT else volume.current
@@ -197,15 +199,15 @@ def volume_size_info(storage: Storage, volname: str, snapname: str | None = None
 
 
 def volume_snapshot(storage: Storage, volname: str, snap: str) -> None:
-    """`Volume.snapshot`."""
+    """Take a snapshot (`Volume.snapshot`)."""
     storage.volume(volname).snapshot(snap)
 
 
 def volume_rollback_is_possible(storage: Storage, volname: str, snap: str, blockers: list[str] | None = None) -> bool:
-    """Whether `volume_snapshot_rollback` would be refused; if so, as it would be.
+    """Return True if `volume_snapshot_rollback` is possible; else raise the error that it would raise.
 
     Raises:
-        NewerSnapshots: ``snap`` is not the newest; those in the way are appended to ``blockers``.
+        NewerSnapshots: ``snap`` is not the newest snapshot. The newer ones are appended to ``blockers``.
         SnapshotNotFound, NotPossible, InUse.
     """
     try:
@@ -218,24 +220,24 @@ def volume_rollback_is_possible(storage: Storage, volname: str, snap: str, block
 
 
 def volume_snapshot_rollback(storage: Storage, volname: str, snap: str) -> None:
-    """`Volume.rollback`: to the newest snapshot."""
+    """Roll back to the newest snapshot (`Volume.rollback`)."""
     storage.volume(volname).rollback(snap)
 
 
 def volume_snapshot_delete(storage: Storage, volname: str, snap: str) -> None:
-    """`Volume.delete_snapshot`: to whichever side moves less."""
+    """Delete a snapshot the way that moves fewer bytes (`Volume.delete_snapshot`)."""
     storage.volume(volname).delete_snapshot(snap)
 
 
 def volume_snapshot_info(storage: Storage, volname: str) -> Mapping[str, SnapshotInfo]:
-    """`Volume.layers` by the names of the snapshots, and under ``current``. Of a raw volume there is nothing to say."""
+    """Return the layers (`Volume.layers`) by snapshot name and under ``current``; empty for a raw volume."""
     name = parse_volume_name(volname)
     layers = storage.layers(name)
     if name.format is Format.RAW:
         return {}
     called = {layer.lv: layer.snapshot or CURRENT for layer in layers}
     child: dict[str, str] = {}
-    for layer in layers:  # what the current layer reads through comes first
+    for layer in layers:  # layers that the current layer reads through come first
         if layer.parent:
             child.setdefault(layer.parent, called[layer.lv])
     return {
@@ -252,47 +254,51 @@ def volume_snapshot_info(storage: Storage, volname: str) -> Mapping[str, Snapsho
 
 
 def volume_has_feature(storage: Storage, feature: str, volname: str, snapname: str | None = None) -> bool:
-    """Whether ``copy``, ``rename``, ``snapshot``, ``template`` or ``clone`` can be asked of a volume or a snapshot."""
+    """Return whether a volume or snapshot supports ``copy``, ``rename``, ``snapshot``, ``template`` or ``clone``."""
     info = _info(storage, parse_volume_name(volname))
     kind = "snap" if snapname and snapname != CURRENT else "base" if info.template else "current"
     return info.format in _FEATURES.get(feature, {}).get(kind, frozenset())
 
 
 def rename_volume(storage: Storage, volname: str, target_vmid: int, target_volname: str | None = None) -> str:
-    """`Volume.rename`, to a free name of the machine where none is given; returns the new name."""
+    """Rename a volume (`Volume.rename`), to a free name of the machine if none is given. Returns the new name."""
     format = parse_volume_name(volname).format
     return storage.volume(volname).rename(target_volname or find_free_diskname(storage, target_vmid, format)).name
 
 
 def create_base(storage: Storage, volname: str) -> str:
-    """`Volume.template`. The name stays: clones read through it."""
+    """Make a volume a template (`Volume.template`). Its name stays the same."""
     storage.volume(volname).template()
     return volname
 
 
 def clone_image(storage: Storage, volname: str, vmid: int, snap: str | None = None) -> str:
-    """`Volume.clone`, under a free name of the machine; returns that."""
+    """Clone a volume under a free name of the machine (`Volume.clone`). Returns that name."""
     return storage.volume(volname).clone(find_free_diskname(storage, vmid, Format.QCOW2), snap).name
 
 
 def volume_export_formats() -> tuple[str, ...]:
-    """The streams that `volume_export` can send."""
+    """Return the stream formats that `volume_export` can send."""
     return (StreamFormat.RAW_SIZE,)
 
 
 def volume_export(storage: Storage, stream: int, volname: str, format: str, snapshot: str | None = None) -> None:
-    """`Volume.export_stream`: what a guest reads, never the container. Raises NotPossible (the format)."""
+    """Send what a guest reads (`Volume.export_stream`). Raises NotPossible: the format is not supported."""
     _require_stream(storage, volname, format)
     storage.volume(volname).export_stream(stream, StreamFormat.RAW_SIZE, snapshot)
 
 
 def volume_import_formats() -> tuple[str, ...]:
-    """The streams that `volume_import` can read."""
+    """Return the stream formats that `volume_import` can read."""
     return volume_export_formats()
 
 
 def volume_import(storage: Storage, stream: int, volname: str, format: str) -> str:
-    """`Storage.import_stream`: the stream says its size; returns the name. Raises NotPossible (the format)."""
+    """Create a volume from a stream that begins with its size (`Storage.import_stream`). Returns the name.
+
+    Raises:
+        NotPossible: the format is not supported.
+    """
     _require_stream(storage, volname, format)
     return storage.import_stream(stream, volname, read_size(stream)).name
 
@@ -300,12 +306,12 @@ def volume_import(storage: Storage, stream: int, volname: str, format: str) -> s
 def _require_stream(storage: Storage, volname: str, format: str) -> None:
     if format not in volume_export_formats():
         known = ", ".join(volume_export_formats())
-        raise NotPossible(f"{storage.vg}/{volname}", f"there is no stream of format {format!r}", f"ask for {known}")
+        raise NotPossible(f"{storage.vg}/{volname}", f"streams of format {format!r} are not supported", f"use {known}")
 
 
 def _format(fmt: str) -> Format:
     if fmt not in {*Format}:
-        raise InvalidName("format", fmt, f"it must be {' or '.join(Format)}")
+        raise InvalidName("format", fmt, f"the format must be {' or '.join(Format)}")
     return Format(fmt)
 
 

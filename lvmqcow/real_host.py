@@ -1,4 +1,4 @@
-"""A real volume group, through lvm2 and QEMU's tools."""
+"""The host that runs steps on a volume group of this machine, with lvm2 and QEMU's tools."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from lvmqcow.steps import (
     Step,
     StreamStep,
 )
-from lvmqcow.steps.chunks import pause_seconds, pieces
+from lvmqcow.steps.chunks import chunks, pause_seconds
 from lvmqcow.system.callbacks import Progress
 from lvmqcow.system.holders import holders
-from lvmqcow.system.needs import require_device_mapper, require_temporary_directory, require_tools
+from lvmqcow.system.requirements import require_device_mapper, require_temporary_directory, require_tools
 
 __all__ = ["RealHost", "can_discard"]
 
 
 class RealHost:
-    """A real volume group, through lvm2 and qemu-img."""
+    """A volume group of this machine. It implements `lvmqcow.engine.host.Host`."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class RealHost:
         qemu_nbd: QemuNbd | None = None,
         wipe_bytes_per_second: int | None = None,
     ) -> None:
-        """``wipe_bytes_per_second`` is how fast parts of LVs are overwritten, at most."""
+        """``wipe_bytes_per_second`` limits how fast parts of LVs are overwritten; None is no limit."""
         self._vg = vg
         self._lvm = lvm
         self._qemu_img = qemu_img
@@ -86,7 +86,7 @@ class RealHost:
         path = device_path(self._vg, lv_name)
         header = parse_header(self._start(lv_name))
         if header is None:
-            raise CommandFailed(("read", path), 1, "it holds no qcow2 image")
+            raise CommandFailed(("read", path), 1, "the device holds no qcow2 image")
         require_harmless(self._vg, lv_name, self._header)
         return self._qemu_img.check(path, header.cluster_size_bytes)
 
@@ -100,7 +100,7 @@ class RealHost:
         require_tools(step.argv(self._vg) for step in steps if not isinstance(step, LvmStep))
         if any(isinstance(step, StreamStep) for step in steps):
             require_temporary_directory()
-        if not all(isinstance(step, LvTag) for step in steps):  # all others change, or look at, what is active
+        if not all(isinstance(step, LvTag) for step in steps):  # all other steps need devices
             require_device_mapper()
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
@@ -143,9 +143,9 @@ class RealHost:
         if isinstance(step, LvDiscardRange) and not can_discard(path):
             step = LvZeroRange(step.lv, step.offset_bytes, step.length_bytes)
         started, done_bytes, rate = time.monotonic(), 0, self._wipe_bytes_per_second
-        for piece in pieces(step, rate):
-            self._qemu_img.run(piece.argv(self._vg))
-            done_bytes += piece.length_bytes
+        for chunk in chunks(step, rate):
+            self._qemu_img.run(chunk.argv(self._vg))
+            done_bytes += chunk.length_bytes
             if progress is not None:
                 progress(100 * done_bytes / step.length_bytes)
             time.sleep(pause_seconds(done_bytes, time.monotonic() - started, rate))
@@ -171,17 +171,17 @@ class RealHost:
 
 
 def _require_device(path: str) -> None:
-    """Where there is none, `qemu-img create` would make a file, in memory, and succeed."""
+    """Refuse a path without a block device: `qemu-img create` would create a file in ``/dev`` and succeed."""
     try:
         there = Path(path).is_block_device()
     except OSError as error:
         raise CommandFailed(("stat", path), error.errno or 1, error.strerror or str(error)) from error
     if not there:
-        raise CommandFailed(("stat", path), errno.ENOTBLK, "it is no block device, or not there")
+        raise CommandFailed(("stat", path), errno.ENOTBLK, "the path is missing or is no block device")
 
 
 def can_discard(path: str) -> bool:
-    """Whether a block device passes discards on. Raises CommandFailed: there is no such device."""
+    """Return whether a block device supports discards. Raises CommandFailed: the device does not exist."""
     try:
         number = os.stat(path).st_rdev
         limit = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}/queue/discard_max_bytes").read_text()

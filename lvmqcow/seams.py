@@ -1,15 +1,15 @@
-"""Where a library consumer puts something of its own in the place of ours.
+"""The interfaces that a program can implement to replace a part of the library.
 
 ==================  ================================================================  ===============================
-what                given to                                                          ours
+interface           passed to                                                         default
 ==================  ================================================================  ===============================
-a `Host`            ``Storage(host, locks)``                                          `RealHost`, LVM and QEMU
-`Locks`             ``Storage(host, locks)``, ``Storage.open(vg, locks=…)``           `FlockLocks`, of one host
-`Events`            ``Storage.open(vg, events=…)``                                    silence
-a `Trace`           ``Storage.open(vg, trace=…)``: every command before it runs       none
+`Host`              ``Storage(host, locks)``                                          `RealHost`: LVM and QEMU
+`Locks`             ``Storage(host, locks)``, ``Storage.open(vg, locks=…)``           `FlockLocks`: one host
+`Events`            ``Storage.open(vg, events=…)``                                    no event is reported
+`Trace`             ``Storage.open(vg, trace=…)``; called before each command         no command is reported
 ==================  ================================================================  ===============================
 
-To change one answer of a host, subclass `HostWrapper`. A host in memory, for tests, is `lvmqcow.testing.SimHost`.
+To change single answers of a host, subclass `HostWrapper`. For tests, `lvmqcow.testing.SimHost` is a host in memory.
 """
 
 from __future__ import annotations

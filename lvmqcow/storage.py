@@ -1,11 +1,11 @@
-"""The public API: a storage is one volume group, a volume is one virtual disk.
+"""The public API. A storage is one volume group; a volume is one virtual disk.
 
     with Storage.open("vg0") as storage:
         volume = storage.create("vm-100-disk-0.qcow2", size_bytes=10 * 1024**3)
         volume.snapshot("before-upgrade")
 
-Every verb is a request: `Storage.apply` takes the volume's lock, lets recovery finish or undo what was cut before,
-takes one picture, plans, and runs the plan. `Storage.plan` stops before the last: what it returns is what would run.
+Every verb makes a request. `Storage.apply` takes the lock of the volume, recovers operations that were cut before,
+takes a picture, plans the request, and runs the plan. `Storage.plan` returns the plan without running it.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ __all__ = ["Storage"]
 
 
 SILENT: Final = Events()
-_MOST_BUSY: Final = 64  # names that others hold, before we say so: they may hold all there could be
+_MOST_BUSY: Final = 64  # create_disk raises Locked when other processes hold the locks of more names than this
 
 
 class Storage:
-    """One volume group that lvmqcow manages. For one thread at a time: open another for each."""
+    """One volume group that lvmqcow manages. Use it from one thread only; open another one for each thread."""
 
     def __init__(
         self,
@@ -61,14 +61,12 @@ class Storage:
         wipe: Wipe = Wipe.NONE,
         accept: frozenset[State] = frozenset(),
     ) -> None:
-        """``recover_first=False``: refuse a volume with an unfinished operation, rather than recover it first.
+        """Use a host and locks of your own. `open` uses LVM, QEMU and file locks.
 
-        ``layout`` is what the first snapshot of a volume is called; None: as others are that are there. A volume keeps
-        the layout of the snapshots it has.
-
-        ``wipe`` is what happens to LVs that go, where the request does not say.
-
-        ``accept`` is as in `accepting`.
+        ``recover_first=False``: refuse a volume with an unfinished operation (RecoveryNeeded) instead of recovering it.
+        ``layout`` names the LV of a volume's first snapshot; None: as the snapshots in the volume group are named. A
+        volume keeps the layout of the snapshots that it has. ``wipe`` says how LVs are wiped before their removal if
+        the request does not say. ``accept`` are the states of `accepting`.
         """
         self._host = host
         self._executor = Executor(host, locks, events, recover_first, layout, wipe, accept)
@@ -88,14 +86,16 @@ class Storage:
         wipe: Wipe = Wipe.NONE,
         wipe_bytes_per_second: int | None = None,
     ) -> Self:
-        """A real volume group. ``lvm`` is ``shell`` (one lvm process for all) or ``process`` (one a command).
+        """Open a volume group of this machine.
 
-        ``wipe`` is what happens to LVs that go, where the request does not say; ``wipe_bytes_per_second`` how fast, at
-        most.
+        ``lvm`` is ``shell`` (one lvm process for all commands) or ``process`` (one process for each command).
+        ``wipe_bytes_per_second`` limits how fast LVs are wiped; None is no limit. `__init__` explains the others.
+
+        A missing volume group is only found by the first method that looks at it (VolumeGroupNotFound).
 
         Raises:
-            UnfitMachine: not root, or lvm2 or qemu-img is missing.
-            VolumeGroupNotFound: when it is first looked at.
+            InvalidName: ``vg`` cannot be the name of a volume group.
+            UnfitMachine: the caller is not root, or lvm2 or qemu-img is missing.
         """
         check_vg_name(vg)
         kind = LvmShell if lvm == "shell" else LvmProcesses
@@ -112,7 +112,7 @@ class Storage:
         self.close()
 
     def close(self) -> None:
-        """End the processes it started."""
+        """End the processes that the storage started."""
         self._host.close()
 
     @property
@@ -120,35 +120,37 @@ class Storage:
         return self._host.vg
 
     def accepting(self, *states: State) -> Storage:
-        """The same storage, that changes the volume group also in these states (`lvmqcow.core.fitness` has them).
+        """Return a storage that also changes a volume group in these states (`lvmqcow.core.fitness`).
 
-        It is for one call: ``storage.accepting(State.OLD_METADATA).create(…)``. The storage itself accepts nothing.
+        Use it for one call: ``storage.accepting(State.OLD_METADATA).create(…)``. This storage still accepts no state.
 
         Raises:
-            NotPossible: no consent helps in one of these states.
+            NotPossible: one of the states refuses every change, with or without consent.
         """
         refused = sorted(set(states) - ACCEPTABLE)
         if refused:
-            reason = f"it cannot be changed in the state {', '.join(refused)}, accepted or not"
-            raise NotPossible(self.vg, reason, f"what can be accepted: {', '.join(sorted(ACCEPTABLE))}")
+            reason = f"nothing can be changed in the state {', '.join(refused)}, and no consent helps"
+            raise NotPossible(self.vg, reason, f"states that can be accepted: {', '.join(sorted(ACCEPTABLE))}")
         return self._accepting(frozenset(states))
 
     def volumes(self) -> tuple[VolumeInfo, ...]:
-        """All volumes, by name; one report, nothing is activated."""
+        """Return all volumes, sorted by name. This takes one LVM report and activates nothing."""
         return self.listing()[1]
 
     def listing(self) -> tuple[GroupInfo, tuple[VolumeInfo, ...]]:
-        """The volume group, and all of its volumes, by name; one report, nothing is activated."""
+        """Return the volume group and all its volumes, sorted by name. This takes one LVM report, activates nothing."""
         picture = self._executor.observe()
         picture = picture.with_headers(self._executor.readable(_unknown_active(picture.volumes)))
         return group_info(picture), tuple(volume_info(volume) for volume in picture.volumes if volume.layers)
 
     def volume(self, name: str) -> Volume:
-        """A handle on one volume, which need not exist. Raises InvalidName."""
+        """Return a handle on one volume, which need not exist. Raises InvalidName."""
         return Volume(self._executor, parse_volume_name(name))
 
     def create(self, name: str, size_bytes: int, format: Format | None = None) -> Volume:
-        """Create a volume that reads as zeros. The name's suffix is its format; ``format`` must agree.
+        """Create a volume of ``size_bytes`` that reads as zeros. The suffix of the name is the format.
+
+        ``format`` need not be given; if it is given, it must agree with the name.
 
         Raises:
             InvalidName, FormatMismatch, InvalidSize, AlreadyExists, NoSpace.
@@ -158,7 +160,7 @@ class Storage:
         return Volume(self._executor, volume)
 
     def create_disk(self, vmid: int, size_bytes: int, format: Format = Format.QCOW2) -> Volume:
-        """Create a volume under the lowest free name of a machine's; safe against others that do the same.
+        """Create a volume under the lowest free disk name of a machine. Other processes may do the same at the time.
 
         Raises:
             InvalidName, InvalidSize, NoSpace.
@@ -166,10 +168,10 @@ class Storage:
         return Volume(self._executor, self.allocate(vmid, size_bytes, format).volume)
 
     def allocate(self, vmid: int, size_bytes: int, format: Format = Format.QCOW2) -> Plan:
-        """As `create_disk`; returns the plan that ran, which names the volume.
+        """Create a volume as `create_disk` does; returns the plan that ran, which names the volume.
 
-        The names of both formats are locked, so that no number is given twice. A number that another process holds is
-        passed over; one that it took is seen, once the lock is ours.
+        The names in both formats are locked, so no number is used twice. A number whose lock another process holds is
+        skipped. After the lock is taken, a new picture shows whether the number is still free.
         """
         size_bytes, busy = whole_sectors(size_bytes), set[str]()
         while True:
@@ -188,29 +190,30 @@ class Storage:
                     return self._executor.apply_held(Create(name, size_bytes), frozenset(both))
 
     def free_name(self, vmid: int, format: Format = Format.QCOW2) -> VolumeName:
-        """The name that `create_disk` would try now. Raises InvalidName."""
+        """Return the name that `create_disk` would try now. Raises InvalidName."""
         return disk_name(vmid, free_disk_number(vmid, self._taken()), format)
 
     def import_file(self, source: Path, name: str, source_format: SourceFormat | None = None) -> Volume:
         """Create a volume with the content of a file.
 
-        Without ``source_format`` it is a qcow2 image if its name ends in ``.qcow2``, and raw bytes if it begins like
-        nothing else that is known.
+        Without ``source_format``, a file whose name ends in ``.qcow2`` is a qcow2 image, and a file that looks like no
+        known format is raw.
 
         Raises:
-            SourceMismatch: it is not what was said, or than its name says; or it has to be said what it is.
-            Corrupt: the file reads through to others, or is nothing that may be opened.
-            InvalidName, AlreadyExists, NoSpace.
+            SourceMismatch: the content is not of the format that was declared or that the name says; or the content
+                looks like a known format, and no format was declared.
+            Corrupt: the image refers to other files, or is damaged.
+            SourceNotFound, InvalidName, InvalidSize, AlreadyExists, NoSpace, NotPossible.
         """
         request = inspect(source, parse_volume_name(name), source_format)
         self.apply(request)
         return Volume(self._executor, request.volume)
 
     def import_stream(self, stream: int, name: str, size_bytes: int) -> Volume:
-        """Create a volume with the content of a stream of so many raw bytes; ``stream`` is a file descriptor.
+        """Create a volume with the content of a stream of ``size_bytes`` raw bytes; ``stream`` is a file descriptor.
 
         Raises:
-            OperationCut: the stream is shorter or longer than that, among other things.
+            OperationCut: the stream is shorter or longer than ``size_bytes``, or a step failed.
             InvalidName, InvalidSize, AlreadyExists, NoSpace.
         """
         volume = parse_volume_name(name)
@@ -218,10 +221,10 @@ class Storage:
         return Volume(self._executor, volume)
 
     def plan(self, request: Request) -> Plan:
-        """What `apply` would run first: the operation's plan, or, where one was cut, that of its recovery.
+        """Return the plan that `apply` would run first: a recovery if an operation was cut, else the request's plan.
 
         Raises:
-            LvmqcowError: a refusal; Locked only where headers can be read no other way than by activating the volume.
+            LvmqcowError: the request is refused. Locked is only raised if a header has to be read from an inactive LV.
         """
         return self._executor.plan(request)
 
@@ -229,27 +232,28 @@ class Storage:
         """Carry out a request; returns the plan that ran.
 
         Raises:
-            LvmqcowError: a refusal (nothing was touched), or OperationCut (a step failed; recovery knows the state).
+            OperationCut: a step failed. Recovery finishes or undoes the operation.
+            LvmqcowError: the request was refused, and nothing was changed.
         """
         return self._executor.apply(request)
 
     def plan_recovery(self, name: str) -> Plan:
-        """What `recover` would run first; no steps on a healthy volume."""
+        """Return the plan that `recover` would run first. On a healthy volume the plan has no steps."""
         return self._executor.plan_recovery(parse_volume_name(name))
 
     def recover(self, name: str | None = None) -> tuple[Plan, ...]:
-        """Finish or undo what was cut, on one volume or on all; returns the plans that ran.
+        """Finish or undo operations that were cut, on one volume or on all; returns the plans that ran.
 
         Raises:
-            LvmqcowError: one volume could not be recovered. The others were tried all the same; what went wrong
-                with more of them is in the error's notes.
+            LvmqcowError: a volume could not be recovered. The other volumes were recovered all the same. If several
+                volumes failed, the notes of the error have the other errors.
         """
         return self._executor.recover(parse_volume_name(name) if name is not None else None)
 
     def check(self, name: str | None = None) -> tuple[Finding, ...]:
-        """Everything that is wrong with one volume or with the whole volume group; nothing is activated for it.
+        """Check one volume or the whole volume group; returns the findings. This activates and changes nothing.
 
-        What was not active, so not looked at, is a finding (``unchecked``); so is every LV of others (``unmanaged``).
+        Each volume with inactive LVs gives a finding (``unchecked``), and so does each LV of no volume (``unmanaged``).
 
         Raises:
             VolumeNotFound.
@@ -257,7 +261,7 @@ class Storage:
         return check(self._executor, name)
 
     def check_activating(self, name: str | None = None) -> tuple[Finding, ...]:
-        """As `check`, one volume after the other, each active for as long as it takes, under its lock.
+        """Check as `check` does, and activate each volume under its lock while it is checked.
 
         Raises:
             VolumeNotFound.
@@ -265,19 +269,25 @@ class Storage:
         return check_activating(self._executor, name)
 
     def picture(self, *names: VolumeName) -> VolumeGroup:
-        """The volume group as it is now, with the headers of active LVs: of others than these as far as possible.
+        """Take a picture of the volume group, with the headers of active LVs.
+
+        Headers of other volumes than ``names`` are left out if they cannot be read.
 
         Raises:
-            CommandFailed: a header of one of these cannot be read.
+            CommandFailed: a header of one of the volumes ``names`` cannot be read.
         """
         return self._executor.seen(*names)
 
     def layers(self, name: VolumeName) -> tuple[LayerInfo, ...]:
-        """The layers of a volume, current first, then newest to oldest; then those of its other branches."""
+        """Return the layers of a volume: the current one, the snapshots below it from newest to oldest, then branches.
+
+        Raises:
+            VolumeNotFound, Corrupt.
+        """
         return layer_infos(self._executor, name)
 
     def _taken(self) -> frozenset[str]:
-        """Every text in the volume group that could name a volume: LV names and tags."""
+        """Return all LV names and tags in the volume group: any of them may mention a disk name."""
         lvs = self._executor.observe().logical_volumes
         return frozenset(text for lv in lvs for text in (lv.name, *lv.tags))
 

@@ -1,4 +1,4 @@
-"""A handle on one volume: each of its verbs is a request that the engine carries out."""
+"""A handle on one volume. Each method makes a request that the engine carries out."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ class Volume:
         return self._name.text
 
     def info(self) -> VolumeInfo:
-        """Name, format, sizes and snapshots. Raises VolumeNotFound."""
+        """Return name, format, sizes and snapshots of the volume. Raises VolumeNotFound."""
         picture = self._executor.seen(self._name)
         return volume_info(picture.volume(self._name))
 
     def layers(self) -> tuple[LayerInfo, ...]:
-        """Its layers, current first, then newest to oldest, then other branches. Raises VolumeNotFound or Corrupt."""
+        """Return the layers: current, snapshots from newest to oldest, branches. Raises VolumeNotFound, Corrupt."""
         return layer_infos(self._executor, self._name)
 
     def path(self, snapshot: str | None = None) -> Path:
-        """The device to give to QEMU.
+        """Return the path of the device that QEMU opens: that of the current layer, or of a snapshot.
 
         Raises:
-            RecoveryNeeded: an operation was cut; a guest could read what is half done, and recovery undo what it wrote.
+            RecoveryNeeded: an operation was cut. A guest could read unfinished data, and lose its writes to recovery.
             VolumeNotFound, SnapshotNotFound.
         """
         volume = self._executor.seen(self._name).volume(self._name)
@@ -75,31 +75,34 @@ class Volume:
         return Path(device_path(self._executor.host.vg, layer.lv.name))
 
     def snapshot(self, snapshot: str) -> Plan:
-        """Freeze the content under a name. Raises InvalidName, AlreadyExists, NoSpace, NotPossible (raw)."""
+        """Take a snapshot. Raises InvalidName, AlreadyExists, NoSpace, NotPossible (the volume is raw)."""
         return self._executor.apply(Snapshot(self._name, snapshot))
 
     def rename_snapshot(self, snapshot: str, new: str) -> Plan:
-        """Give a snapshot another name; clones that read through it follow.
+        """Give a snapshot another name. Clones and snapshots that read through it follow.
 
         Raises:
-            InvalidName, SnapshotNotFound, AlreadyExists, InUse, NotPossible (raw).
+            InvalidName, SnapshotNotFound, AlreadyExists, InUse, NotPossible (the volume is raw).
         """
         return self._executor.apply(RenameSnapshot(self._name, snapshot, new))
 
     def rollback(self, snapshot: str, newer: Newer = Newer.REFUSE, wipe: Wipe | None = None) -> Plan:
-        """Return to a snapshot; ``newer`` says what becomes of those that are left behind.
+        """Roll back to a snapshot. ``newer`` says what happens to the snapshots that are newer than it.
 
-        ``wipe``, of those that are discarded, is as the storage does where it is None.
+        ``wipe`` says how discarded snapshots are wiped; None: as the storage does by default.
 
         Raises:
-            NewerSnapshots: with them, where nothing was said.
-            SnapshotHasChildren: one that is to be discarded has a branch.
+            NewerSnapshots: newer snapshots exist, and ``newer`` is REFUSE; with their names.
+            SnapshotHasChildren: a snapshot that would be discarded has a branch or a clone.
             SnapshotNotFound, NotPossible, NoSpace.
         """
         return self._executor.apply(Rollback(self._name, snapshot, newer, wipe))
 
     def delete_snapshot(self, snapshot: str, merge: Merge = Merge.AUTO, wipe: Wipe | None = None) -> Plan:
-        """Forget a snapshot. ``wipe`` None is as the storage does.
+        """Delete a snapshot and merge its data with that of its child. The content of the volume stays.
+
+        ``merge`` says which way the data moves. ``wipe`` says how the LV that goes is wiped; None: as the storage does
+        by default.
 
         Raises:
             SnapshotNotFound, SnapshotHasChildren, NoSpace.
@@ -107,14 +110,17 @@ class Volume:
         return self._executor.apply(DeleteSnapshot(self._name, snapshot, merge, wipe))
 
     def template(self) -> Plan:
-        """Freeze it for good, so that it can be cloned. Raises InUse, NotPossible (raw)."""
+        """Make the volume a template, which never changes and can be cloned. Raises InUse, NotPossible (it is raw)."""
         return self._executor.apply(Template(self._name))
 
     def clone(self, new: str, snapshot: str | None = None) -> Volume:
-        """A new volume that reads through this one, a template, or through a snapshot of it; returns the new volume.
+        """Make a linked clone: a new volume that reads through this template, or through a snapshot of this volume.
+
+        Returns:
+            The new volume.
 
         Raises:
-            NotPossible: it is raw, or no template and no snapshot is named.
+            NotPossible: the volume is raw; or it is no template, and no snapshot is named.
             SnapshotNotFound, InvalidName, FormatMismatch, AlreadyExists, NoSpace.
         """
         name = parse_volume_name(new)
@@ -122,22 +128,29 @@ class Volume:
         return Volume(self._executor, name)
 
     def flatten(self) -> Plan:
-        """Make a clone a volume of its own. No clone: nothing to do, the plan is empty. Raises NoSpace, InUse."""
+        """Copy into a clone all data that it reads through other volumes, so that it no longer depends on them.
+
+        If the volume is no clone, the plan is empty.
+
+        Raises:
+            NoSpace, InUse, NotPossible (a template), SnapshotHasChildren.
+        """
         return self._executor.apply(Flatten(self._name))
 
     def resize(self, size_bytes: int) -> Plan:
-        """Grow it, LV and image; what is new reads as zeros.
+        """Grow the volume to ``size_bytes``. The new part reads as zeros.
 
-        To the size it has, the plan is empty; unless the LV is too small for the image, which it then is no more.
+        If the volume has that size already, the plan is empty, unless the LV is too small for its image. Then the LV is
+        extended.
 
         Raises:
-            NotPossible: it is larger already.
+            NotPossible: the volume is larger than ``size_bytes``.
             InvalidSize, NoSpace.
         """
         return self._executor.apply(Resize(self._name, size_bytes))
 
     def grow(self, more_bytes: int) -> Plan:
-        """Make it larger by so much; asked again, it grows again.
+        """Grow the volume by ``more_bytes``. Each call grows it again.
 
         Raises:
             InvalidSize, NoSpace.
@@ -145,7 +158,10 @@ class Volume:
         return self._executor.apply(Grow(self._name, more_bytes))
 
     def rename(self, new: str) -> Volume:
-        """Give it, with all its snapshots, another name of the same format; returns the volume of that name.
+        """Rename the volume with all its snapshots. The new name means the same format.
+
+        Returns:
+            The volume under its new name.
 
         Raises:
             InvalidName, FormatMismatch, AlreadyExists, InUse.
@@ -155,7 +171,10 @@ class Volume:
         return Volume(self._executor, name)
 
     def copy(self, new: str, snapshot: str | None = None) -> Volume:
-        """Copy it, or what it held at a snapshot, into a new volume of the format that the new name says.
+        """Copy the content of the volume or of a snapshot into a new volume. The new name says the format.
+
+        Returns:
+            The new volume.
 
         Raises:
             InvalidName, SnapshotNotFound, AlreadyExists, NoSpace, InUse.
@@ -167,32 +186,36 @@ class Volume:
     def export_file(
         self, path: Path, format: Format = Format.RAW, snapshot: str | None = None, replace: bool = False
     ) -> Plan:
-        """Write what it holds, or held at a snapshot, to a new file, which is whole or not there.
+        """Write the content of the volume or of a snapshot to a file, which appears only when it is complete.
 
-        ``replace``: the file may be there already.
+        ``replace``: an existing file is replaced.
 
         Raises:
-            AlreadyExists, SnapshotNotFound, InUse.
+            AlreadyExists, SnapshotNotFound, InUse, NotPossible (the path).
         """
         with whole_file(path, replace) as partial:
             return self._executor.apply(Export(self._name, snapshot, str(partial), format))
 
     def export_stream(self, stream: int, format: StreamFormat = StreamFormat.RAW, snapshot: str | None = None) -> Plan:
-        """Send what it holds, or held at a snapshot, down a stream; ``stream`` is a file descriptor.
+        """Send the content of the volume or of a snapshot to a stream; ``stream`` is a file descriptor.
 
         Raises:
-            OperationCut: whoever reads the stream stopped, among other things.
+            OperationCut: the reader closed the stream, or a step failed.
             SnapshotNotFound, InUse.
         """
         return self._executor.apply(ExportStream(self._name, snapshot, stream, format))
 
     def convert(self, new: str | None = None, wipe: Wipe | None = None) -> Volume:
-        """Give it the other format, and the name that says so; returns the volume of that name.
+        """Convert the volume to the other format and rename it.
 
-        ``wipe``, of what it was before, is as the storage does where it is None.
+        ``new`` None: the old name with ``.qcow2`` added or removed. ``wipe`` says how the old LV is wiped; None: as the
+        storage does by default.
+
+        Returns:
+            The volume under its new name.
 
         Raises:
-            NotPossible: it has snapshots.
+            NotPossible: the volume has snapshots.
             InvalidName, FormatMismatch, AlreadyExists, NoSpace, InUse.
         """
         name = parse_volume_name(new) if new else in_other_format(self._name)
@@ -200,25 +223,29 @@ class Volume:
         return Volume(self._executor, name)
 
     def activate(self) -> Plan:
-        """Make its devices, and those of its snapshots, there and up to date on this host alone."""
+        """Activate the volume and its snapshots exclusively on this host, and refresh those that are active."""
         return self._executor.apply(Activate(self._name))
 
     def deactivate(self) -> Plan:
-        """Take them away. Raises InUse, with what holds them."""
+        """Deactivate the volume and its snapshots. Raises InUse, with what uses them."""
         return self._executor.apply(Deactivate(self._name))
 
     def remove(self, wipe: Wipe | None = None) -> Plan:
-        """Remove the volume with all its snapshots. ``wipe`` None is as the storage does. Raises VolumeNotFound."""
+        """Remove the volume with all its snapshots. ``wipe`` None: as the storage does by default.
+
+        Raises:
+            VolumeNotFound, InUse, NotPossible (clones read through the volume).
+        """
         return self._executor.apply(Remove(self._name, wipe))
 
     def check(self) -> tuple[Finding, ...]:
-        """Everything that is wrong with it, as far as it is active."""
+        """Check the volume as `Storage.check` does."""
         return check(self._executor, self.name)
 
     def check_activating(self) -> tuple[Finding, ...]:
-        """Everything that is wrong with it: what is not active is activated for as long as it takes."""
+        """Check the volume as `Storage.check_activating` does."""
         return check_activating(self._executor, self.name)
 
     def recover(self) -> tuple[Plan, ...]:
-        """Finish or undo what was cut."""
+        """Finish or undo the operation that was cut on the volume; returns the plans that ran."""
         return self._executor.recover(self._name)

@@ -1,1 +1,1 @@
-"""What can be wrong with a volume group and its volumes, and what to run for each finding."""
+"""Checks: what is wrong with a volume group and its volumes, and the command to run for each finding."""

@@ -1,6 +1,6 @@
-"""What is wrong with volumes: what the picture shows, what recovery says to it, and what the images hold.
+"""The check of volumes: by the picture, by the recovery planner, and by ``qemu-img check``.
 
-Nothing is changed, and nothing is activated. Bytes of a raw volume are never read: a guest wrote them.
+A check changes nothing and activates nothing. It never reads the bytes of a raw volume, because a guest wrote them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["examine"]
 
 
 def examine(host: Host, names: Iterable[VolumeName]) -> tuple[Finding, ...]:
-    """All that is wrong with some volumes, as they are now. One that is gone by now has nothing wrong with it."""
+    """Return all findings about these volumes as they are now. A volume that no longer exists has no findings."""
     picture, wanted = host.observe(), set(names)
     volumes = [volume for volume in picture.volumes if volume.name in wanted]
     headers: dict[str, Header] = {}
@@ -40,9 +40,9 @@ def _examine(host: Host, picture: VolumeGroup, volume: Volume, unreadable: list[
     if not found:
         found += structure(picture, volume, host.measure)
         if any(finding.severity is Severity.UNFINISHED for finding in found):
-            found += _stuck(host, picture, volume)
+            found += _why_recover_fails(host, picture, volume)
     wrong = {Severity.DAMAGED, Severity.UNFINISHED} & {finding.severity for finding in found}
-    if not wrong:  # else qemu-img would follow a chain that is not one
+    if not wrong:  # qemu-img must not follow a damaged chain
         for layer in _images(volume):
             if all(read.lv.readable for read in volume.reads(layer)):
                 found += _image(host, layer)
@@ -50,19 +50,20 @@ def _examine(host: Host, picture: VolumeGroup, volume: Volume, unreadable: list[
 
 
 def _images(volume: Volume) -> list[Layer]:
-    """The layers whose bytes may be read."""
+    """Return the layers whose bytes may be read."""
     return [layer for layer in volume.layers if layer.lv.readable and volume.name.format is Format.QCOW2]
 
 
-def _stuck(host: Host, picture: VolumeGroup, volume: Volume) -> list[Finding]:
-    """Why ``recover``, which is the advice, would not do."""
+def _why_recover_fails(host: Host, picture: VolumeGroup, volume: Volume) -> list[Finding]:
+    """Report why ``recover``, the advice for an unfinished operation, would fail."""
     try:
         plan_recovery(picture, volume.name, host.measure)
     except Corrupt as corrupt:
-        advice = "change nothing, recover either; keep a copy of every LV of it and look"
+        advice = "change nothing and do not run recover; keep a copy of every LV of the volume, then compare them"
         return [Finding(volume.name.text, Severity.DAMAGED, text, advice) for text in corrupt.findings]
     except LvmqcowError as error:
-        return [Finding(volume.name.text, Severity.UNFINISHED, f"it cannot be recovered yet: {error}", "do that first")]
+        text = f"the volume cannot be recovered yet: {error}"
+        return [Finding(volume.name.text, Severity.UNFINISHED, text, "solve that first, then run recover")]
     return []
 
 
@@ -76,8 +77,9 @@ def _image(host: Host, layer: Layer) -> list[Finding]:
         text, advice = f"qemu-img check finds {result.corruptions} corruptions", f"qemu-img check -f qcow2 {path}"
         needed = host.measure(layer.virtual_size_bytes or 0, layer.options)
         if layer.lv.size_bytes < needed:  # clusters beyond the end count as corruptions
-            text += ", and its LV could be too small for it"
-            advice = f"repair nothing yet; `vgcfgrestore --list {host.vg}` names the metadata of when the LV was larger"
+            text += ", and the LV may be too small for its image"
+            metadata = f"`vgcfgrestore --list {host.vg}` lists earlier metadata, in which the LV may be larger"
+            advice = f"do not repair the image yet; {metadata}"
         return [Finding(name, Severity.DAMAGED, text, advice)]
     if result.leaked_clusters:
         text = f"{result.leaked_clusters} clusters are leaked"
@@ -87,4 +89,4 @@ def _image(host: Host, layer: Layer) -> list[Finding]:
 
 def _unreadable(vg: str, lv_name: str, failed: CommandFailed) -> Finding:
     advice = f"keep a copy before anything else: dd if={device_path(vg, lv_name)} of=FILE bs=1M conv=noerror,sync"
-    return Finding(lv_name, Severity.DAMAGED, f"it cannot be read: {failed}", advice)
+    return Finding(lv_name, Severity.DAMAGED, f"this logical volume cannot be read: {failed}", advice)

@@ -7,7 +7,7 @@ other, each under its lock and only for as long as the look takes.
 from __future__ import annotations
 
 from lvmqcow.checks.images import examine
-from lvmqcow.checks.structure import Finding, Severity, beside
+from lvmqcow.checks.structure import Finding, Severity, group_findings
 from lvmqcow.core.fitness import activatable
 from lvmqcow.core.names import Format, VolumeName, parse_volume_name
 from lvmqcow.engine.executor import Executor
@@ -40,13 +40,13 @@ def _wanted(executor: Executor, name: str | None) -> tuple[tuple[Finding, ...], 
     """The findings on the volume group itself, and the volumes to look at."""
     picture = executor.observe()
     if name is None:
-        return beside(picture), tuple(volume.name for volume in picture.volumes)
+        return group_findings(picture), tuple(volume.name for volume in picture.volumes)
     wanted = parse_volume_name(name)
     one = picture.find(wanted)
     if one is None and not picture.strays_of(wanted):
         raise VolumeNotFound(picture.name, name)
     found = one.name if one else wanted
-    return beside(picture, found), (found,)
+    return group_findings(picture, found), (found,)
 
 
 def _check_active(executor: Executor, name: VolumeName) -> tuple[Finding, ...]:
@@ -60,5 +60,5 @@ def _check_active(executor: Executor, name: VolumeName) -> tuple[Finding, ...]:
             with executor.activated(inactive):
                 return examine(executor.host, [name])
     except (Locked, CommandFailed) as error:
-        advice = f"then: lvmqcow check --activate {executor.host.vg}/{name}"
-        return (Finding(name.text, Severity.UNCHECKED, f"it could not be looked at: {error}", advice),)
+        advice = f"solve that, then run: lvmqcow check --activate {executor.host.vg}/{name}"
+        return (Finding(name.text, Severity.UNCHECKED, f"the volume could not be checked: {error}", advice),)

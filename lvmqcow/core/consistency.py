@@ -1,4 +1,4 @@
-"""Whether the names, tags and headers of a volume tell the same of it."""
+"""Whether the names, tags and headers of a volume agree."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from lvmqcow.core.names import (
 from lvmqcow.core.volume import Layer, Volume
 from lvmqcow.units import format_apart
 
-__all__ = ["contradictions", "faults", "volumes_tagged"]
+__all__ = ["chain_faults", "contradictions", "volumes_tagged"]
 
 
 def contradictions(volume: Volume, layer: Layer) -> tuple[str, ...]:
-    """Where a layer's name, tags and header disagree, or the layer with the one below it."""
+    """List where a layer's name, tags and header disagree, and where the layer disagrees with its parent."""
     if volume.name.format is Format.RAW:
         return ()
     return (*_index(layer.lv), *_volume_tags(volume, layer.lv), *_header(volume, layer), *_sizes(volume, layer))
@@ -24,19 +24,23 @@ def _index(lv: LogicalVolume) -> list[str]:
     tags, whole = lv.index_tags, index_tags(0, lv.recorded_parent, lv.recorded_options)
     if not tags or (lv.recorded_size_bytes is not None and len(tags) == len(whole)):
         return []
-    return [f"{lv.name} has the tags {', '.join(tags)}, which are not the index of one image"]
+    return [f"{lv.name} has the tags {', '.join(tags)}, which are not the index tags of one image"]
 
 
 def volumes_tagged(lv: LogicalVolume) -> tuple[VolumeName, ...]:
-    """The volumes it is a layer of, by its tags; a tag of a raw one means nothing."""
+    """Return the qcow2 volumes that the LV is a layer of by its tags. The tag of a raw volume says nothing."""
     return tuple(name for name in lv.named_volumes if name.format is Format.QCOW2)
 
 
 def _volume_tags(volume: Volume, lv: LogicalVolume) -> list[str]:
-    """A current LV without the tag is known by its name; the snapshot that it becomes would be known by nothing."""
+    """Report a missing or second volume tag.
+
+    A current LV is recognised by its name. The next snapshot gives it another name, and then only the tag identifies
+    it.
+    """
     volumes = volumes_tagged(lv)
     if not volumes:
-        return [f"{lv.name} has not the tag {volume.name.volume_tag}, by which its snapshots are known"]
+        return [f"{lv.name} lacks the tag {volume.name.volume_tag}, which identifies the snapshots of the volume"]
     return [f"{lv.name} has the tags of {' and '.join(map(str, volumes))}"] if len(volumes) > 1 else []
 
 
@@ -47,12 +51,13 @@ def _header(volume: Volume, layer: Layer) -> list[str]:
     found = [f"{lv.name} must not be opened: {reason}" for reason in header.layer_reasons(volume.vg)]
     named = header.parent_lv(volume.vg)
     if named != layer.parent:
-        found.append(f"the header of {lv.name} names {named} as backing, its tags {layer.parent}")
+        header_says, tags_say = named or "no backing file", layer.parent or "no parent"
+        found.append(f"the header of {lv.name} names {header_says}, its tags name {tags_say}")
     if layer.virtual_size_bytes is not None and header.virtual_size_bytes != layer.virtual_size_bytes:
         says, tagged = format_apart(header.virtual_size_bytes, layer.virtual_size_bytes)
-        found.append(f"the header of {lv.name} says {says}, its tags {tagged}")
+        found.append(f"the header of {lv.name} gives a virtual size of {says}, its tags give {tagged}")
     if header.options != layer.options:
-        found.append(f"the header of {lv.name} says {header.options}, its tags {layer.options}")
+        found.append(f"the header of {lv.name} gives the options {header.options}, its tags give {layer.options}")
     return found
 
 
@@ -62,16 +67,18 @@ def _sizes(volume: Volume, layer: Layer) -> list[str]:
     if parent is None or size_bytes is None or below_bytes is None or size_bytes >= below_bytes:
         return []
     size, below = format_apart(size_bytes, below_bytes)
-    return [f"{layer.lv.name} has {size}, fewer than the {below} of {parent.lv.name} below it"]
+    return [f"{layer.lv.name} has a virtual size of {size}, less than the {below} of its parent {parent.lv.name}"]
 
 
-def faults(volume: Volume) -> tuple[tuple[str, str], ...]:
-    """What is wrong with the tree of a volume's layers, by LV name.
+def chain_faults(volume: Volume) -> tuple[tuple[str, str], ...]:
+    """List what is wrong with the tree of a volume's layers, as pairs of an LV name and a text.
 
-    All lines of it end in one oldest layer. One that the current layer does not read through is a branch, and no fault;
-    a line with an oldest layer of its own has lost what it reads through. What a clone's bases read through must be
-    there as well.
+    Every layer must lead down to the same oldest layer. A layer that the current one does not read through belongs to a
+    branch, which is no fault. A layer that leads to another oldest layer has lost the layer that it reads through. The
+    layers that a clone's bases read through must exist as well.
     """
+    missing_text = "a layer reads through this logical volume, which is not there"
+    circle_text = "this layer reads through itself"
     found: dict[tuple[str, str], None] = {}
     oldest = {}
     for layer in volume.layers:
@@ -79,14 +86,14 @@ def faults(volume: Volume) -> tuple[tuple[str, str], ...]:
         if last.parent is None or volume.is_base(last.parent):
             oldest[layer.lv.name] = last.lv.name
         elif volume.layer(last.parent) is None:
-            found[last.parent, "a layer reads through it and it is not there"] = None
+            found[last.parent, missing_text] = None
         else:
-            found[last.parent, "it reads through itself"] = None
+            found[last.parent, circle_text] = None
     if volume.bases and (missing := volume.bases[-1].parent):
         there = missing in {base.lv.name for base in volume.bases}
-        found[missing, "it reads through itself" if there else "a layer reads through it and it is not there"] = None
+        found[missing, circle_text if there else missing_text] = None
     expected = oldest.get(volume.name.text)
     for other in oldest.values() if expected else ():
         if other != expected:
-            found[other, "the current layer has no layer in common with it"] = None
+            found[other, "the current layer has no layer in common with this snapshot"] = None
     return tuple(found)

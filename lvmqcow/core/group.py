@@ -32,14 +32,15 @@ __all__ = ["VolumeGroup"]
 
 @dataclass(frozen=True)
 class VolumeGroup:
-    """One volume group: its space, its logical volumes, and what state it is in (`lvmqcow.core.fitness` judges that).
+    """One volume group: its space, its logical volumes, and its state (`lvmqcow.core.fitness` judges the state).
 
-    ``free_extents`` are those that LVM would allocate. ``given_layout`` is the layout that its user said it has, of
-    volumes that show none. ``strays`` are devices and device nodes under names that no LV has.
+    ``free_extents`` counts the extents that LVM would allocate. ``given_layout`` is the layout that the caller chose
+    for volumes that have no snapshot yet. ``strays`` are devices and device nodes under names that no LV has.
 
-    ``owner`` is the system ID of the host that it belongs to, where that is another one. ``lock_type`` says how several
-    hosts share it; empty: they do not. ``max_logical_volumes`` 0 is no limit. ``accepted`` names the states in which
-    its user wants it changed all the same; ``wipe`` says what happens to LVs that go, where a request does not say.
+    ``owner`` is the system ID of another host that owns the volume group; None: this host owns it, or nobody does.
+    ``lock_type`` says how several hosts share the volume group; empty: it is not shared. ``max_logical_volumes`` 0 is
+    no limit. ``accepted`` names the states in which the caller consents to changes. ``wipe`` says how LVs are wiped
+    before their removal if a request does not say.
     """
 
     name: str
@@ -62,7 +63,7 @@ class VolumeGroup:
 
     @cached_property
     def layout(self) -> Layout:
-        """That of new snapshots, where their volume has none yet: as given, else Proxmox VE's if it wrote any here."""
+        """The layout of a volume's first snapshot: as given, else as that of the snapshots in the volume group."""
         found = (layout_of(lv.name, owner) for lv in self.logical_volumes if (owner := _owner(lv)))
         return self.given_layout or _shown(found) or Layout.RFC
 
@@ -79,7 +80,10 @@ class VolumeGroup:
         return self.free_extents * self.extent_size_bytes
 
     def room_extents(self, lv: LogicalVolume | None = None) -> int:
-        """How many free extents an LV can get at most, as far as the allocation policy tells; None is a new one."""
+        """Return how many free extents LVM would give at most to ``lv``, or to a new LV (None).
+
+        The number follows from the allocation policy, so it is an upper bound (`lvmqcow.core.physical`).
+        """
         if not self.physical_volumes:
             return self.free_extents
         given = allocatable_extents(self.physical_volumes, self.allocation_policy, lv.uuid if lv else "")
@@ -89,13 +93,16 @@ class VolumeGroup:
         return self._by_name.get(name)
 
     def with_headers(self, headers: Mapping[str, Header]) -> VolumeGroup:
-        """The same picture with image headers filled in, by LV name."""
+        """Return the same picture with these image headers, by LV name."""
         lvs = tuple(replace(lv, header=headers.get(lv.name, lv.header)) for lv in self.logical_volumes)
         return replace(self, logical_volumes=lvs)
 
     @cached_property
     def volumes(self) -> tuple[Volume, ...]:
-        """All volumes, by name; those of which only leftovers exist included. Foreign LVs are not among them."""
+        """All volumes, sorted by name, including those of which only ``new-`` and ``del-`` LVs are left.
+
+        LVs that belong to no volume are left out.
+        """
         owned: dict[VolumeName, list[LogicalVolume]] = {}
         for lv in self.logical_volumes:
             if owner := self._owner(lv):
@@ -110,10 +117,10 @@ class VolumeGroup:
         return tuple(_linked(volume, layers, readers) for volume in alone)
 
     def volume(self, name: VolumeName) -> Volume:
-        """One volume.
+        """Return the volume of that name.
 
         Raises:
-            VolumeNotFound: no LV of that name or with its tag, but for some that wait for their removal.
+            VolumeNotFound: no LV belongs to the volume, or only LVs that wait for their removal.
         """
         for volume in self.volumes:
             if volume.name == name and volume.members:
@@ -121,29 +128,29 @@ class VolumeGroup:
         raise VolumeNotFound(self.name, name.text)
 
     def find(self, name: VolumeName) -> Volume | None:
-        """The volume that is on its way to that name, or else the one that has it; None if there is neither."""
+        """Return the volume that is being renamed or converted to that name, else the volume that has it, else None."""
         unfinished = (volume for volume in self.volumes if name in (volume.rename_target, volume.convert_target))
         return next(unfinished, None) or next((volume for volume in self.volumes if volume.name == name), None)
 
     def owner_of(self, stray: Stray) -> VolumeName | None:
-        """The volume that a stray was a part of, by its name; None if it was nothing of ours."""
+        """Return the volume that a stray belonged to, by the stray's name; None if its name is not one of ours."""
         name = pending_removal_origin(stray.lv_name) or stray.lv_name
         named = (volume.name for volume in self.volumes if snapshot_of(name, volume.name))
         return next(named, None) or owner_of_part(name)
 
     def strays_of(self, *names: VolumeName) -> tuple[Stray, ...]:
-        """The strays that were a part of one of these volumes, which need not be there any more."""
+        """Return the strays that belonged to one of these volumes. The volumes need not exist any more."""
         return tuple(stray for stray in self.strays if self.owner_of(stray) in names)
 
     @property
     def recoverable(self) -> tuple[VolumeName, ...]:
-        """Every name under which something may be left to recover."""
+        """The names of all volumes that may have something to recover."""
         gone = {owner for stray in self.strays if (owner := self.owner_of(stray))}
         return tuple(sorted(gone.union(volume.name for volume in self.volumes)))
 
     @cached_property
     def _renamed(self) -> Mapping[VolumeName, VolumeName]:
-        """New name to old, for every rename that is not done."""
+        """The old name by the new name, for every unfinished rename."""
         intents = (intent for lv in self.logical_volumes if (intent := Renaming.among(lv.tags)))
         pairs = ((as_volume_name(intent.new), as_volume_name(intent.old)) for intent in intents)
         return {new: old for new, old in pairs if new and old}
@@ -177,7 +184,10 @@ class VolumeGroup:
 
 
 def _linked(volume: Volume, layers: Mapping[str, Layer], readers: Mapping[str, list[Layer]]) -> Volume:
-    """The volume with what it reads through, and what reads through it: all layers by name, and by parent."""
+    """Return the volume with its bases and its clones filled in.
+
+    ``layers`` has the layers of all volumes by LV name, ``readers`` has them by the parent that they read through.
+    """
     own = {layer.lv.name for layer in volume.layers}
     outside = sorted(layer.parent for layer in volume.layers if layer.parent and layer.parent not in own)
     bases: list[Layer] = []
@@ -190,7 +200,7 @@ def _linked(volume: Volume, layers: Mapping[str, Layer], readers: Mapping[str, l
 
 
 def _owner(lv: LogicalVolume) -> VolumeName | None:
-    """The volume an LV belongs to: by its volume tag, else (raw, and the leftovers of raw) by its name."""
+    """Return the volume that an LV belongs to: by its volume tag, else by its name (raw volumes have no volume tag)."""
     named = lv.named_volumes
     if named:
         return named[0] if named[0].format is Format.QCOW2 else None
@@ -198,6 +208,6 @@ def _owner(lv: LogicalVolume) -> VolumeName | None:
 
 
 def _shown(layouts: Iterable[Layout | None]) -> Layout | None:
-    """The one layout of these; of several, Proxmox VE's: it can read no other."""
+    """Return the layout that occurs. If both occur, return that of Proxmox VE, which can read no other."""
     found = set(layouts) - {None}
     return Layout.PVE9 if Layout.PVE9 in found else next(iter(found), None)

@@ -1,4 +1,4 @@
-"""Something that has a logical volume's device in use."""
+"""What can use the device of a logical volume: a process, a device on top of it, or a mount."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ __all__ = ["Holder", "HolderKind"]
 
 
 class HolderKind(StrEnum):
-    """What kind of thing it is."""
+    """What kind of user a `Holder` is."""
 
     PROCESS = "process"
-    """A program that has the device open."""
+    """A process has the device open."""
     DEVICE = "device"
-    """A device on top of it."""
+    """Another device is stacked on the device."""
     MOUNT = "mount"
-    """A file system on it, mounted."""
+    """A file system on the device is mounted."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """``name`` is the program's, the device's, or the directory where it is mounted."""
+    """One user of a device.
+
+    ``name`` is the name of the program or of the stacked device, or the directory of the mount.
+    """
 
     kind: HolderKind
     name: str

@@ -1,4 +1,4 @@
-"""What is said of disk images by whoever looked at them."""
+"""What qemu-img reports about disk images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["FileCheck", "ImageCheck", "MergeCost"]
 
 @dataclass(frozen=True)
 class ImageCheck:
-    """What ``qemu-img check`` found."""
+    """What ``qemu-img check`` found in an image on a logical volume."""
 
     corruptions: int
     leaked_clusters: int
@@ -17,24 +17,25 @@ class ImageCheck:
 
     @property
     def sound(self) -> bool:
-        """Nothing is wrong with what a guest reads; leaked clusters only waste space."""
+        """Whether the guest reads the right data. Leaked clusters only waste space."""
         return self.corruptions == 0
 
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What qemu-img found in a file from outside."""
+    """What qemu-img found in a file that is to be imported."""
 
     virtual_size_bytes: int
-    """What it would copy: in each of its formats QEMU has rules of its own for that."""
+    """How much qemu-img would copy. QEMU's driver of each format has its own rules for the size."""
     corruptions: int
     cut_short: bool = False
-    """Whether data of its disk lies behind its end: QEMU would read zeros there, and check says nothing of it."""
+    """Whether the file ends before the data of its disk does. QEMU would read zeros there, and ``qemu-img check`` does
+    not report it."""
 
 
 @dataclass(frozen=True)
 class MergeCost:
-    """Bytes that deleting a snapshot would move, either way."""
+    """How many bytes the deletion of a snapshot would move, by pull and by push (`lvmqcow.operations.delete`)."""
 
     pull_bytes: int
     push_bytes: int

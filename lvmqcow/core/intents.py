@@ -1,11 +1,11 @@
 """The record of a running operation: one tag on a logical volume.
 
-An operation that cannot be told from its names alone writes its intent into LVM's own metadata before it begins,
-and drops it when it is done. That is all recovery needs, on this host or on another: there is no side file.
+LV names alone do not show every operation. Such an operation writes its intent into LVM's metadata before it begins,
+and drops the intent when it is done. Recovery needs nothing else, on this host or on another. No side file exists.
 
-The tag is ``lvmqcow.intent=<verb>[/<logical volume or bytes>…]``; a slash cannot occur in an LV name. Each operation
-has intents of its own, in its own module. Two of them stand here, because they say what a volume is called: without
-them a picture could not tell which volume a logical volume belongs to.
+The tag is ``lvmqcow.intent=<verb>[/<logical volume or bytes>…]``. A slash cannot occur in an LV name. Each operation
+defines its intents in its own module. `Renaming` and `Converting` are defined here, because they say what a volume is
+called: without them the picture could not tell which volume an LV belongs to.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ _SIZE = re.compile("[1-9][0-9]{0,19}")
 
 @dataclass(frozen=True)
 class Intent:
-    """What an operation is about to do. A subclass has a field for each thing that its tag names: str, or int bytes."""
+    """What an operation is about to do.
+
+    A subclass has one field for each part of its tag after the verb: a str, or an int of bytes.
+    """
 
     verb: ClassVar[str]
 
     @property
     def tag(self) -> str:
-        """How it is written."""
+        """The tag that records the intent."""
         return INTENT_PREFIX + "/".join((self.verb, *(str(getattr(self, field.name)) for field in fields(self))))
 
     @classmethod
     def read(cls, tag: str) -> Self | None:
-        """The intent that a tag writes; None for every other tag."""
+        """Return the intent that a tag records; None if the tag records no intent of this class."""
         verb, *words = tag.removeprefix(INTENT_PREFIX).split("/")
         kinds = [field.type for field in fields(cls)]
         if not tag.startswith(INTENT_PREFIX) or verb != cls.verb or len(words) != len(kinds):
@@ -46,15 +49,15 @@ class Intent:
 
     @classmethod
     def among(cls, tags: Iterable[str]) -> Self | None:
-        """The intent of this kind among the tags of a logical volume; None if there is none."""
+        """Return the intent of this class among the tags of an LV; None if there is none."""
         return next((intent for tag in sorted(tags) if (intent := cls.read(tag))), None)
 
 
 @dataclass(frozen=True)
 class Renaming(Intent):
-    """On every layer of a volume that is to be called otherwise, until the layer has its new name and tags.
+    """A rename is under way. Every layer of the volume carries this intent until it has its new name and tags.
 
-    It names both, for a layer may have either name.
+    The intent holds both names, because a layer may have either of them.
     """
 
     verb: ClassVar = "rename"
@@ -65,7 +68,7 @@ class Renaming(Intent):
 
 @dataclass(frozen=True)
 class Converting(Intent):
-    """On the LV of a volume whose content is on its way into the volume ``new``, of the other format."""
+    """A conversion is under way. The LV that carries this intent is being copied into the volume ``new``."""
 
     verb: ClassVar = "convert"
 
@@ -74,11 +77,11 @@ class Converting(Intent):
 
 @dataclass(frozen=True)
 class Unknown:
-    """A record that this version cannot read: the volume is left alone."""
+    """A record that this version cannot read. The volume is not changed."""
 
     tag: str
 
 
 def intent_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """The intents among the tags of a logical volume, as they are written."""
+    """Return those of an LV's tags that record an intent."""
     return tuple(tag for tag in sorted(tags) if tag.startswith(INTENT_PREFIX))

@@ -1,8 +1,8 @@
 """A logical volume as LVM reports it, and the tags that index the image on it.
 
-Tags index what the qcow2 headers say (the parent's LV name, the virtual size, the options where they are not ours), so
-that one LVM report suffices and nothing has to be active. A layer without our tags, written by Proxmox VE, is known by
-its header.
+Index tags repeat what the qcow2 header says: the parent's LV name, the virtual size, and the image options if they are
+not ours. So one LVM report shows all volumes, and no LV has to be active. Proxmox VE writes no such tags: its images
+are known by their headers.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ TEMPLATE = "lvmqcow.template"
 
 
 def index_tags(virtual_size_bytes: int, parent: str | None, options: ImageOptions = OURS) -> tuple[str, ...]:
-    """The tags that index an image: its virtual size, its parent's LV name if it has one, its options if not ours."""
+    """Return the tags that index an image: its virtual size, its parent's LV name, and its options if not ours."""
     return (f"{_SIZE_PREFIX}{virtual_size_bytes}", *parent_tags(parent), *_options_tags(options))
 
 
 def parent_tags(parent: str | None) -> tuple[str, ...]:
-    """The part of `index_tags` that names the parent."""
+    """Return the part of `index_tags` that names the parent."""
     return (f"{_PARENT_PREFIX}{parent}",) if parent else ()
 
 
@@ -54,19 +54,21 @@ def _options_tags(options: ImageOptions) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class LogicalVolume:
-    """One LV as LVM reports it, with its image's header where that was read.
+    """One LV as LVM reports it, with the header of its image if that was read.
 
-    ``partial``: some of it is on a physical volume that is missing. ``autoactivated``: at every boot, by LVM itself.
+    ``partial``: a part of the LV is on a physical volume that is missing. ``autoactivated``: LVM activates it at every
+    boot.
 
-    Three things may be wrong with its device, where an lvm was killed while it changed the LV:
+    Three things can be wrong with the device of the LV. An lvm that was killed while it changed the LV leaves them:
 
-    ``suspended``: it is suspended, has no table, or another one than LVM's metadata says. Whoever uses it may wait for
-    ever, until it is refreshed. Another host that changed the LV leaves the same.
-    ``preloaded``: a second table waits in it that was never committed. The next LVM command that resumes the device
-    would put that table in force: it may map extents that are free, or another LV's.
-    ``misplaced``: its name in ``/dev`` is missing or leads to another device, or is there though it is not active.
+    ``suspended``: the device is suspended, has no table, or has a table that differs from LVM's metadata. A program
+    that uses the device may hang until the LV is refreshed. An LV that another host changed looks the same.
+    ``has_inactive_table``: the device holds a second table, which LVM never committed. The next LVM command that
+    resumes the device would activate that table, and it may map free extents or the extents of another LV.
+    ``wrong_in_dev``: the LV is active, and its name in ``/dev`` is missing or leads to another device; or the LV is
+    inactive, and its name is in ``/dev``.
 
-    ``device_number`` is the kernel's, major and minor; it says nothing of the LV itself.
+    ``device_number`` is the kernel's major and minor number. It is no property of the LV, so it is not compared.
     """
 
     name: str
@@ -79,19 +81,19 @@ class LogicalVolume:
     writable: bool = True
     autoactivated: bool = False
     suspended: bool = False
-    preloaded: bool = False
-    misplaced: bool = False
+    has_inactive_table: bool = False
+    wrong_in_dev: bool = False
     device_number: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def readable(self) -> bool:
-        """Whether its device is there under its name, and answers."""
-        return self.active and not (self.suspended or self.misplaced)
+        """Whether the LV can be read now: it is active, not suspended, and its name in ``/dev`` leads to its device."""
+        return self.active and not (self.suspended or self.wrong_in_dev)
 
     @property
-    def unsettled(self) -> bool:
-        """Whether its device has to be put right before the LV is used."""
-        return self.suspended or self.preloaded or self.misplaced
+    def devices_to_restore(self) -> bool:
+        """Whether recovery has to repair the LV's device or its names in ``/dev`` before the LV is used."""
+        return self.suspended or self.has_inactive_table or self.wrong_in_dev
 
     @property
     def template(self) -> bool:
@@ -99,23 +101,23 @@ class LogicalVolume:
 
     @property
     def intent_tags(self) -> tuple[str, ...]:
-        """The intents it carries, as they are written; a cut leaves one at most."""
+        """The tags of the LV that record an intent. A cut leaves at most one."""
         return intent_tags(self.tags)
 
     @cached_property
     def named_volumes(self) -> tuple[VolumeName, ...]:
-        """The volumes that its tags name."""
+        """The volumes that the LV's tags name."""
         named = (as_volume_name(tag.removeprefix("pve-")) for tag in sorted(self.tags) if tag.startswith("pve-vm-"))
         return tuple(name for name in named if name)
 
     @property
     def ours(self) -> bool:
-        """Whether lvmqcow made it, or works on it."""
+        """Whether lvmqcow made the LV or works on it."""
         return bool(self.intent_tags) or self.wiping is not None or self.recorded_size_bytes is not None
 
     @property
     def wiping(self) -> Wiping | Unknown | None:
-        """Whether, and how, it is to be wiped before it is removed."""
+        """How the LV is to be wiped before its removal; None if it carries no such record."""
         return parse_wiping(self.tags)
 
     @property
@@ -129,13 +131,13 @@ class LogicalVolume:
 
     @property
     def recorded_options(self) -> ImageOptions:
-        """Ours, where no tag says others."""
+        """The image options that the tags name; ours if no tag names any."""
         match = re.fullmatch(r"([0-9]{1,9})(/extended_l2)?", self._recorded(_OPTIONS_PREFIX) or "")
         return ImageOptions(int(match[1]), extended_l2=match[2] is not None) if match else OURS
 
     @property
     def index_tags(self) -> tuple[str, ...]:
-        """The index tags it has."""
+        """The index tags that the LV has."""
         prefixes = (_PARENT_PREFIX, _SIZE_PREFIX, _OPTIONS_PREFIX)
         return tuple(sorted(tag for tag in self.tags if tag.startswith(prefixes)))
 
@@ -145,21 +147,24 @@ class LogicalVolume:
 
 
 class StrayKind(StrEnum):
-    """What is there under a name that no LV has."""
+    """What kind of `Stray` it is."""
 
     DEVICE = "device"
-    """A device-mapper device of an LV that was removed: its table maps extents that are free, or another LV's."""
+    """A device-mapper device of an LV that was removed. Its table maps extents that are free or another LV's."""
     NODE = "node"
-    """A device node alone. Its number is another LV's one day."""
+    """A device node without a device. The kernel may give its number to another LV."""
     LINK = "link"
     """A link in ``/dev/VG`` that leads nowhere."""
     OTHER = "other"
-    """A file, or a device that LVM did not make for this group. It may hold somebody's data: nobody removes it."""
+    """A file, or a device that LVM did not make for this volume group. It may hold data, so it is never removed."""
 
 
 @dataclass(frozen=True)
 class Stray:
-    """What an lvm that was killed in a removal or a rename leaves in ``/dev``; ``lv_name`` is the name it has there."""
+    """Something in ``/dev`` under a name that no LV of the volume group has; ``lv_name`` is that name.
+
+    An lvm that is killed during a removal or a rename leaves it.
+    """
 
     lv_name: str
     kind: StrayKind

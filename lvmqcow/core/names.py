@@ -1,18 +1,18 @@
 """Names and tags: what a logical volume is called, and what its name says.
 
-A layout says what the logical volume of a snapshot is called; all the rest is the same in both::
+A layout says what the logical volume of a snapshot is called. All other names are the same in both layouts::
 
     vm-100-disk-0.qcow2              the current logical volume of a qcow2 volume
     vm-100-disk-0                    a raw volume
     snap-s1-vm-100-disk-0.qcow2      its snapshot s1 in the layout of the seed patch (``get_snap_name``)
-    snap_vm-100-disk-0_s1.qcow2      the same in that of Proxmox VE 9
-    new-vm-100-disk-0.qcow2          the next current one, being made by a snapshot
-    del-snap-s1-vm-100-disk-0.qcow2  no longer part of the volume, about to be removed
+    snap_vm-100-disk-0_s1.qcow2      its snapshot s1 in the layout of Proxmox VE 9
+    new-vm-100-disk-0.qcow2          the next current logical volume, while a snapshot is being taken
+    del-snap-s1-vm-100-disk-0.qcow2  no longer part of the volume; it waits for its removal
 
-A snapshot belongs to a volume by its tag first and by its name second, because names alone are ambiguous:
-``snap-s-vm-100-vm-100-x.qcow2`` could be two things, and so could ``snap_vm-100-a_b_c.qcow2``. The first kind is
-refused here, for any names; the second by the planners, where a volume is there to be taken for it. Refused here is
-also all that LVM would refuse later, midway through an operation.
+A snapshot belongs to a volume by its tag first and by its name second, because a name can have two readings:
+``snap-s-vm-100-vm-100-x.qcow2`` has two, and so has ``snap_vm-100-a_b_c.qcow2``. This module refuses all names of the
+first kind. The planners refuse names of the second kind if both volumes exist. This module also refuses every name that
+LVM would refuse later, in the middle of an operation.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 CURRENT = "current"
-"""What the live state of a volume is called where a snapshot could be named; no snapshot may take it."""
+"""The name of the live state of a volume, where a snapshot could be named too. No snapshot may have this name."""
 
 _LVM_CHARACTERS = "A-Za-z0-9+_.-"
 # lvm2 keeps these for its own sub-volumes and refuses them anywhere in a name (lvm(8), VALID NAMES).
@@ -67,7 +67,7 @@ _DM_NAME_LENGTH = 127
 _VOLUME = re.compile(rf"vm-([0-9]{{1,9}})-[{_LVM_CHARACTERS}]+")
 _AMBIGUOUS = re.compile(r"(?:^|-)vm-[0-9]+(?:-|$)")
 _DOOMED = re.compile(r"del-(?:[0-9]+-)?(.+)")
-# A part of a volume that need not be there; of two ways to read one, that with the shorter name of the disk.
+# LVs of a volume, which need not exist. If a name has two readings, the one with the shorter disk name counts.
 _PARTS = (
     re.compile(r"new-(?P<volume>vm-.+)"),
     re.compile(r"snap-.+-(?P<volume>vm-[0-9]+-.+)"),
@@ -76,19 +76,19 @@ _PARTS = (
 
 
 class Format(StrEnum):
-    """What the bytes of a volume are."""
+    """The format of a volume's bytes."""
 
     RAW = "raw"
     QCOW2 = "qcow2"
 
 
 class Layout(StrEnum):
-    """What the logical volumes of snapshots are called."""
+    """How the logical volumes of snapshots are named."""
 
     RFC = "rfc"
-    """``snap-<snapshot>-<volume>``, as the seed patch has it."""
+    """``snap-<snapshot>-<volume>``, as in the seed patch."""
     PVE9 = "pve9"
-    """``snap_<volume without .qcow2>_<snapshot>.qcow2``, as Proxmox VE 9 has it."""
+    """``snap_<volume without .qcow2>_<snapshot>.qcow2``, as in Proxmox VE 9."""
 
 
 @dataclass(frozen=True, order=True)
@@ -107,7 +107,7 @@ class VolumeName:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The tags of every layout: the machine's, and for qcow2 the volume's."""
+        """The tags that every LV of the volume has: that of the virtual machine, and for qcow2 that of the volume."""
         machine = f"pve-vm-{self.vmid}"
         return (machine, self.volume_tag) if self.format is Format.QCOW2 else (machine,)
 
@@ -120,20 +120,21 @@ def parse_volume_name(name: str, requested: Format | None = None) -> VolumeName:
     """Read ``vm-<vmid>-<disk>[.qcow2]`` (seed: ``parse_volname``).
 
     Raises:
-        InvalidName: it is not of that form, or LVM or the layout cannot carry it.
-        FormatMismatch: the suffix does not say ``requested``.
+        InvalidName: the name does not have that form, or LVM would refuse it, or its snapshots' names would be
+            ambiguous.
+        FormatMismatch: the suffix is not that of the format ``requested``.
     """
     match = _VOLUME.fullmatch(name)
     if match is None:
         raise InvalidName(
-            "volume", name, "it must be vm-<id>-<disk>, ending in .qcow2 for qcow2, of A-Z a-z 0-9 + _ . -"
+            "volume", name, "a name is vm-<id>-<disk>, ends in .qcow2 for qcow2, and has only A-Z a-z 0-9 + _ . -"
         )
     _check_reserved("volume", name)
     disk = name.removeprefix(f"vm-{match[1]}-")
     if _AMBIGUOUS.search(disk):
-        raise InvalidName("volume", name, "with vm-<id>- in it twice, its snapshots' names could be read two ways")
+        raise InvalidName("volume", name, "vm-<id>- occurs twice, so the names of its snapshots would be ambiguous")
     if disk == ".qcow2":
-        raise InvalidName("volume", name, "it has no disk name before .qcow2")
+        raise InvalidName("volume", name, "the disk name before .qcow2 is empty")
     volume = VolumeName(name, int(match[1]))
     if requested is not None and requested is not volume.format:
         raise FormatMismatch(name, volume.format, requested)
@@ -141,7 +142,7 @@ def parse_volume_name(name: str, requested: Format | None = None) -> VolumeName:
 
 
 def as_volume_name(text: str) -> VolumeName | None:
-    """As `parse_volume_name`, and None for what is no volume's name."""
+    """Read a volume name as `parse_volume_name` does; return None if the text is not one."""
     try:
         return parse_volume_name(text)
     except InvalidName:
@@ -149,20 +150,20 @@ def as_volume_name(text: str) -> VolumeName | None:
 
 
 def disk_name(vmid: int, number: int, format: Format) -> VolumeName:
-    """The usual name of a machine's disk, ``vm-<vmid>-disk-<number>[.qcow2]``. Raises InvalidName."""
+    """Return the usual name of a machine's disk, ``vm-<vmid>-disk-<number>[.qcow2]``. Raises InvalidName."""
     return parse_volume_name(f"vm-{vmid}-disk-{number}{'.qcow2' if format is Format.QCOW2 else ''}")
 
 
 def in_other_format(volume: VolumeName) -> VolumeName:
-    """The name that differs in nothing but the format it says. Raises InvalidName."""
+    """Return the same name with the suffix of the other format. Raises InvalidName."""
     text = volume.text
     return parse_volume_name(text.removesuffix(".qcow2") if volume.format is Format.QCOW2 else f"{text}.qcow2")
 
 
 def free_disk_number(vmid: int, texts: Iterable[str]) -> int:
-    """The lowest number of a disk that no LV name and no tag among ``texts`` mentions, in whatever format.
+    """Return the lowest disk number of a machine that none of ``texts``, LV names and tags, mentions in any format.
 
-    A mention is enough: leftovers, snapshots in the layout of another tool, and what a rename is on its way to.
+    Every mention counts: the name of a snapshot, of an LV that waits for its removal, or the target of a rename.
     """
     mention = re.compile(rf"(?:^|[-_/=])vm-{vmid}-disk-(0|[1-9][0-9]*)(?:\.qcow2)?(?:[_/].*)?$")
     taken = {int(match[1]) for text in texts if (match := mention.search(text))}
@@ -170,60 +171,63 @@ def free_disk_number(vmid: int, texts: Iterable[str]) -> int:
 
 
 def check_snapshot_name(snapshot: str) -> None:
-    """Refuse a snapshot name that LVM, the layout or a reader could take for something else.
+    """Refuse a snapshot name that LVM would refuse or that has a second reading.
 
     Raises:
         InvalidName: with the reason.
     """
     if snapshot == CURRENT:
-        raise InvalidName("snapshot", snapshot, "it means the live state of the volume")
+        raise InvalidName("snapshot", snapshot, "this name means the live state of the volume")
     if not re.fullmatch(rf"[A-Za-z0-9][{_LVM_CHARACTERS}]*", snapshot):
-        raise InvalidName("snapshot", snapshot, "it must begin with a letter or digit and be of A-Z a-z 0-9 + _ . -")
+        reason = "a name begins with a letter or digit and has only A-Z a-z 0-9 + _ . -"
+        raise InvalidName("snapshot", snapshot, reason)
     if _AMBIGUOUS.search(snapshot):
-        raise InvalidName("snapshot", snapshot, "with vm-<id> in it, the name could be read two ways")
+        raise InvalidName("snapshot", snapshot, "vm-<id> occurs in it, so the name would be ambiguous")
     _check_reserved("snapshot", snapshot)
 
 
 def check_vg_name(vg: str) -> None:
-    """Refuse what lvm2 refuses as a volume group name, and what would be an option or a path.
+    """Refuse a volume group name that lvm2 refuses, or that a command would take for an option or a path.
 
     Raises:
         InvalidName: with the reason.
     """
     if not re.fullmatch(rf"[A-Za-z0-9+_.][{_LVM_CHARACTERS}]*", vg) or vg in {".", ".."}:
-        raise InvalidName("volume group", vg, "it must be of A-Z a-z 0-9 + _ . - and not begin with a hyphen")
+        raise InvalidName("volume group", vg, "a name has only A-Z a-z 0-9 + _ . - and does not begin with a hyphen")
 
 
 def check_fits(vg: str, volume: VolumeName) -> None:
-    """Refuse a volume whose name device-mapper could not carry at any moment of its life.
+    """Refuse a volume whose LV name would become too long for device-mapper, now or later.
 
     Raises:
-        InvalidName: too long, by how much.
+        InvalidName: with the number of characters that are too many.
     """
     _check_length(vg, volume.text, "volume", volume.text)
 
 
 def check_snapshot_fits(vg: str, volume: VolumeName, snapshot: str, layout: Layout) -> None:
-    """As `check_fits`, for a snapshot of the volume; ``snap_vm-100-disk-0_tmeta.qcow2`` holds a word of LVM's too.
+    """Refuse a snapshot whose LV name would be too long, or would contain a word that LVM reserves.
+
+    ``snap_vm-100-disk-0_tmeta.qcow2`` contains such a word, ``_tmeta``.
 
     Raises:
-        InvalidName: too long, by how much; or the word.
+        InvalidName: with the number of characters that are too many, or with the word.
     """
     lv_name = snapshot_lv_name(volume, snapshot, layout)
     _check_length(vg, lv_name, "snapshot", snapshot)
     found = _LVM_RESERVED.search(lv_name)
     if found:
-        raise InvalidName("snapshot", snapshot, f"its logical volume would be {lv_name}, and LVM keeps {found[0]!r}")
+        raise InvalidName("snapshot", snapshot, f"its LV would be named {lv_name}, and LVM reserves {found[0]!r}")
 
 
 def snapshot_lv_name(volume: VolumeName, snapshot: str, layout: Layout) -> str:
-    """The logical volume that holds a snapshot."""
+    """Return the name of the logical volume of a snapshot."""
     before, after = _around(volume, layout)
     return f"{before}{snapshot}{after}"
 
 
 def snapshot_of(lv_name: str, volume: VolumeName) -> str | None:
-    """The snapshot's name, if ``lv_name`` is one of ``volume`` in whatever layout; else None."""
+    """Return the snapshot's name if ``lv_name`` names a snapshot of ``volume`` in either layout; else None."""
     layout = layout_of(lv_name, volume)
     if layout is None:
         return None
@@ -232,7 +236,7 @@ def snapshot_of(lv_name: str, volume: VolumeName) -> str | None:
 
 
 def layout_of(lv_name: str, volume: VolumeName) -> Layout | None:
-    """The layout in which ``lv_name`` is that of a snapshot of ``volume``; None if it is none. Raw ones have none."""
+    """Return the layout in which ``lv_name`` names a snapshot of ``volume``; None if it names none."""
     if volume.format is Format.RAW:
         return None
     for layout in Layout:
@@ -243,7 +247,10 @@ def layout_of(lv_name: str, volume: VolumeName) -> Layout | None:
 
 
 def renamed_lv_name(lv_name: str, old: VolumeName, new: VolumeName) -> str:
-    """What a layer of ``old`` is called once the volume is ``new``, in the same layout; any other name stays."""
+    """Return what a layer of ``old`` is called once the volume is ``new``, in the same layout.
+
+    A name that is not that of a layer of ``old`` is returned unchanged.
+    """
     if lv_name == old.text:
         return new.text
     snapshot, layout = snapshot_of(lv_name, old), layout_of(lv_name, old)
@@ -251,12 +258,12 @@ def renamed_lv_name(lv_name: str, old: VolumeName, new: VolumeName) -> str:
 
 
 def new_lv_name(volume: VolumeName) -> str:
-    """Where a snapshot makes the next current logical volume, before it takes its place."""
+    """Return the name of the next current LV while a snapshot is being taken."""
     return f"new-{volume.text}"
 
 
 def pending_removal_name(lv_name: str, taken: Collection[str]) -> str:
-    """The name under which a logical volume waits for removal; numbered when that is taken."""
+    """Return the name under which an LV waits for its removal: ``del-NAME``, with a number if that is taken."""
     name, number = f"del-{lv_name}", 1
     while name in taken:
         number += 1
@@ -265,13 +272,13 @@ def pending_removal_name(lv_name: str, taken: Collection[str]) -> str:
 
 
 def pending_removal_origin(lv_name: str) -> str | None:
-    """What a ``del-`` logical volume was called before, or None if it is not one."""
+    """Return the former name of an LV that waits for its removal; None if ``lv_name`` is not such a name."""
     match = _DOOMED.fullmatch(lv_name)
     return match[1] if match else None
 
 
 def owner_of_part(lv_name: str) -> VolumeName | None:
-    """The volume of which ``lv_name`` is the current LV, the next one or a snapshot, by the name alone; or None."""
+    """Return the volume whose current LV, next current LV or snapshot has this name; None if the name is not ours."""
     for part in _PARTS:
         match = part.fullmatch(lv_name)
         if match and (owner := as_volume_name(match["volume"] + match.groupdict().get("suffix", ""))):
@@ -280,19 +287,19 @@ def owner_of_part(lv_name: str) -> VolumeName | None:
 
 
 def dm_name(vg: str, lv_name: str) -> str:
-    """What device-mapper calls the device of an LV: hyphens of either name are doubled (libdevmapper)."""
+    """Return the device-mapper name of an LV: ``VG-LV``, with every hyphen of both names doubled (libdevmapper)."""
     return "-".join(part.replace("-", "--") for part in (vg, lv_name))
 
 
 def dm_uuid(vg_uuid: str, lv_uuid: str) -> str:
-    """What the device of an LV is known by, whatever its name: both UUIDs, without their hyphens (libdevmapper)."""
+    """Return the device-mapper UUID of an LV: ``LVM-`` and both UUIDs without their hyphens (libdevmapper)."""
     return "LVM-" + (vg_uuid + lv_uuid).replace("-", "")
 
 
 def lv_of_dm_name(vg: str, name: str) -> str | None:
-    """The LV of the group ``vg`` that a device-mapper name stands for.
+    """Return the LV of the volume group ``vg`` that a device-mapper name stands for.
 
-    None for another group's, for a layer below an LV (``vg-lv-real``), and for LVM's own sub-volumes.
+    Return None for a device of another volume group, a layer below an LV (``vg-lv-real``) and a sub-volume of LVM.
     """
     before = f"{vg.replace('-', '--')}-"
     rest = name.removeprefix(before)
@@ -303,12 +310,15 @@ def lv_of_dm_name(vg: str, name: str) -> str | None:
 
 
 def device_path(vg: str, lv_name: str) -> str:
-    """The path given to QEMU: relative backing names resolve next to it, through ``/dev/mapper`` they would not."""
+    """Return the path of an LV that QEMU gets, ``/dev/VG/LV``.
+
+    QEMU resolves relative backing file names in the directory of this path. In ``/dev/mapper`` it would not find them.
+    """
     return f"/dev/{vg}/{lv_name}"
 
 
 def _around(volume: VolumeName, layout: Layout) -> tuple[str, str]:
-    """What stands before and after a snapshot's name in that of its logical volume."""
+    """Return what stands before and after the snapshot's name in the name of its LV."""
     match layout:
         case Layout.RFC:
             return "snap-", f"-{volume.text}"
@@ -319,14 +329,14 @@ def _around(volume: VolumeName, layout: Layout) -> tuple[str, str]:
 
 
 def _check_length(vg: str, lv_name: str, kind: str, name: str) -> None:
-    """The longest name is that of a logical volume on its way out, so that one is measured."""
+    """Measure the longest name that the LV can get, which is the one under which it waits for its removal."""
     longest = f"del-99-{lv_name}"
     over = len(dm_name(vg, longest)) - _DM_NAME_LENGTH
     if over > 0:
-        raise InvalidName(kind, name, f"with {vg!r} it is {over} characters too long for device-mapper")
+        raise InvalidName(kind, name, f"together with {vg!r} the name is {over} characters too long for device-mapper")
 
 
 def _check_reserved(kind: str, name: str) -> None:
     found = _LVM_RESERVED.search(name)
     if found:
-        raise InvalidName(kind, name, f"LVM keeps {found[0]!r} for itself")
+        raise InvalidName(kind, name, f"LVM reserves {found[0]!r}")

@@ -1,19 +1,21 @@
 """The physical volumes below a volume group, and how much of their free space LVM would give to an LV.
 
-Free is not the same as to be had. LVM takes nothing from a physical volume that is not allocatable or that is missing,
-and the group's allocation policy (lvm(8), vgchange(8) ``--alloc``) may forbid the rest:
+LVM does not allocate every free extent. It takes none from a physical volume that is missing or not allocatable, and
+the allocation policy of the volume group (lvm(8), vgchange(8) ``--alloc``) may exclude others:
 
 =====================  ===============================================  ===============================================
 policy                 a new LV gets at most                            an LV grows by at most
 =====================  ===============================================  ===============================================
-normal, anywhere       all that is free                                 all that is free
-contiguous             the largest free piece                           the free piece right behind one of its own
-cling, cling_by_tags   what is free on one physical volume, and those   what is free on those it is on, and those that
-                       that share a tag with it                         share a tag with one of them
+normal, anywhere       all free extents                                 all free extents
+contiguous             the largest run of free extents                  the free extents right behind one of its own
+                                                                        segments
+cling, cling_by_tags   the free extents of one physical volume, and     the free extents of the physical volumes that
+                       of those that share a tag with it                it is on, and of those that share a tag with one
+                                                                        of them
 =====================  ===============================================  ===============================================
 
-These are upper bounds: LVM's own settings (``allocation/cling_tag_list``) can make it less. So what is refused for them
-would have failed, and what is not refused may still fail, with LVM's own message.
+These are upper bounds. LVM's own settings (``allocation/cling_tag_list``) can lower them. So a request that we refuse
+would have failed in LVM too. A request that we let pass may still fail, with LVM's message.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ __all__ = ["PhysicalVolume", "Segment", "allocatable_extents", "free_extents"]
 
 @dataclass(frozen=True)
 class Segment:
-    """Extents of a physical volume that follow each other: of the LV ``lv_uuid``, or free where that is empty."""
+    """A run of extents of a physical volume. ``lv_uuid`` is the LV that has them; empty: they are free."""
 
     start_extent: int
     extents: int
@@ -35,11 +37,11 @@ class Segment:
 
 @dataclass(frozen=True)
 class PhysicalVolume:
-    """One physical volume as LVM reports it. ``device`` is a path; ``[unknown]`` where it is missing.
+    """One physical volume as LVM reports it. ``device`` is its path, or ``[unknown]`` if it is missing.
 
-    ``needed_bytes`` is where its last extent ends, ``device_bytes`` how large the device is. ``read_only``: its device
-    takes no writes. ``duplicates``: other devices with the same UUID, that LVM does not use. ``outdated``: the metadata
-    on it is older than the volume group's; somebody changed the group without it.
+    ``needed_bytes`` is where its last extent ends. ``device_bytes`` is the size of the device. ``read_only``: the
+    device is read-only. ``duplicates`` are other devices with the same UUID, which LVM does not use. ``outdated``: its
+    metadata is older than that of the volume group, because the group was changed while the device was not there.
     """
 
     uuid: str
@@ -56,7 +58,7 @@ class PhysicalVolume:
 
     @property
     def name(self) -> str:
-        """How a message names it."""
+        """How a message names the physical volume: by its path, or by its UUID if it is missing."""
         return self.device if self.device.startswith("/") else f"the one with the UUID {self.uuid}"
 
     @property
@@ -66,12 +68,12 @@ class PhysicalVolume:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether LVM has to see more devices than this one to judge it."""
+        """Whether LVM has to see all devices of the machine to judge this physical volume."""
         return self.missing or self.outdated or bool(self.duplicates)
 
     @property
     def free_extents(self) -> int:
-        """All that no LV has, be it allocatable or not."""
+        """The number of extents that no LV has, allocatable or not."""
         return sum(segment.extents for segment in self.segments if not segment.lv_uuid)
 
     def holds(self, lv_uuid: str) -> bool:
@@ -79,12 +81,12 @@ class PhysicalVolume:
 
 
 def free_extents(volumes: Iterable[PhysicalVolume]) -> int:
-    """How many extents LVM has to give, to all LVs together."""
+    """Return how many extents LVM can allocate in all."""
     return sum(each.free_extents for each in _usable(volumes))
 
 
 def allocatable_extents(volumes: Iterable[PhysicalVolume], policy: str, lv_uuid: str = "") -> int:
-    """How many extents LVM gives at most: to a new LV, or to the LV ``lv_uuid``."""
+    """Return how many extents LVM gives at most to the LV ``lv_uuid``, or to a new LV if that is empty."""
     usable = _usable(volumes)
     if policy == "contiguous":
         return max((_largest_piece(each, lv_uuid) for each in usable), default=0)

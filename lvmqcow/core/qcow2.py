@@ -1,8 +1,8 @@
 """The qcow2 header, read without opening the image.
 
-qemu-img follows what a header says: a backing file, a data file, a ``json:`` reference. This reads only the bytes,
-so it is safe on bytes that a guest or a stranger wrote. Source: QEMU's ``docs/interop/qcow2.txt``, and for what QEMU
-takes at most, its ``block/qcow2.h``.
+qemu-img follows what a header says: a backing file, a data file, a ``json:`` reference. This module only reads the
+bytes, so it is safe on bytes that a guest or a stranger wrote. Sources: QEMU's ``docs/interop/qcow2.txt``, and QEMU's
+``block/qcow2.h`` for the limits.
 """
 
 from __future__ import annotations
@@ -20,33 +20,36 @@ __all__ = ["HEADER_BYTES", "IMAGE_OPTIONS", "OURS", "Header", "ImageOptions", "M
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """What decides how large an image of some virtual size can get. An image keeps its own for life."""
+    """The options that decide how large an image of a given virtual size can become. An image never changes them."""
 
     cluster_size_bytes: int
     extended_l2: bool
 
     def __str__(self) -> str:
-        """As ``qemu-img -o`` takes them."""
+        """Write the options as ``qemu-img -o`` takes them."""
         size = self.cluster_size_bytes
         text = f"{size // 1024}k" if size % 1024 == 0 else str(size)
         return f"cluster_size={text},extended_l2={'on' if self.extended_l2 else 'off'}"
 
 
 OURS = ImageOptions(128 * 1024, extended_l2=True)
-"""How we make every image, base and overlay alike: a 4 KiB guest write then costs 4 KiB, not a whole cluster."""
+"""The options of every image that we make. With them a guest write of 4 KiB copies 4 KiB, not a whole cluster."""
 
 IMAGE_OPTIONS = str(OURS)
 
 
 class Measure(Protocol):
-    """Bytes of a fully allocated image: a function of its virtual size and options alone (``qemu-img measure``)."""
+    """A function that returns how large a fully allocated image is (``qemu-img measure``)."""
 
     def __call__(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
-        """``options`` are ours for an image that is to be made, and its own for one that is there."""
+        """Return the bytes of a fully allocated image of that virtual size.
+
+        ``options`` are those of the existing image; for a new image they are ours.
+        """
 
 
 HEADER_BYTES = 4096
-"""How much of an image ``parse_header`` wants: the header, its extensions and the longest backing name."""
+"""How many bytes from the start of an image `parse_header` needs: header, extensions and the longest backing name."""
 
 _MAGIC = b"QFI\xfb"
 _FIXED = struct.Struct(">4sIQIIQIIQQIIQ")
@@ -56,13 +59,13 @@ _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = 1, 2, 4, 8, 16
 _EXTENSION_DATA_FILE, _EXTENSION_CRYPTO, _EXTENSION_BACKING_FORMAT = 0x44415441, 0x0537BE77, 0xE2792ACA
 _MOST_L1_BYTES, _MOST_REFCOUNT_TABLE_BYTES, _MOST_NAME_BYTES = 32 * 1024**2, 8 * 1024**2, 1023
 _ZLIB, _ZSTD = 0, 1
-# The one kind of backing name that stays among the qcow2 images of the volume group: no path, no protocol, no raw LV.
+# The backing names that cannot lead out of the volume group's qcow2 images: no path, no protocol, no raw LV.
 _SIBLING = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]*\.qcow2")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Where in the image one of the tables lies that the header points to."""
+    """Where one of the tables that the header points to lies in the image."""
 
     name: str
     offset_bytes: int
@@ -75,7 +78,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Header:
-    """What a qcow2 header says of its image. ``faults`` is what no header can say."""
+    """What a qcow2 header says about its image. ``faults`` lists values that no valid header has."""
 
     version: int
     virtual_size_bytes: int
@@ -97,43 +100,43 @@ class Header:
         return ImageOptions(self.cluster_size_bytes, self.extended_l2)
 
     def parent_lv(self, vg: str) -> str | None:
-        """The LV that the backing name means: a sibling's bare name, or one below ``/dev/VG`` (written by others)."""
+        """Return the LV that the backing name means. We write the LV name; other tools may write ``/dev/VG/LV``."""
         return self.backing.removeprefix(f"/dev/{vg}/") if self.backing else None
 
     @property
     def foreign_reasons(self) -> tuple[str, ...]:
-        """Why an image from outside must not be opened; empty when it may be."""
+        """Why an image that is to be imported must not be opened; empty if it may be opened."""
         reaches = self.backing is not None
         return (
             *((f"it reads through to another file, {self.backing!r}",) if reaches else ()),
-            *(("it was in use, or its writer died: its dirty bit is set",) if self.dirty else ()),
+            *(("its dirty bit is set: it was in use, or its writer died",) if self.dirty else ()),
             *self._own_reasons,
         )
 
     def layer_reasons(self, vg: str) -> tuple[str, ...]:
-        """Why an image must not be opened as a layer of a volume of ``vg``; empty when it may be.
+        """Return why an image must not be opened as a layer of a volume in ``vg``; empty if it may be opened.
 
-        A layer may read through a sibling, and have its dirty bit set while a guest runs.
+        A layer may have another LV of the volume group as its backing file, and a dirty bit while a guest runs.
         """
         if self.backing is None:
             return self._own_reasons
         outside = _SIBLING.fullmatch(self.parent_lv(vg) or "") is None
         strange = self.backing_format not in (None, "qcow2")
         return (
-            *((f"it reads through {self.backing!r}, which is no image of this volume group",) if outside else ()),
-            *((f"it reads through {self.backing!r} as {self.backing_format}, not as qcow2",) if strange else ()),
+            *((f"its backing file {self.backing!r} is no qcow2 image of this volume group",) if outside else ()),
+            *((f"its backing file {self.backing!r} is read as {self.backing_format}, not qcow2",) if strange else ()),
             *self._own_reasons,
         )
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Those of the reasons that QEMU itself found, and may repair."""
+        """The reasons that QEMU itself recorded in the header, and that ``qemu-img check`` may repair."""
         return ("it is marked corrupt",) if self.corrupt else ()
 
     def beyond(self, size_bytes: int) -> tuple[str, ...]:
-        """Why an image that is so large cannot be whole: tables that lie behind its end."""
+        """Return why an image file of ``size_bytes`` is incomplete: each table that ends behind the end of the file."""
         return tuple(
-            "its {} ends at {}, and it has {}: is it cut short?".format(
+            "its {} ends at {}, and the file has {}: is it cut short?".format(
                 table.name, *format_apart(table.end_bytes, size_bytes)
             )
             for table in self.tables
@@ -142,7 +145,7 @@ class Header:
 
     @property
     def _own_reasons(self) -> tuple[str, ...]:
-        """Those that are the same wherever the image is from."""
+        """The reasons that hold for layers and for images from outside alike."""
         return tuple(
             reason
             for wrong, reason in (
@@ -158,9 +161,9 @@ class Header:
 
 
 def parse_header(start: bytes) -> Header | None:
-    """Read the header from the first bytes of an image; None when they are no qcow2 header.
+    """Read the header from ``start``, the first bytes of an image. Return None if they are no qcow2 header.
 
-    A name or extension that reaches beyond ``start`` is treated as there but unreadable, never as absent.
+    A backing name or an extension that reaches beyond ``start`` counts as present, never as absent.
     """
     if len(start) < _V3_BYTES or start[:4] != _MAGIC:
         return None
@@ -188,7 +191,7 @@ def parse_header(start: bytes) -> Header | None:
 
 @dataclass(frozen=True)
 class _Fields:
-    """The header's numbers, as they stand there."""
+    """The numbers of the header, unchanged."""
 
     version: int
     backing_offset: int
@@ -213,7 +216,7 @@ class _Fields:
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """The header itself first."""
+        """The tables that the header points to, after the header itself."""
         return (
             Table("header", 0, self.cluster_bytes),
             Table("L1 table", self.l1_offset, 8 * self.l1_entries),
@@ -222,7 +225,7 @@ class _Fields:
 
 
 def _third(start: bytes) -> tuple[int, int, int, int]:
-    """Incompatible features, refcount order, header length, compression: what version 3 added."""
+    """Return what version 3 added: incompatible features, refcount order, header length, compression type."""
     if struct.unpack_from(">I", start, 4)[0] < 3:
         return 0, 4, _FIXED.size, _ZLIB
     incompatible, _, _, order, length = _V3.unpack_from(start, _FIXED.size)
@@ -284,7 +287,7 @@ def _text(data: bytes | None) -> str | None:
 
 
 def _extensions(start: bytes, fields: _Fields) -> Mapping[int, bytes] | None:
-    """The header extensions by their kind; None where some were not read."""
+    """Return the header extensions by their type; None if some lie beyond ``start``."""
     found: dict[int, bytes] = {}
     position, end = fields.length, fields.backing_offset or fields.cluster_bytes
     while position + 8 <= end:

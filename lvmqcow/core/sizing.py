@@ -1,10 +1,10 @@
 """Bytes, and the one place where they are rounded.
 
-Sizes are ints in bytes everywhere in the library. Text becomes bytes here (``10G``), and bytes become whole
-sectors (what QEMU counts a disk in) or whole extents (what LVM allocates) here, always upwards.
+Sizes are ints in bytes everywhere in the library. This module turns text (``10G``) into bytes. It rounds bytes up to
+whole sectors, in which QEMU counts a disk, or up to whole extents, which LVM allocates.
 
-A disk has at most 64 TiB (``LARGEST_DISK_BYTES``). What sets the limit is ``qemu-img check``, seen with QEMU 7.2. It
-counts the clusters of the whole LV, not only those in use:
+A disk has at most 64 TiB (``LARGEST_DISK_BYTES``). ``qemu-img check`` sets this limit, as seen with QEMU 7.2. It counts
+the clusters of the whole LV, not only those in use:
 
 =======================  ================  ================  ==========================
 clusters                 memory at 64 TiB  at 128 TiB        the largest LV it counts
@@ -13,10 +13,10 @@ clusters                 memory at 64 TiB  at 128 TiB        the largest LV it c
 64 KiB, as Proxmox VE's  2 GiB             "File too large"  2^31 clusters, 128 TiB
 =======================  ================  ================  ==========================
 
-An LV is larger than its disk, by the image's own tables. So 64 TiB is the largest power of two at which either kind of
-image can be checked. What else there is ends later: LVM at 16 PiB (2^32 extents of 4 MiB), the L1 table (32 MiB) at
-4 PiB and the refcount table (8 MiB) at 8 PiB, with clusters of 64 KiB both at 2 PiB. A volume group on a file ends with
-the largest file: 8 EiB on XFS and tmpfs, 16 TiB on ext4.
+An LV is larger than its disk, because it also holds the tables of the image. So 64 TiB is the largest power of two at
+which both kinds of image can be checked. All other limits are higher: 16 PiB for LVM (2^32 extents of 4 MiB), 4 PiB for
+the L1 table (32 MiB) and 8 PiB for the refcount table (8 MiB), and 2 PiB for both tables with clusters of 64 KiB. A
+volume group on a file is limited by the largest file: 8 EiB on XFS and tmpfs, 16 TiB on ext4.
 """
 
 from __future__ import annotations
@@ -40,25 +40,26 @@ __all__ = [
 SECTOR_BYTES = 512
 
 LARGEST_DISK_BYTES = 64 * 1024**4
-"""The largest virtual disk, for the reason above."""
+"""The largest virtual disk; the docstring of the module says why."""
 
 LARGEST_FILE_BYTES = 2**63 - SECTOR_BYTES
-"""The largest file, in whole sectors, that Linux can name a place in; most file systems hold less."""
+"""The largest file that Linux can address, in whole sectors. Most file systems hold less."""
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
 def parse_size(text: str, most_bytes: int = LARGEST_DISK_BYTES) -> int:
-    """Read a size as lvm2 and qemu-img write it: ``10G``, ``512M``, ``1.5T``, ``1048576``; units of 1024.
+    """Read a size as lvm2 and qemu-img write it: ``10G``, ``512M``, ``1.5T``, ``1048576``. Units are powers of 1024.
 
-    Returns bytes, rounded up to a whole sector.
+    Returns:
+        The size in bytes, rounded up to a whole sector.
 
     Raises:
-        InvalidSize: not a number, zero, negative, or beyond ``most_bytes``.
+        InvalidSize: the text is no number, or the size is zero, negative, or more than ``most_bytes``.
     """
     match = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)(?:([kmgt])(?:i?b)?|b)?", text.strip().lower())
     if match is None:
-        reason = "it must be positive" if text.strip().startswith("-") else "write it like 10G or 512M"
+        reason = "a size must be positive" if text.strip().startswith("-") else "write a size like 10G or 512M"
         raise InvalidSize(text, reason)
     whole, _, fraction = match[1].partition(".")
     unit = _UNITS[match[2] or ""]
@@ -70,24 +71,24 @@ def whole_sectors(size_bytes: int, most_bytes: int = LARGEST_DISK_BYTES) -> int:
     """Round a virtual disk's size up to whole sectors.
 
     Raises:
-        InvalidSize: zero, negative, or beyond ``most_bytes``.
+        InvalidSize: the size is zero, negative, or more than ``most_bytes``.
     """
     return _in_sectors(format_apart(size_bytes, most_bytes)[0], size_bytes, most_bytes)
 
 
 def extents(size_bytes: int, extent_size_bytes: int) -> int:
-    """How many extents hold ``size_bytes``."""
+    """Return how many extents hold ``size_bytes``."""
     return -(-size_bytes // extent_size_bytes)
 
 
 def whole_extents(size_bytes: int, extent_size_bytes: int) -> int:
-    """Round up to what LVM will allocate, in bytes."""
+    """Round ``size_bytes`` up to whole extents, which LVM allocates; returns bytes."""
     return extents(size_bytes, extent_size_bytes) * extent_size_bytes
 
 
 def _in_sectors(text: str, size_bytes: int, most_bytes: int) -> int:
     if size_bytes <= 0:
-        raise InvalidSize(text, "it must be positive", size_bytes)
+        raise InvalidSize(text, "a size must be positive", size_bytes)
     if size_bytes > most_bytes:
-        raise InvalidSize(text, f"more than {format_size(most_bytes)}, the most that is known to work", size_bytes)
+        raise InvalidSize(text, f"the largest supported size is {format_size(most_bytes)}", size_bytes)
     return -(-size_bytes // SECTOR_BYTES) * SECTOR_BYTES

@@ -1,8 +1,8 @@
 """The record that a logical volume is to be wiped before it is removed: one tag on it.
 
-It is no intent but goes with one, in the same LVM command: ``lvmqcow.wipe=zero`` means that when this logical volume
-goes, its content goes first. While that is done the tag also says how far: ``lvmqcow.wipe=zero/17179869184``, from the
-start, in bytes. So whoever finishes the removal, on this host or on another, wipes what is left and no more.
+An operation writes the record together with its intent, in one LVM command. ``lvmqcow.wipe=zero`` means that the
+logical volume is overwritten before it is removed. While it is being wiped, the tag also says how many bytes are done,
+counted from the start: ``lvmqcow.wipe=zero/17179869184``. So recovery, on this host or on another, wipes only the rest.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ WIPE_PREFIX = "lvmqcow.wipe="
 
 
 class Wipe(StrEnum):
-    """What happens to the content of a logical volume before its extents are free for somebody else."""
+    """How the content of a logical volume is erased before its extents become free."""
 
     NONE = "none"
-    """Nothing: whoever gets the extents next can read them."""
+    """The content is not erased. The next owner of the extents can read it."""
     ZERO = "zero"
-    """It is overwritten with zeros; where the device can, without sending them."""
+    """The content is overwritten with zeros. A device that can zero its blocks by itself does so."""
     DISCARD = "discard"
-    """The device is told that nobody needs it: quick, and what can be read afterwards is the device's own affair.
-    A device that cannot discard is overwritten with zeros."""
+    """The content is discarded. That is quick, but the device decides what can be read afterwards. A device that cannot
+    discard is overwritten with zeros."""
 
 
 _RECORD = re.compile(f"({'|'.join(wipe for wipe in Wipe if wipe is not Wipe.NONE)})(?:/([1-9][0-9]{{0,19}}))?")
@@ -37,7 +37,7 @@ _RECORD = re.compile(f"({'|'.join(wipe for wipe in Wipe if wipe is not Wipe.NONE
 
 @dataclass(frozen=True)
 class Wiping:
-    """To be wiped, and how much of it is."""
+    """The record of a wipe: how the LV is wiped, and how many bytes from its start are done."""
 
     wipe: Wipe
     done_bytes: int = 0
@@ -49,12 +49,12 @@ class Wiping:
 
 
 def wipe_tags(wipe: Wipe | None) -> tuple[str, ...]:
-    """The record of a wipe that has not begun; none for no wipe."""
+    """Return the record of a wipe that has not begun; empty if nothing is to be wiped."""
     return () if wipe in (None, Wipe.NONE) else (Wiping(wipe).tag,)
 
 
 def parse_wiping(tags: Iterable[str]) -> Wiping | Unknown | None:
-    """Find the record among the tags of a logical volume; None if there is none."""
+    """Find the record of a wipe among the tags of an LV; None if there is none."""
     found = [_parse(tag) for tag in sorted(tags) if tag.startswith(WIPE_PREFIX)]
     if len(found) > 1:
         return Unknown(" ".join(each.tag for each in found))

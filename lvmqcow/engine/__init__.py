@@ -1,1 +1,1 @@
-"""A request is carried out here: locks, recovery, planning, and the steps one after the other on a host."""
+"""The engine carries out requests: it takes locks, recovers, plans, and runs the steps one by one on a host."""

@@ -1,4 +1,4 @@
-"""What a caller may want to hear while an operation runs."""
+"""What a caller can be told while an operation runs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["Events"]
 
 @dataclass(frozen=True)
 class Events:
-    """What a caller may want to hear while an operation runs."""
+    """Callbacks that are called while an operation runs. By default they do nothing."""
 
     recovered: Callable[[Plan], None] = lambda plan: None
-    """Before recovery finishes or undoes an operation that was cut."""
+    """Called before recovery finishes or undoes an operation that was cut."""
     postponed: Callable[[LvmqcowError], None] = lambda error: None
-    """Recovery found no space for what it has to finish, and the volume is used as it is."""
+    """Called when recovery has no space to finish a merge. The operation goes on, and the merge is finished later."""
     begun: Callable[[Step], None] = lambda step: None
-    """Before each step, and before those that a step needs for want of space."""
+    """Called before each step, and before the steps that make more room for a step."""
     progress: Progress = lambda percent: None
-    """During long steps, in percent of the step."""
+    """Called during long steps, with the percentage of the step that is done."""
     waiting: Trace = lambda argv: None
-    """When an LVM command has not answered for some seconds: another may hold LVM's lock on the volume group."""
+    """Called when an LVM command has not answered for some seconds: another process may hold LVM's lock."""
     warned: Warned = lambda text: None
-    """What LVM complains of although its command succeeded: each line once, as LVM says it."""
+    """Called with each warning that LVM prints although its command succeeded; once for each line."""

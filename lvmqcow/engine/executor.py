@@ -1,13 +1,13 @@
-"""Carrying out a request on a host: whatever happens to a volume happens here, in this order.
+"""The executor carries out a request on a host. Every change of a volume goes through these stages:
 
-1. take the locks of all names that the request is about
-2. look: one picture, with the headers of what is active
-3. recover what was cut before, and look again
-4. plan; what is not active is activated for its header, where only that tells
-5. refuse what a running guest would not survive
+1. take the locks of all volume names that the request concerns
+2. take a picture, with the headers of active LVs
+3. recover operations that were cut before, and take a new picture
+4. plan the request; if only its header describes an inactive LV, activate it to read the header
+5. refuse a plan that would disturb a program that uses the volume
 6. run the plan, step by step
 
-A plan may turn out to be about more names than are locked. Then all locks are let go and all are taken, from 1.
+If a plan concerns more names than are locked, the executor drops all locks and starts again with all names.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _Done = TypeVar("_Done")
 
 
 class Executor:
-    """Requests and recoveries on one host. For one thread at a time."""
+    """Carries out requests and recoveries on one host. One thread at a time may use it."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Executor:
         wipe: Wipe,
         accept: frozenset[State],
     ) -> None:
-        """The arguments are those of `lvmqcow.Storage`."""
+        """Take the arguments of `lvmqcow.Storage`."""
         self.host = host
         self._locks = locks
         self._events = events
@@ -71,7 +71,7 @@ class Executor:
         self._accept = accept
 
     def plan(self, request: Request) -> Plan:
-        """As `lvmqcow.Storage.plan`."""
+        """Do what `lvmqcow.Storage.plan` says."""
         recovery, picture = self._look(*request.names)
         if recovery.steps:
             self._events.recovered(recovery)
@@ -83,11 +83,11 @@ class Executor:
             return self._plan(request, picture)
 
     def apply(self, request: Request) -> Plan:
-        """As `lvmqcow.Storage.apply`."""
+        """Do what `lvmqcow.Storage.apply` says."""
         return self._holding(request.names, lambda held: self.apply_held(request, held))
 
     def apply_held(self, request: Request, held: frozenset[VolumeName]) -> Plan:
-        """`apply`, with all of its names locked, and maybe more."""
+        """Apply a request while the caller holds the locks ``held``, which include those of the request."""
         picture = self._recovered(request, held)
         planned = self._plan(request, picture)
         unseen = _unseen(planned, request, picture)
@@ -98,8 +98,9 @@ class Executor:
         try:
             run_plan(self.host, planned, picture, self._events)
         except OperationCut:
-            if all(isinstance(step, LvDeactivate) for step in planned.steps):  # LVM does not say who opened one since
-                with suppress(CommandFailed, UnfitMachine, VolumeGroupNotFound):  # then it was not that
+            if all(isinstance(step, LvDeactivate) for step in planned.steps):
+                # a program may have opened an LV meanwhile; LVM only says "in use", InUse names the program
+                with suppress(CommandFailed, UnfitMachine, VolumeGroupNotFound):
                     self._require_unused(planned, self.observe())
             with suppress(CommandFailed, UnfitMachine):
                 for step in planned.if_it_fails:
@@ -108,30 +109,34 @@ class Executor:
         return planned
 
     def plan_recovery(self, name: VolumeName) -> Plan:
-        """As `lvmqcow.Storage.plan_recovery`."""
+        """Do what `lvmqcow.Storage.plan_recovery` says."""
         return self._look(name)[0]
 
     def recover(self, name: VolumeName | None = None) -> tuple[Plan, ...]:
-        """As `lvmqcow.Storage.recover`."""
+        """Do what `lvmqcow.Storage.recover` says."""
         return self._recover_all() if name is None else self._recover(name)
 
     def observe(self) -> VolumeGroup:
-        """The volume group as it is now, without headers, in the layout that was given."""
+        """Return the picture of the volume group as it is now, without image headers."""
         return replace(self.host.observe(), given_layout=self._layout, accepted=self._accept, wipe=self._wipe)
 
     def seen(self, *names: VolumeName) -> VolumeGroup:
-        """The same, with the headers of what is active: all of these volumes, others as far as they can be read.
+        """Return the picture as it is now, with the headers of active LVs.
 
-        One of the others may be a clone though no tag says so, and one may be changing just now, or be broken: it is
-        for its own operations to complain.
+        A header of one of the volumes ``names`` that cannot be read is an error. Headers of other volumes are read too,
+        because a header may show a clone that no tag shows. Those volumes may be changing or damaged, so their
+        unreadable headers are left out.
+
+        Raises:
+            CommandFailed: a header of one of these volumes cannot be read.
         """
         picture = self.observe()
         own = [volume for name in names if (volume := picture.find(name))]
-        beside = active_images(volume for volume in picture.volumes if volume not in own)
-        return picture.with_headers({**self.readable(beside), **self.host.headers(active_images(own))})
+        others = active_images(volume for volume in picture.volumes if volume not in own)
+        return picture.with_headers({**self.readable(others), **self.host.headers(active_images(own))})
 
     def readable(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
-        """The headers of those of these active LVs that can be read."""
+        """Return the headers of these active LVs, without those that cannot be read."""
         found: dict[str, Header] = {}
         for name in lv_names:
             with suppress(CommandFailed):
@@ -140,7 +145,7 @@ class Executor:
 
     @contextmanager
     def locked(self, names: Iterable[VolumeName]) -> Iterator[None]:
-        """All of these locks, in the same order for everybody."""
+        """Hold the locks of all these names. Every process takes them in the same order, so none can deadlock."""
         with ExitStack() as held:
             for name in sorted(set(names)):
                 held.enter_context(self._locks.hold(self.host.vg, name.text))
@@ -148,10 +153,10 @@ class Executor:
 
     @contextmanager
     def activated(self, lv_names: tuple[str, ...]) -> Iterator[None]:
-        """These inactive LVs are active within, and inactive again afterwards. Only under their volume's lock.
+        """Activate these inactive LVs for the block, then deactivate them. The caller holds the lock of their volume.
 
         Raises:
-            UnfitMachine: no LV can be activated on this machine.
+            UnfitMachine: this machine cannot activate LVs.
         """
         if lv_names:
             self.host.require_fit((LvActivate(lv_names),))
@@ -164,9 +169,10 @@ class Executor:
                 self.host.run(LvDeactivate(lv_names))
 
     def _recovered(self, request: Request, held: frozenset[VolumeName]) -> VolumeGroup:
-        """The picture, once what was cut before is finished or undone.
+        """Recover what was cut before, and return the picture after that.
 
-        What cannot be finished for want of space keeps nobody from his disk: what a guest reads is right meanwhile.
+        A merge that waits for space does not block requests like activation (`Kind.while_postponed`): until the merge
+        is finished, every image reads right.
         """
         names = request.names
         try:
@@ -186,27 +192,31 @@ class Executor:
     def _recover_names(
         self, names: Iterable[VolumeName], held: frozenset[VolumeName]
     ) -> tuple[tuple[Plan, ...], VolumeGroup]:
-        """Recover each of them; returns the plans that ran. Devices are put right first, and all is looked at again."""
+        """Recover these volumes; returns the plans that ran and the picture after them.
+
+        One volume may need several plans: the first repairs devices, and only the picture after it shows the rest.
+        """
         ran = list[Plan]()
         recovery, picture = self._look(*names)
         while recovery.steps:
             if recovery in ran:
-                raise Corrupt(recovery.target, [f"{recovery.operation} is done, and the same is to be done again"])
+                again = f"recovery made no progress: it would run the same plan again ({recovery.operation})"
+                raise Corrupt(recovery.target, [again])
             self._run_recovery(recovery, held)
             ran.append(recovery)
             recovery, picture = self._look(*names)
         return tuple(ran), picture
 
     def _look(self, *names: VolumeName) -> tuple[Plan, VolumeGroup]:
-        """The plan that recovers a volume (the first that needs it), and the picture, with headers of active layers."""
+        """Return the plan that recovers the first of these volumes that needs it, and the picture behind the plan."""
         picture = self.seen(*names)
         plans = [plan_recovery(picture, name, self.host.measure) for name in names]
         return next((recovery for recovery in plans if recovery.steps), plans[0]), picture
 
     def _holding(self, names: Iterable[VolumeName], work: Callable[[frozenset[VolumeName]], _Done]) -> _Done:
-        """Do it with these names locked; and where a recovery is about more, with all of them.
+        """Run ``work`` with these names locked. If a recovery concerns more names, run it again with all names locked.
 
-        First the locks are let go: two that each hold what the other waits for would wait for ever.
+        All locks are dropped in between. Else two processes could each wait for a lock that the other one holds.
         """
         held = frozenset(names)
         while True:
@@ -217,7 +227,7 @@ class Executor:
                 held |= more.names
 
     def _plan(self, request: Request, picture: VolumeGroup) -> Plan:
-        """Under the volume's lock, if there is anything to activate."""
+        """Plan a request. The caller holds the volume's lock if an LV has to be activated for its header."""
         unread = _unread(request, picture)
         if unread:
             picture = picture.with_headers(self._activated_headers(unread))
@@ -226,7 +236,11 @@ class Executor:
         return planned
 
     def _require_unused(self, planned: Plan, picture: VolumeGroup) -> None:
-        """Raises InUse for what must not happen below a running guest: it would go on writing to a snapshot."""
+        """Refuse a plan that disturbs an LV that something uses. A guest would go on writing to a snapshot.
+
+        Raises:
+            InUse: with the users of each LV.
+        """
         there = {lv.name for lv in picture.logical_volumes if lv.active}
         there |= {stray.lv_name for stray in picture.strays if stray.kind is StrayKind.DEVICE}
         names = sorted(there & planned.disturbed)
@@ -235,7 +249,7 @@ class Executor:
             raise InUse(planned.target, holders)
 
     def _activated_headers(self, lv_names: tuple[str, ...]) -> Mapping[str, Header]:
-        """The headers of inactive LVs, which are inactive again afterwards."""
+        """Activate these LVs, read their headers, and deactivate them again."""
         with self.activated(lv_names):
             return self.host.headers(lv_names)
 
@@ -253,7 +267,7 @@ class Executor:
         return tuple(ran)
 
     def _run_recovery(self, recovery: Plan, held: frozenset[VolumeName]) -> None:
-        """Run it, if all of its names are among those locked. Raises _MoreNames."""
+        """Run a recovery. Raises _MoreNames if not all of its names are locked."""
         if not recovery.names <= held:
             raise _MoreNames(recovery.names)
         picture = self.observe()
@@ -263,7 +277,7 @@ class Executor:
 
 
 class _MoreNames(Exception):
-    """A plan is about these names, and not all of them are locked. Nothing was touched."""
+    """A plan concerns these names, and not all of them are locked. Nothing was changed."""
 
     def __init__(self, names: frozenset[VolumeName]) -> None:
         self.names = names
@@ -271,7 +285,7 @@ class _MoreNames(Exception):
 
 
 def raise_together(errors: Sequence[LvmqcowError]) -> None:
-    """Raise the first, if there is one, with the others in its notes."""
+    """Raise the first of these errors, with the others in its notes. Do nothing if there are none."""
     for other in errors[1:]:
         errors[0].add_note(str(other))
     if errors:
@@ -279,7 +293,7 @@ def raise_together(errors: Sequence[LvmqcowError]) -> None:
 
 
 def _unread(request: Request, picture: VolumeGroup) -> tuple[str, ...]:
-    """The LVs that only their header tells of, and that have to be activated for it to be read."""
+    """Return the inactive LVs that the request needs to know and that only their header describes."""
     volume = picture.find(request.headers_of) if request.headers_of is not None else None
     if volume is None:
         return ()
@@ -287,9 +301,10 @@ def _unread(request: Request, picture: VolumeGroup) -> tuple[str, ...]:
 
 
 def _unseen(planned: Plan, request: Request, picture: VolumeGroup) -> tuple[str, ...]:
-    """The LVs whose header is to be read before the plan opens any image: qemu-img follows it, not our tags.
+    """Return the inactive LVs whose headers must be read before the plan runs.
 
-    And before it removes one and keeps others, for these may read through it whatever their tags say.
+    If a step opens an image, qemu-img follows the headers, not our tags. If a step removes an LV, another layer may
+    read through that LV although its tags do not say so.
     """
     volume = picture.find(planned.volume) if request.headers_of is not None else None
     looks = any(step.opens or isinstance(step, LvRemove) for step in planned.steps)
@@ -299,7 +314,7 @@ def _unseen(planned: Plan, request: Request, picture: VolumeGroup) -> tuple[str,
 
 
 def active_images(volumes: Iterable[Volume]) -> list[str]:
-    """The LVs of these volumes, and of those they read through, whose header can be read now."""
+    """Return the LVs of these qcow2 volumes and of their bases whose headers can be read now."""
     return [
         layer.lv.name
         for volume in volumes

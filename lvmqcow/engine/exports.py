@@ -1,4 +1,4 @@
-"""The files that exports write: whole, or not there."""
+"""The files that exports write. A file appears under its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["free_path", "whole_file"]
 
 
 def free_path(path: Path, replace: bool) -> Path:
-    """Where a file of that name is to be. ``replace``: where there is one, it may go.
+    """Return the real path of a file that is to be written. ``replace``: an existing file may be replaced.
 
     Raises:
-        AlreadyExists: there is a file.
-        NotPossible: there is something that is no file, or there can be no such file.
+        AlreadyExists: the file exists, and ``replace`` is false.
+        NotPossible: the path names something that is no regular file, or cannot be written.
     """
     with _written(path):
         final = Path(os.path.realpath(path))
         there = final.exists()
         if there and not final.is_file():
-            raise NotPossible(str(path), "it is no regular file", "name a file")
+            raise NotPossible(str(path), "this path is no regular file", "name a file")
     if there and not replace:
         raise AlreadyExists("file", str(path))
     return final
@@ -32,12 +32,13 @@ def free_path(path: Path, replace: bool) -> Path:
 
 @contextmanager
 def whole_file(path: Path, replace: bool) -> Iterator[Path]:
-    """A new, empty file beside ``path``. Once the block is over it is on the disk and takes that name; else it goes.
+    """Make a new, empty file in the directory of ``path`` and yield its path.
 
-    A file that it replaces stays what it was until then.
+    If the block succeeds, the file is flushed and renamed to ``path``. If it fails, the file is removed. A file that
+    is replaced keeps its content until the rename.
 
     Raises:
-        AlreadyExists, NotPossible: as `free_path`, or nothing can be written there. No volume was changed.
+        AlreadyExists, NotPossible: as `free_path`, or the directory cannot be written. No volume was changed.
     """
     final = free_path(path, replace)
     partial = final.with_name(f"{final.name}.{secrets.token_hex(4)}.partial")
@@ -45,7 +46,7 @@ def whole_file(path: Path, replace: bool) -> Iterator[Path]:
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
         yield partial
-        free_path(path, replace)  # it took a while
+        free_path(path, replace)  # another process may have made the file meanwhile
         with _written(path):
             _flush(partial)
             partial.rename(final)
@@ -57,12 +58,12 @@ def whole_file(path: Path, replace: bool) -> Iterator[Path]:
 
 @contextmanager
 def _written(path: Path) -> Iterator[None]:
-    """Raises NotPossible where the operating system refuses what is within."""
+    """Turn an OSError of the block into NotPossible."""
     try:
         yield
     except OSError as error:
-        reason = f"it cannot be written: {error.strerror or error}"
-        raise NotPossible(str(path), reason, "name a file in a directory that is there, and has room") from error
+        reason = f"the file cannot be written: {error.strerror or error}"
+        raise NotPossible(str(path), reason, "name a file in a directory that exists and has room") from error
 
 
 def _flush(path: Path) -> None:

@@ -1,9 +1,9 @@
-"""The seam between plans and the world.
+"""The interface between plans and the machine.
 
-A `Host` is one volume group on some machine. It is three things: an `Observer` that gives the picture, `Images` that
-answer what only qemu-img can tell, and a `Runner` of steps. `lvmqcow.real_host.RealHost` is LVM and QEMU;
+A `Host` is one volume group on some machine. It has three parts: an `Observer` takes pictures, `Images` answers
+questions that need qemu-img, and a `Runner` runs steps. `lvmqcow.real_host.RealHost` uses LVM and QEMU.
 `lvmqcow.testing.SimHost` is a volume group in memory. Planners, recovery and the public API know only these protocols.
-Whoever wants to change one answer of a host wraps it in a `HostWrapper`.
+To change single answers of a host, subclass `HostWrapper`.
 """
 
 from __future__ import annotations
@@ -23,63 +23,68 @@ __all__ = ["Host", "HostWrapper", "Images", "Observer", "Runner"]
 
 
 class Observer(Protocol):
-    """Looks at a volume group, and changes nothing."""
+    """Looks at a volume group and changes nothing."""
 
     @property
     def vg(self) -> str:
         """The volume group's name."""
 
     def observe(self) -> VolumeGroup:
-        """The picture, now. Raises VolumeGroupNotFound."""
+        """Take a picture of the volume group as it is now. Raises VolumeGroupNotFound."""
 
     def headers(self, lv_names: Iterable[str]) -> Mapping[str, Header]:
-        """The qcow2 headers of those of these active LVs that hold one."""
+        """Return the qcow2 headers of these active LVs, without those that hold none. Raises CommandFailed."""
 
     def holders(self, lv_name: str) -> tuple[Holder, ...]:
-        """What uses an LV: processes, devices on top of it, mounts."""
+        """Return what uses an LV: processes, devices on top of the LV, and mounts."""
 
 
 class Images(Protocol):
-    """Answers what only qemu-img can tell of images, and changes none."""
+    """Answers questions about images that need qemu-img, and changes no image."""
 
     def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
-        """Bytes that a fully allocated image of that virtual size and those options takes."""
+        """Return how many bytes a fully allocated image of that virtual size and those options takes."""
 
     def merge_cost(self, child_lv: str) -> MergeCost:
-        """What merging an active child with the image below it would move, either way. Raises Corrupt."""
+        """Return how many bytes a merge of an active layer with its parent would move. Raises Corrupt."""
 
     def check(self, lv_name: str) -> ImageCheck:
-        """Check the image on an active LV. Raises Corrupt: its header leads out of the volume group."""
+        """Check the image on an active LV.
+
+        Raises:
+            Corrupt: the header of the image, or of an image below it, leads out of the volume group.
+            CommandFailed: the image cannot be read.
+        """
 
     def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
-        """Look at a file from outside that is not raw, within limits. Raises CommandFailed, NotPossible."""
+        """Check a file that is to be imported and is not raw, within limits. Raises CommandFailed, NotPossible."""
 
 
 class Runner(Protocol):
     """Runs steps on a volume group."""
 
     def require_fit(self, steps: Sequence[Step]) -> None:
-        """Raises UnfitMachine: the machine lacks something that one of these steps needs. Nothing is run."""
+        """Check that the machine has all that these steps need; run nothing. Raises UnfitMachine."""
 
     def run(self, step: Step, progress: Progress | None = None) -> None:
-        """Run one step; when it returns, what it did survives a power cut.
+        """Run one step. When this returns, the effect of the step survives a power loss.
 
         Raises:
-            CommandFailed: with what the command said.
+            CommandFailed: the command failed; with its stderr.
             UnfitMachine: the command could not be started.
-            Corrupt: the step would open an image that leads out of the volume group; it was not run.
+            Corrupt: the step would open an image that leads out of the volume group. The step was not run.
         """
 
     def close(self) -> None:
-        """End what was started."""
+        """End the processes that the host started."""
 
 
 class Host(Observer, Images, Runner, Protocol):
-    """One volume group, to look at and to change."""
+    """One volume group on a machine: looks at it, asks qemu-img about its images, and runs steps."""
 
 
 class HostWrapper:
-    """A host that answers as another one does. A subclass overrides what it wants to change."""
+    """A host that passes every call on to another host. A subclass overrides the calls that it changes."""
 
     def __init__(self, host: Host) -> None:
         self.host = host

@@ -1,13 +1,13 @@
-"""Files and streams from outside, inspected before qemu-img may open them.
+"""Files and streams from outside are inspected here, before qemu-img opens them.
 
-A disk image can name other files, and qemu-img would read them, or write to them. So its header is read here, as bytes
-(`lvmqcow.formats`), and whatever reaches beyond the file itself is refused (`inspect`). Only then qemu-img looks at
-the tables, within limits (`lvmqcow.operations.import_image`): it would read zeros where a file was cut short.
+A disk image can name other files, and qemu-img would read them or write to them. So `inspect` reads the header as bytes
+(`lvmqcow.formats`) and refuses an image that refers to any other file. Only then qemu-img checks the tables, within
+limits (`lvmqcow.operations.import_image`), because it would read zeros where a file was cut short.
 
-Nothing is guessed: a file that begins like an image, an archive or a compressed file is not taken for the bytes of a
-disk, nor for what it looks like, until somebody says what it is. Only a name in ``.qcow2`` says so too.
+No format is guessed. If a file begins like an image, an archive or a compressed file, the caller has to declare its
+format. A name that ends in ``.qcow2`` declares qcow2.
 
-The file is looked at before it is copied. Whoever can write to it meanwhile must be trusted.
+The file is inspected before it is copied. Nobody untrusted may be able to write to it in between.
 """
 
 from __future__ import annotations
@@ -28,27 +28,29 @@ from lvmqcow.operations.import_image import Import, copy_elsewhere
 
 __all__ = ["begun", "inspect", "is_cd", "read_size", "spooled"]
 
-_SIZE_BYTES: Final = 8  # of the announcement
+_SIZE_BYTES: Final = 8  # the length of the size that precedes a raw+size stream
 _STREAM, _THE_STREAM = "-", "the stream"
+_UNDECLARED: Final = "its format was not declared"
 _CHUNK_BYTES: Final = 1024**2
 
 
 def inspect(source: Path, volume: VolumeName, declared: SourceFormat | None, shown: str | None = None) -> Import:
     """Turn a file into a request to import it.
 
-    ``declared`` is what the file is. Without it a file is a qcow2 image if its name ends in ``.qcow2``, and raw if it
-    looks like nothing else that is known. ``shown`` is what it is called where somebody is to name it again, if that
-    is not its path: ``-``, of a stream that was spooled.
+    ``declared`` is the format of the file. Without it, a file whose name ends in ``.qcow2`` is a qcow2 image, and a
+    file that looks like no known format is raw. ``shown`` is the name of the file in messages, if that is not its path:
+    ``-`` for a stream that was spooled.
 
     Raises:
-        SourceNotFound: it cannot be read.
-        SourceMismatch: it is not what was said, or than its name says; or nobody said what it is.
-        Corrupt: it may not be opened, with the reasons.
-        InvalidSize: it is empty, or larger than any volume.
+        SourceNotFound: the file cannot be read.
+        SourceMismatch: the content is not of the format that was declared or that the name says; or the content looks
+            like a known format, and no format was declared.
+        Corrupt: the image must not be opened, with the reasons.
+        InvalidSize: the disk in the file is empty, or larger than the largest volume.
     """
     try:
         if source.exists() and not (source.is_file() or source.is_block_device()):
-            raise SourceNotFound(str(source), "it is neither a file nor a block device")
+            raise SourceNotFound(str(source), "the path is neither a file nor a block device")
         with source.open("rb", buffering=0) as file:
             file_bytes = file.seek(0, os.SEEK_END)
             read = _reader(file.fileno(), file_bytes)
@@ -66,22 +68,20 @@ def inspect(source: Path, volume: VolumeName, declared: SourceFormat | None, sho
 
 
 def begun(stream: int, volume: VolumeName) -> bytes:
-    """Read the start of a stream of which nobody said what it is, if it can be the start of a raw disk.
+    """Read the start of a stream whose format was not declared; returns the bytes that were read.
 
     Raises:
-        SourceMismatch: it begins like something else.
+        SourceMismatch: the stream begins like a known format, so it may not be the content of a raw disk.
     """
     head = _read(stream, HEAD_BYTES)
     found = kinds(head)
     if found:
-        raise SourceMismatch(
-            _THE_STREAM, found[0].name, "nobody said what it is", _to_import(_STREAM, volume, found[0])
-        )
+        raise SourceMismatch(_THE_STREAM, found[0].name, _UNDECLARED, _to_import(_STREAM, volume, found[0]))
     return head
 
 
 def is_cd(source: Path) -> bool:
-    """Whether a file is the image of a CD: a guest gets it as a disk. Raises SourceNotFound: it cannot be read."""
+    """Return whether a file is the image of a CD, which a guest would get as a disk. Raises SourceNotFound."""
     try:
         with source.open("rb", buffering=0) as file:
             return is_iso9660(_read(file.fileno(), HEAD_BYTES))
@@ -90,23 +90,23 @@ def is_cd(source: Path) -> bool:
 
 
 def read_size(stream: int) -> int:
-    """The number of bytes that a stream of the format ``raw+size`` announces.
+    """Read the number of bytes that a stream of the format ``raw+size`` announces.
 
     Raises:
-        SourceNotFound: it ended before it had said so.
+        SourceNotFound: the stream ended before the size was complete.
     """
     said = _read(stream, _SIZE_BYTES)
     if len(said) < _SIZE_BYTES:
-        raise SourceNotFound("the stream", f"it ended after {len(said)} of the {_SIZE_BYTES} bytes of its size")
+        raise SourceNotFound("the stream", f"only {len(said)} of the {_SIZE_BYTES} bytes of its size came")
     return int.from_bytes(said, "little")
 
 
 @contextmanager
 def spooled(stream: int, directory: Path) -> Iterator[Path]:
-    """A stream as a file, for as long as the block takes: an image has to be looked at before it is read.
+    """Copy a stream to a temporary file, which exists during the block: an image is inspected before it is copied.
 
     Raises:
-        SourceNotFound: the directory cannot take it.
+        SourceNotFound: the stream cannot be read, or the directory cannot hold it.
     """
     with ExitStack() as opened:
         try:
@@ -124,29 +124,29 @@ def spooled(stream: int, directory: Path) -> Iterator[Path]:
 
 
 def _named_size(path: str, size_bytes: int) -> int:
-    """In whole sectors. Raises InvalidSize, which names the file."""
+    """Round a size up to whole sectors. Raises InvalidSize, with the path of the file."""
     try:
         return whole_sectors(size_bytes)
     except InvalidSize as error:
-        raise InvalidSize(error.size, f"{error.reason}; it is that of the disk in {path}") from None
+        raise InvalidSize(error.size, f"{error.reason}; this is the size of the disk in {path}") from None
 
 
 def _agreed(
     source: str, suffix: str, volume: VolumeName, declared: SourceFormat | None, found: tuple[Kind, ...]
 ) -> SourceFormat:
-    """The one format that the content, the name, and whoever asked agree on."""
+    """Return the format on which the content, the file name and the caller agree. Raises SourceMismatch."""
     if declared is not None:
         if declared is SourceFormat.RAW or declared in (kind.format for kind in found):
             return declared
-        said = f"was said to be {declared}"
+        said = f"it was declared as {declared}"
     elif not _is_as_called(suffix, found):
-        said = f"is called {suffix}"
+        said = f"its name ends in {suffix}"
     elif not found:
         return SourceFormat.RAW
     elif suffix == ".qcow2":
         return SourceFormat.QCOW2
     else:
-        said = "nobody said what it is"
+        said = _UNDECLARED
     advice = _to_import(source, volume, found[0]) if found else _as_raw(source, volume)
     name = _THE_STREAM if source == _STREAM else source
     raise SourceMismatch(name, found[0].name if found else "raw bytes", said, advice)
@@ -160,16 +160,17 @@ def _is_as_called(suffix: str, found: tuple[Kind, ...]) -> bool:
 
 
 def _to_import(source: str, volume: VolumeName, kind: Kind) -> str:
-    """How something can be imported that is of this kind."""
+    """Return the advice how to import a file of this kind."""
     if kind.format is None:
         piped = f"lvmqcow import - VG/{volume} --size BYTES"
         return kind.advice.format(file=shlex.quote(source), piped=piped)
     command = f"`lvmqcow import {shlex.quote(source)} VG/{volume} --source-format"
-    return f"{command} {kind.format}` imports the disk in it, and with {SourceFormat.RAW} the file as if it were one"
+    return f"{command} {kind.format}` imports the disk in it; with {SourceFormat.RAW}, the file itself is the disk"
 
 
 def _as_raw(source: str, volume: VolumeName) -> str:
-    return f"if it is a raw disk: `lvmqcow import {shlex.quote(source)} VG/{volume} --source-format {SourceFormat.RAW}`"
+    command = f"lvmqcow import {shlex.quote(source)} VG/{volume} --source-format {SourceFormat.RAW}"
+    return f"if the file is a raw disk: `{command}`"
 
 
 def _reader(file: int, file_bytes: int) -> Read:
@@ -184,7 +185,7 @@ def _reader(file: int, file_bytes: int) -> Read:
 
 
 def _read(stream: int, length_bytes: int) -> bytes:
-    """So many bytes, fewer only at the end. Raises SourceNotFound: it cannot be read."""
+    """Read ``length_bytes``, or fewer at the end of the stream. Raises SourceNotFound: the stream cannot be read."""
     got = bytearray()
     try:
         while len(got) < length_bytes and (part := os.read(stream, length_bytes - len(got))):

@@ -1,7 +1,7 @@
-"""The seam for locks: one operation at a time per volume, across processes; different volumes run side by side.
+"""The interface for locks. One operation at a time runs on a volume; operations on different volumes run in parallel.
 
-`lvmqcow.system.flock.FlockLocks` is for the processes of one host. A library consumer with a lock manager of its own
-passes its own `Locks`.
+`lvmqcow.system.flock.FlockLocks` serves the processes of one host. A program that has its own lock manager passes its
+own `Locks`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ __all__ = ["Locks", "NoLocks"]
 
 
 class Locks(Protocol):
-    """Gives out locks on volumes."""
+    """Holds locks on volumes."""
 
     def hold(self, vg: str, volume: str) -> AbstractContextManager[None]:
-        """Hold the lock of one volume.
+        """Hold the lock of one volume for the block.
 
         Raises:
-            Locked: somebody else keeps it.
-            UnfitMachine: no lock can be taken on this machine, by anybody.
+            Locked: another process holds the lock.
+            UnfitMachine: this machine cannot take locks.
         """
 
 
 class NoLocks:
-    """For a volume group that nobody else can reach."""
+    """Takes no locks. Use it for a volume group that no other process can reach."""
 
     @contextmanager
     def hold(self, vg: str, volume: str) -> Iterator[None]:

@@ -1,8 +1,7 @@
-"""Runs a plan on a host: step after step, with more room where an image finds none.
+"""Run a plan on a host, step by step. If an image finds its LV full, extend the LV and run the step again.
 
-A step that fails ends the plan. What is on disk then is what a cut leaves, and `lvmqcow.operations.recovery` goes on
-from there.
-Where the first step fails, another look at the volume group tells whether anything is cut at all.
+A step that fails ends the plan. The state on disk is then that of a cut, which `lvmqcow.operations.recovery` finishes
+or undoes. If the first step fails, a new picture shows whether the step changed anything.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ __all__ = ["run_plan"]
 
 
 def run_plan(host: Host, planned: Plan, before: VolumeGroup, events: Events) -> None:
-    """Run all of its steps. ``before`` is the picture that it was planned from.
+    """Run all steps of a plan. ``before`` is the picture that the plan was made from.
 
     Raises:
-        UnfitMachine: the machine lacks what a step needs. None was run.
-        NothingChanged: the first one failed, and changed nothing; with the cause.
-        OperationCut: one failed, or Ctrl-C; with the cause.
+        UnfitMachine: the machine lacks something that a step needs. No step was run.
+        NothingChanged: the first step failed and changed nothing; with the cause.
+        OperationCut: a step failed or was interrupted with Ctrl-C; with the cause.
     """
     host.require_fit(planned.steps)
     for done, step in enumerate(planned.steps):
@@ -64,7 +63,7 @@ def _room(host: Host, step: Step, failed: CommandFailed) -> tuple[Step, ...]:
     try:
         picture = host.observe()
     except LvmqcowError:
-        return ()  # what failed says more than that nothing can be seen any more
+        return ()  # the caller raises the failure of the step, which says more than this error
     return more_room(picture, step, failed)
 
 
@@ -75,19 +74,19 @@ def _cut(host: Host, planned: Plan, before: VolumeGroup, done: int, error: Lvmqc
 
 
 def _changed_nothing(host: Host, planned: Plan, before: VolumeGroup) -> bool:
-    """Whether the first step, which failed, is known to have left everything as it was.
+    """Return whether the first step, which failed, certainly changed nothing.
 
-    Only LVM's own steps can be judged so: a picture does not show what is in an LV. A recovery is not judged at all:
-    whatever its first step did, what was cut before is still there to be recovered.
+    A picture shows this only for LVM steps, because it does not show the content of LVs. For a recovery the answer is
+    no: even if its first step changed nothing, the operation that was cut before still has to be recovered.
     """
     if planned.recovers or not isinstance(planned.steps[0], LvmStep):
         return False
     try:
         return _facts(host.observe()) == _facts(before)
     except (LvmqcowError, KeyboardInterrupt):
-        return False  # nobody knows
+        return False  # unknown
 
 
 def _facts(picture: VolumeGroup) -> object:
-    """What LVM and ``/dev`` say of the volume group's LVs, without what only a reader of them knows."""
+    """Return what LVM and ``/dev`` show of the LVs, without the image headers."""
     return {replace(lv, header=None) for lv in picture.logical_volumes}, frozenset(picture.strays)

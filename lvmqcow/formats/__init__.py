@@ -1,7 +1,7 @@
-"""Files from outside that hold a disk in some format: what they are, and what their headers say. Pure: bytes in.
+"""Recognise files that hold a disk, and read their headers. This package is pure: it takes bytes and opens no file.
 
-`kinds` recognises a file by its first and last bytes. `read_inside` reads the header of one that was declared, without
-opening anything: before qemu-img may.
+`kinds` recognises a file by its first and last bytes. `read_inside` reads the header of a file whose format is known,
+before qemu-img may open the file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ __all__ = [
 
 
 def read_inside(source_format: SourceFormat, read: Read, file_bytes: int) -> Inside:
-    """What a file of that format, and of so many bytes, says of the disk in it; anything else is refused there."""
+    """Read what the header of a file says about its disk. ``file_bytes`` is the size of the file.
+
+    A file of another format gets a reason why it must not be opened.
+    """
     return _READERS[source_format](read, file_bytes)
 
 
@@ -45,7 +48,7 @@ def _read_raw(read: Read, file_bytes: int) -> Inside:
 def _read_qcow2(read: Read, file_bytes: int) -> Inside:
     header = parse_header(read(0, HEADER_BYTES))
     if header is None:
-        return Inside(None, ("it has no header of a qcow2 image",))
+        return Inside(None, ("it has no qcow2 header",))
     return Inside(header.virtual_size_bytes, (*header.foreign_reasons, *header.beyond(file_bytes)))
 
 

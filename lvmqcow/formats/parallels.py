@@ -1,4 +1,4 @@
-"""The disk of Parallels Desktop, one file of it. Source: QEMU's ``docs/interop/parallels.txt``."""
+"""Read the header of a disk file of Parallels Desktop. Source: QEMU's ``docs/interop/parallels.txt``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_CLUSTER_SECTORS: Final = 2**31 // 513
 
 
 def read_parallels(read: Read, file_bytes: int) -> Inside:
-    """Read a Parallels disk: its header, and how far its table of clusters reaches."""
+    """Read the header of a Parallels disk, and where the data of its last cluster ends."""
     magic, version, _, _, cluster_sectors, entries, sectors, in_use, _, _, _ = _HEADER.unpack(read(0, _HEADER.size))
     if magic == _OLD:
         sectors &= 0xFFFFFFFF
@@ -30,7 +30,7 @@ def read_parallels(read: Read, file_bytes: int) -> Inside:
                 not 1 <= cluster_sectors <= _MOST_CLUSTER_SECTORS,
                 f"clusters of {cluster_sectors} sectors are impossible",
             ),
-            (in_use == _IN_USE, "it was in use, or its writer died: it is marked so"),
+            (in_use == _IN_USE, "it is marked as in use: it was in use, or its writer died"),
             (entries * cluster_sectors < sectors, f"its table of {entries} clusters is too small for its size"),
         ),
         *table_too_large(4 * entries),

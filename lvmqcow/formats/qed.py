@@ -1,6 +1,6 @@
-"""QED, QEMU's own format between qcow and qcow2. Source: QEMU's ``docs/interop/qed_spec.txt``.
+"""Read the header of a QED image, a former format of QEMU. Source: QEMU's ``docs/interop/qed_spec.txt``.
 
-Whether the file is as long as its tables say is left to ``qemu-img check``.
+``qemu-img check`` finds out whether the file is as long as its tables say.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def read_qed(read: Read, file_bytes: int) -> Inside:
     sizes = cluster_bytes in _CLUSTER_SIZES and table_clusters in _TABLE_SIZES
     reasons = those(
         (bool(features & _BACKING_FILE) or name_bytes > 0, "it reads through to another file"),
-        (bool(features & _NEEDS_CHECK), "it was in use, or its writer died: it is marked so"),
+        (bool(features & _NEEDS_CHECK), "it is marked as in use: it was in use, or its writer died"),
         (unknown > 0, f"unknown features {unknown:#x}"),
         (
             not sizes,
@@ -39,7 +39,7 @@ def read_qed(read: Read, file_bytes: int) -> Inside:
         (not header_clusters, "its header has no length"),
         (
             bool(file_bytes % SECTOR_BYTES),
-            f"it has {format_exactly(file_bytes)}, which are no whole sectors: is it cut short?",
+            f"the file has {format_exactly(file_bytes)}, which are no whole sectors: is it cut short?",
         ),
     )
     if not sizes:

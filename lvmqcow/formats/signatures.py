@@ -1,7 +1,7 @@
-"""What a file is by its first and last bytes: containers of disks, archives and compressed files.
+"""Recognise disk images, archives and compressed files by their first and last bytes.
 
-Only what is certain is here: bytes that no boot sector, partition table or file system begins with. Whoever has a raw
-disk that does begin so says that it is raw.
+The list has only certain signatures: no boot sector, partition table or file system begins with these bytes. If a raw
+disk begins with them all the same, the user declares it as raw.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ __all__ = ["HEAD_BYTES", "TAIL_BYTES", "Kind", "called", "is_iso9660", "kinds"]
 
 HEAD_BYTES: Final = 64 * 1024
 TAIL_BYTES: Final = 512
-"""How much of a file's start and end `kinds` wants; of a stream there is only the start."""
+"""How many bytes of a file's start and end `kinds` needs. A stream has only the start."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Something that is not the very bytes of a disk."""
+    """A kind of file that is no raw disk."""
 
     name: str
-    """What a file of it is: ``a VMware disk (vmdk)``, ``compressed with gzip``."""
+    """What a message calls a file of this kind: ``a VMware disk (vmdk)``, ``compressed with gzip``."""
     suffixes: tuple[str, ...] = ()
     format: SourceFormat | None = None
-    """What it can be imported as."""
+    """The format in which it can be imported; None if it cannot."""
     advice: str = ""
-    """What to do with one that cannot be. ``{file}`` stands for its name, ``{piped}`` for the import of a pipe."""
+    """What to do with a file that cannot be imported. ``{file}`` is its name, ``{piped}`` the import of a pipe."""
 
 
 def _converted(name: str, qemu_format: str, *suffixes: str) -> Kind:
     copy = f"qemu-img convert -f {qemu_format} -O qcow2 {{file}} COPY"
-    return Kind(name, suffixes, advice=f"import a copy that was made with `{copy}`")
+    return Kind(name, suffixes, advice=f"convert it with `{copy}`, then import the copy")
 
 
 def _compressed(tool: str, *suffixes: str) -> Kind:
-    advice = f"if a raw disk is in it: `{tool} -dc {{file}} | {{piped}}`; anything else has to be unpacked first"
+    advice = f"if it holds a raw disk: `{tool} -dc {{file}} | {{piped}}`; otherwise unpack it first"
     return Kind(f"compressed with {tool}", suffixes, advice=advice)
 
 
 def _archive(name: str, unpack: str, *suffixes: str) -> Kind:
-    return Kind(name, suffixes, advice=f"unpack it with `{unpack}`, and import the disk that was in it")
+    return Kind(name, suffixes, advice=f"unpack it with `{unpack}`, then import the disk in it")
 
 
 _QCOW2 = Kind("a qcow2 image", (".qcow2",), SourceFormat.QCOW2)
@@ -58,10 +58,10 @@ _PARALLELS = Kind("a Parallels disk (parallels)", (".hds",), SourceFormat.PARALL
 _VMDK_PART = Kind(
     "a part of a VMware disk of several files",
     (".vmdk",),
-    advice="a -flat.vmdk beside it is the disk itself: import that with --source-format raw. Or, if you trust every "
-    "file that the descriptor names, make one of all: `qemu-img convert -f vmdk -O qcow2 DESCRIPTOR.vmdk COPY`",
+    advice="a -flat.vmdk beside it is the disk: import that file with --source-format raw. Otherwise, if you trust "
+    "every file that the descriptor names, merge them: `qemu-img convert -f vmdk -O qcow2 DESCRIPTOR.vmdk COPY`",
 )
-_LUKS = Kind("encrypted with LUKS", advice="if it is the guest that opens it, import it with --source-format raw")
+_LUKS = Kind("encrypted with LUKS", advice="if the guest decrypts the disk, import it with --source-format raw")
 _QCOW = _converted("an image of the first version of qcow", "qcow", ".qcow")
 _DMG = _converted("a disk image of macOS (dmg)", "dmg", ".dmg")
 _TAR = _archive("a tar archive, as an OVA is", "tar -xf {file}", ".tar", ".ova")
@@ -103,20 +103,20 @@ _ALL: Final = (*(kind for _, kind in (*_STARTS, *_ENDS)), *(kind for _, _, kind 
 
 
 def kinds(head: bytes, tail: bytes = b"") -> tuple[Kind, ...]:
-    """All that a file can be that begins with ``head`` and ends with ``tail``; none if it is just bytes.
+    """Return the kinds that a file with this ``head`` and ``tail`` can be; empty if it looks like no known kind.
 
-    It is more than one where a fixed VHD, which is known by its end, holds a disk that begins like something else.
+    A file can be of several kinds: a fixed VHD is recognised by its end, and its start is that of the disk in it.
     """
     return tuple(dict.fromkeys(_found(head, tail)))
 
 
 def called(suffix: str) -> tuple[Kind, ...]:
-    """What a file is by the end of its name, ``.vmdk``; none if that says nothing, or that it is raw."""
+    """Return the kinds that a file name suffix such as ``.vmdk`` stands for; empty for a raw or unknown suffix."""
     return tuple(dict.fromkeys(kind for kind in (*_ALL, _VMDK_PART) if suffix.lower() in kind.suffixes))
 
 
 def is_iso9660(head: bytes) -> bool:
-    """Whether these bytes begin the image of a CD; as a disk some of them boot."""
+    """Return whether these bytes begin the image of a CD. Some CD images boot as a disk too."""
     return head[32769:32774] == b"CD001"
 
 

@@ -1,4 +1,4 @@
-"""VirtualBox's VDI. Source: QEMU's ``block/vdi.c``."""
+"""Read the header of a VDI of VirtualBox. Source: QEMU's ``block/vdi.c``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEAST_ABSENT: Final = 0xFFFFFFFE  # not allocated, or discarded
 
 
 def read_vdi(read: Read, file_bytes: int) -> Inside:
-    """Read a VDI: its header, and how far its block map reaches."""
+    """Read the header of a VDI, and where its block map and its data end."""
     header = _Header(*_HEADER.unpack(read(0, _HEADER.size)))
     size_bytes = header.disk_bytes
     reasons = (*header.reasons, *table_too_large(4 * header.blocks))
@@ -67,9 +67,12 @@ class _Header:
         block, sector = format_exactly(self.block_bytes), format_exactly(self.sector_bytes)
         return those(
             (self.version != 0x10001, f"version {self.version >> 16}.{self.version & 0xFFFF} is unknown"),
-            (has_parent, "it reads through to another file: it holds what changed since a snapshot of VirtualBox"),
+            (has_parent, "it reads through to another file: it holds the changes after a snapshot of VirtualBox"),
             (not has_parent and self.kind not in (_DYNAMIC, _FIXED), f"images of the type {self.kind} are unknown"),
             (not plain, f"blocks of {block} in sectors of {sector} are not supported"),
-            (bool(self.map_offset % SECTOR_BYTES or self.data_offset % SECTOR_BYTES), "it is not in whole sectors"),
+            (
+                bool(self.map_offset % SECTOR_BYTES or self.data_offset % SECTOR_BYTES),
+                "its block map or data begins inside a sector",
+            ),
             (self.blocks * _BLOCK_BYTES < self.disk_bytes, f"its map has {self.blocks} blocks, too few for its size"),
         )

@@ -1,6 +1,6 @@
-"""The VHD of Virtual PC, Hyper-V, Xen and Azure, which qemu-img calls vpc.
+"""Read the header of a VHD of Virtual PC, Hyper-V, Xen or Azure. qemu-img calls the format vpc.
 
-A fixed one is the raw disk with a footer behind it; a dynamic one has a copy of the footer at its start. Sources:
+A fixed VHD is the raw disk with a footer behind it. A dynamic VHD has a copy of the footer at its start. Sources:
 Microsoft's "Virtual Hard Disk Image Format Specification", QEMU's ``block/vpc.c``.
 """
 
@@ -24,17 +24,17 @@ _DYNAMIC_BYTES: Final = 1024
 _FIXED, _DYNAMIC, _DIFFERENCING = 2, 3, 4
 _ABSENT: Final = 0xFFFFFFFF
 _BY_GEOMETRY: Final = (b"vpc ", b"vs  ", b"qemu")
-"""Who makes the disk as large as its cylinders, heads and sectors, and calls it larger. Others mean what they say."""
+"""Writers whose disk has the size of its cylinders, heads and sectors. Other writers mean the size field."""
 _LARGEST_GEOMETRY: Final = 65535 * 16 * 255
 
 
 def read_vhd(read: Read, file_bytes: int) -> Inside:
-    """Read a VHD, dynamic or fixed, as QEMU tells them apart: by the footer's copy at the start."""
+    """Read the header of a VHD. As in QEMU, it is dynamic if a copy of the footer is at its start, else fixed."""
     start = read(0, FOOTER_BYTES)
     if start.startswith(COOKIE):
         return _read_dynamic(read, _Footer(*_FOOTER.unpack_from(start)), file_bytes)
     footer = _Footer(*_FOOTER.unpack_from(read(max(0, file_bytes - FOOTER_BYTES), FOOTER_BYTES)))
-    strange = those((footer.kind != _FIXED, f"it is of the type {footer.kind}, and has its footer only at its end"))
+    strange = those((footer.kind != _FIXED, f"its type is {footer.kind}, but it has a footer only at its end"))
     size_bytes = footer.disk_bytes
     return Inside(size_bytes, strange or cut_short("data and footer", size_bytes + FOOTER_BYTES, file_bytes))
 
@@ -46,15 +46,15 @@ def _read_dynamic(read: Read, footer: _Footer, file_bytes: int) -> Inside:
     has_parent = footer.kind == _DIFFERENCING or any(header.parent) or any(names)
     reasons = (
         *those(
-            (header.cookie != b"cxsparse", "it has no header of a dynamic disk: is it cut short?"),
+            (header.cookie != b"cxsparse", "it lacks the header of a dynamic disk: is it cut short?"),
             (has_parent, "it reads through to another file, its parent"),
             (
                 footer.kind not in (_DYNAMIC, _DIFFERENCING),
-                f"it is made as a dynamic disk, and of the type {footer.kind}",
+                f"it has the layout of a dynamic disk, but its type is {footer.kind}",
             ),
             (
                 block_bytes < SECTOR_BYTES or bool(block_bytes & (block_bytes - 1)),
-                f"blocks of {format_exactly(block_bytes)}",
+                f"blocks of {format_exactly(block_bytes)} are impossible",
             ),
             (header.entries * block_bytes < size_bytes, f"its table of {header.entries} blocks is too small"),
         ),
@@ -92,7 +92,7 @@ class _Footer:
 
     @property
     def disk_bytes(self) -> int:
-        """How large its maker means the disk to be."""
+        """The size of the disk, as the writer of the file means it."""
         geometry = self.cylinders * self.heads * self.sectors
         by_geometry = self.creator in _BY_GEOMETRY and geometry != _LARGEST_GEOMETRY
         return geometry * SECTOR_BYTES if by_geometry else self.current_bytes

@@ -1,7 +1,7 @@
-"""Hyper-V's VHDX. Sources: Microsoft's "[MS-VHDX]", QEMU's ``block/vhdx.c``.
+"""Read the header of a VHDX of Hyper-V. Sources: Microsoft's "[MS-VHDX]", QEMU's ``block/vhdx.c``.
 
-Checksums, the log, and whether the file is as long as its block table says are left to qemu-img, which looks at them
-whenever it opens one.
+qemu-img checks the checksums, the log, and whether the file is as long as its block table says, whenever it opens a
+VHDX.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _BLOCK_TABLE, _METADATA, _PARAMETERS, _DISK_BYTES, _PARENT = (
 
 
 def read_vhdx(read: Read, file_bytes: int) -> Inside:
-    """Read a VHDX: where its metadata lies, and what that says."""
+    """Read the region table and the metadata of a VHDX."""
     signature, _, count, _ = _REGION_HEADER.unpack(read(_REGIONS_OFFSET, _REGION_HEADER.size))
     if signature != b"regi" or count > _MOST_ENTRIES:
-        return Inside(None, ("it has no table of its regions: is it cut short?",))
+        return Inside(None, ("it has no region table: is it cut short?",))
     entries = read(_REGIONS_OFFSET + _REGION_HEADER.size, count * _ENTRY_BYTES)
     regions = {kind: (offset, length) for kind, offset, length, _ in _REGION.iter_unpack(entries)}
     if _METADATA not in regions or _BLOCK_TABLE not in regions:
@@ -51,7 +51,7 @@ def read_vhdx(read: Read, file_bytes: int) -> Inside:
         return Inside(None, ("it has no metadata: is it cut short?",))
     items = _items(read(metadata_offset + _METADATA_HEADER.size, count * _ENTRY_BYTES))
     if _PARAMETERS not in items or _DISK_BYTES not in items:
-        return Inside(None, ("its metadata does not say what it is",))
+        return Inside(None, ("its metadata lacks the parameters or the size of the disk",))
     _, flags = struct.unpack("<II", read(metadata_offset + items[_PARAMETERS], 8))
     (size_bytes,) = struct.unpack("<Q", read(metadata_offset + items[_DISK_BYTES], 8))
     has_parent = bool(flags & _HAS_PARENT) or _PARENT in items
@@ -59,5 +59,5 @@ def read_vhdx(read: Read, file_bytes: int) -> Inside:
 
 
 def _items(entries: bytes) -> Mapping[bytes, int]:
-    """Where in the metadata each item lies."""
+    """Return the offset of each item in the metadata."""
     return {kind: offset for kind, offset, _, _ in _ITEM.iter_unpack(entries)}

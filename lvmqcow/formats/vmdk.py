@@ -1,7 +1,7 @@
-"""VMware's VMDK, as far as it is one file: sparse or stream-optimized, with its descriptor inside.
+"""Read the header of a VMDK of VMware that is one file: sparse or stream-optimized, with its descriptor inside.
 
-Any other VMDK names the files that its data is in, and QEMU opens them. Sources: VMware's "Virtual Disk Format 5.0",
-QEMU's ``block/vmdk.c``.
+Any other VMDK has its data in other files, and QEMU opens the files that it names. Such a VMDK is refused. Sources:
+VMware's "Virtual Disk Format 5.0", QEMU's ``block/vmdk.c``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["EXTENT_MAGICS", "SPARSE_MAGIC", "is_descriptor", "read_vmdk"]
 
 SPARSE_MAGIC: Final = b"KDMV"
 EXTENT_MAGICS: Final = (b"COWD", struct.pack("<QQ", 0xCAFEBABE, 0x200000001))
-"""Of extents that are no disk without a descriptor beside them: of ESX, before and since version 6.5."""
+"""How extents of ESX begin, before and since version 6.5. They are no disk without a descriptor file."""
 
 _HEADER: Final = struct.Struct("<4sIIQQQQIQQQB4sH")
 _MARKER: Final = struct.Struct("<QII")
@@ -28,7 +28,7 @@ _NEWLINES: Final = b"\n \r\n"
 _AT_END: Final = 2**64 - 1
 _DEFLATE: Final = 1
 _QEMU_READS: Final = (SECTOR_BYTES, 20 * SECTOR_BYTES)
-"""Offset and length of the descriptor, whatever the header says of it."""
+"""Where QEMU reads the descriptor, whatever the header says: offset and length in bytes."""
 _MOST_DESCRIPTOR_SECTORS: Final = 2048
 _MOST_GRAIN_SECTORS, _MOST_TABLE_ENTRIES = 0x200000, 512
 
@@ -40,12 +40,12 @@ _WHOLE_TYPES: Final = (b"monolithicsparse", b"streamoptimized")
 
 
 def is_descriptor(start: bytes) -> bool:
-    """Whether these bytes begin the text that names the files of a disk."""
+    """Return whether these bytes begin a descriptor, the text that names the files of a disk."""
     return start[:21].lower() == b"# disk descriptorfile" or _DESCRIPTOR.match(start) is not None
 
 
 def read_vmdk(read: Read, file_bytes: int) -> Inside:
-    """Read a VMDK; its descriptor is read where the header has it, and where QEMU looks for it."""
+    """Read the header of a VMDK. Its descriptor is read where the header says, and where QEMU reads it."""
     start = read(0, SECTOR_BYTES)
     first = _Header(*_HEADER.unpack_from(start))
     if first.magic != SPARSE_MAGIC:
@@ -88,7 +88,7 @@ class _Header:
             (not 1 <= grain <= _MOST_GRAIN_SECTORS, f"grains of {grain} sectors are impossible"),
             (not 1 <= entries <= _MOST_TABLE_ENTRIES, f"grain tables of {entries} entries are impossible"),
             (self.compression not in (0, _DEFLATE), f"compression {self.compression} is unknown"),
-            (self.unclean == 1, "it was in use, or its writer died: it is marked so"),
+            (self.unclean == 1, "it is marked as in use: it was in use, or its writer died"),
             (
                 bool(self.flags & _HAS_NEWLINES) and self.newlines != _NEWLINES,
                 "its line ends were changed: it was copied as text",
@@ -105,7 +105,7 @@ class _Header:
 
 
 def _footer(read: Read, file_bytes: int) -> _Header | None:
-    """The header that counts in a file that was written as a stream."""
+    """Return the valid header of a file that was written as a stream: its footer; None if that is missing."""
     end = -(-file_bytes // SECTOR_BYTES) * SECTOR_BYTES
     if end < 3 * SECTOR_BYTES:
         return None
@@ -130,9 +130,9 @@ def _text_reasons(text: bytes) -> tuple[str, ...]:
     has_parent = any(parent != b"ffffffff" for parent in parents) or b"parentfilenamehint" in text.lower()
     return those(
         (has_parent, "it reads through to another file, its parent"),
-        (not parents or len(kinds) != 1, "its descriptor is not where it should be, or not whole"),
-        (any(kind.lower().encode() not in _WHOLE_TYPES for kind in kinds), f"it is of the type {', '.join(kinds)}"),
-        (extents != [b"SPARSE"], f"its descriptor has {len(extents)} extents, not one that is this file"),
+        (not parents or len(kinds) != 1, "its descriptor is missing or incomplete"),
+        (any(kind.lower().encode() not in _WHOLE_TYPES for kind in kinds), f"its type is {', '.join(kinds)}"),
+        (extents != [b"SPARSE"], f"its descriptor has {len(extents)} extents, not one sparse extent in this file"),
     )
 
 
@@ -158,7 +158,7 @@ def _unless_whole(read: Read, header: _Header, file_bytes: int) -> tuple[str, ..
 
 
 def _furthest(read: Read, tables: list[int], header: _Header) -> Iterator[int]:
-    """Of each grain table, the grain that lies furthest from the start."""
+    """Yield, for each grain table, the sector of the grain that lies furthest from the start."""
     for sector in tables:
         if sector:
             for grains in table(read, sector * SECTOR_BYTES, header.table_entries, "<"):

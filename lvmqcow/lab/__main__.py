@@ -1,4 +1,4 @@
-"""`python3 -m lvmqcow.lab`."""
+"""Run the lab's command line as `python3 -m lvmqcow.lab`."""
 
 from __future__ import annotations
 

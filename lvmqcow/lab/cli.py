@@ -1,7 +1,7 @@
 """The command line of the lab: `lvmqcow lab run|doctor`, `ci/lab`, `python3 -m lvmqcow.lab`.
 
-Exit status of `run`: the command's; 125 if the lab itself failed. Of `doctor`: 0 if some lab can
-run here, 1 if none can.
+`run` exits with the status of the command, or with 125 if the lab itself failed. `doctor` exits
+with 0 if a lab can run here, else with 1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `run` and `doctor`. What they parse is for `execute`."""
+    """Add the subcommands `run` and `doctor` to a parser. `execute` takes the parsed arguments."""
     run_parser = subparsers.add_parser(
         "run",
         help="run a command as root under a kernel with device-mapper and loop devices",
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Do what was parsed."""
+    """Run the parsed subcommand; returns the exit status."""
     if arguments.verb == "doctor":
         return _doctor(arguments.json)
     try:

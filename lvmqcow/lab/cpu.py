@@ -1,7 +1,7 @@
-"""Which core a lab runs on: pinned to one it is three times as fast as wandering between two.
+"""Choose the core that a lab runs on. On one core it is three times as fast as on two.
 
-A claim is a bound abstract socket, one name per core and place on it. It leaves no file behind, is
-seen by every user, and ends with the last process that holds it.
+A lab claims its core by binding an abstract socket; each core has several names, for several labs.
+A claim leaves no file behind, every user sees it, and it ends with the last process that holds it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PLACES_PER_CPU = 64
 
 @dataclass(frozen=True)
 class CpuClaim:
-    """A core, and the descriptor that keeps others off it while there are free ones."""
+    """A core, and the descriptor of its claim. Other labs choose free cores first."""
 
     cpu: int
     descriptor: int
@@ -31,7 +31,7 @@ class CpuClaim:
 
 @contextmanager
 def claim_cpu() -> Iterator[CpuClaim]:
-    """The core that LVMQCOW_LAB_CPU names, else one with the fewest labs on it."""
+    """Return the core that LVMQCOW_LAB_CPU names, else a core with the fewest labs on it."""
     allowed = sorted(os.sched_getaffinity(0))
     chosen = os.environ.get(CPU_VARIABLE, "")
     if chosen:
@@ -48,7 +48,7 @@ def claim_cpu() -> Iterator[CpuClaim]:
 @contextmanager
 def _claim(cpus: list[int]) -> Iterator[CpuClaim]:
     with socket.socket(socket.AF_UNIX) as place:
-        # Labs in other containers do not see our claims: at least do not all start with core 0.
+        # Labs in other containers do not see our claims, so do not let all of them start with core 0.
         for number in range(_PLACES_PER_CPU):
             for cpu in random.sample(cpus, len(cpus)):
                 if _take(place, f"\0lvmqcow-lab-cpu-{cpu}-{number}"):

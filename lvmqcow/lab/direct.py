@@ -1,7 +1,7 @@
-"""The lab on a machine that has device-mapper, loop devices and root: the machine itself.
+"""Run a command on this machine's own kernel, which has device-mapper, loop devices and root.
 
-The command gets process and mount namespaces of its own and a private home for LVM; `guest.direct`
-makes them. Everything else is as with User-mode Linux: the same session, the same agent inside.
+The command gets its own process and mount namespaces and a private home for LVM, which
+`guest.direct` makes. The session and the agent inside are the same as with User-mode Linux.
 """
 
 from __future__ import annotations

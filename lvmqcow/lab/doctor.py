@@ -1,7 +1,7 @@
-"""Judges what `machine` saw: each known failure of LVM on loop devices is one check.
+"""Judge what `machine` found. Each known failure of LVM on loop devices has one check.
 
-A finding is MISSING when something needed has to be put right, WARN when the lab works around it or
-a test that leaves the lab would suffer. `mend` is a command, or what to do where none exists.
+A finding is MISSING if the lab needs something that the machine lacks. It is WARN if the lab works
+around the problem, or if only programs outside the lab suffer. `mend` is a command or an advice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PACKAGES = {
 
 
 class Status(Enum):
-    """How bad it is."""
+    """How bad a finding is."""
 
     OK = "ok"
     WARN = "warn"
@@ -40,7 +40,7 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One check's result."""
+    """The result of one check."""
 
     check: str
     status: Status
@@ -49,25 +49,25 @@ class Finding:
 
 
 def lab_kind(machine: Machine) -> str | None:
-    """ "direct", "uml", or None where neither is possible."""
+    """Return "direct", "uml", or None if neither is possible."""
     if _can_run_directly(machine):
         return "direct"
     return "uml" if _can_boot_uml(machine) else None
 
 
 def diagnose(machine: Machine) -> tuple[Finding, ...]:
-    """Every check, in the order in which one would mend things."""
+    """Run every check, in the order in which a user would solve the problems."""
     return tuple(finding for check in _CHECKS for finding in check(machine))
 
 
 def verdict(machine: Machine) -> str:
-    """One line: which lab would be used."""
+    """Return one line that says which lab would be used."""
     kind = lab_kind(machine)
     if kind == "direct":
         return "lab: direct (root, device-mapper and loop devices are here)"
     if kind == "uml":
         return "lab: uml (User-mode Linux, over this machine's files)"
-    return "lab: none (this machine can run neither; mend what is missing above)"
+    return "lab: none (this machine can run neither; solve what is missing above)"
 
 
 def _can_run_directly(machine: Machine) -> bool:
@@ -96,7 +96,7 @@ def _check_root(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             "root",
             _unless(_can_boot_uml(machine)),
-            "You are not root here; in User-mode Linux you will be.",
+            "You are not root on this machine. In User-mode Linux you are.",
             "sudo lvmqcow lab run ...    (to use this machine's own kernel)",
         )
     elif not machine.may_administrate:
@@ -120,8 +120,7 @@ def _check_loop(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             "loop-nodes",
             Status.WARN,
-            f"Only {machine.free_loop_nodes} free loop nodes in /dev: programs that expect them"
-            " to be there fail at random.",
+            f"/dev has only {machine.free_loop_nodes} free loop nodes: programs that expect more fail at random.",
             "for n in $(seq 0 63); do [ -e /dev/loop$n ] || mknod /dev/loop$n b 7 $n; done",
         )
 
@@ -134,15 +133,15 @@ def _judge_driver(machine: Machine, check: str, driver: Driver, node: str, modul
         return Finding(
             check,
             Status.WARN,
-            f"The kernel has {check}, but there is no {node}: the lab brings a /dev of its own.",
+            f"The kernel has {check}, but {node} is missing. The lab has its own /dev.",
             "docker run -v /dev:/dev ...",
         )
     if driver is Driver.DENIED:
         return Finding(
             check,
             otherwise,
-            f"{node} may not be opened.",
-            "docker run --privileged ..., or be root",
+            f"{node} cannot be opened.",
+            "docker run --privileged ..., or run it as root",
         )
     return Finding(
         check,
@@ -158,7 +157,7 @@ def _check_dev(machine: Machine) -> Iterator[Finding]:
             "dev",
             Status.WARN,
             "/dev is a container's snapshot: loop and dm nodes that the kernel makes later never appear in it."
-            " lvmqcow has LVM make the nodes itself, and the lab brings a /dev of its own. Other programs miss them.",
+            " lvmqcow lets LVM make the nodes, and the lab has its own /dev. Other programs lack the nodes.",
             "docker run -v /dev:/dev ...",
         )
 
@@ -168,8 +167,8 @@ def _check_udev(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             "udev-cookie",
             Status.WARN,
-            "This container has an IPC namespace of its own, and the host's udev cannot see its semaphores."
-            " lvmqcow tells LVM so. An lvm command that you type yourself fails, or waits for ever.",
+            "This container has its own IPC namespace, and the host's udev cannot see its semaphores."
+            " lvmqcow tells LVM so. An lvm command that you type yourself fails or hangs.",
             "export DM_DISABLE_UDEV=1    (before lvm commands of your own)",
         )
     if machine.udev_control and machine.own_ipc_namespace:
@@ -263,7 +262,7 @@ def _check_uml_memory(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             "uml-memory",
             otherwise,
-            f"None of {names} can be mapped executable: User-mode Linux has no place for its memory.",
+            f"No file in {names} can be mapped executable, so User-mode Linux has no place for its memory.",
             "mount -o remount,exec /dev/shm",
         )
     elif max(place.free_bytes for place in places if place.executable) < _LEAST_MEMORY_BYTES:
@@ -317,7 +316,7 @@ def _check_leftovers(machine: Machine) -> Iterator[Finding]:
 
 
 def _unless(other_lab: bool) -> Status:
-    """What one kind of lab lacks is only worth a warning where the other kind is possible."""
+    """Turn what one kind of lab lacks into a warning if the other kind is possible."""
     return Status.WARN if other_lab else Status.MISSING
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a lab itself. A failing command is no error: its status is the result."""
+"""The error of the lab itself. A command that fails raises none: its status is the result."""
 
 from __future__ import annotations
 

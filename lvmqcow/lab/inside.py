@@ -1,4 +1,4 @@
-"""How a Python program starts the guest side of this package, without importing the rest."""
+"""Start the guest side of this package without importing the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["guest_program"]
 
 
 def guest_program(module: str) -> list[str]:
-    """argv that runs `main` of a module in `guest`; its arguments follow."""
+    """Return the argv that runs `main` of a module in `guest`. The caller appends its arguments."""
     home = str(Path(__file__).resolve().parent)
     program = f"import sys; sys.path.append({home!r}); from guest.{module} import main; main()"
     return [os.path.realpath(sys.executable), "-I", "-S", "-c", program]

@@ -18,7 +18,7 @@ __all__ = ["KERNELS", "LEAST_WITH_AMX", "Kernel", "installed_kernel", "version_o
 
 @dataclass(frozen=True)
 class Kernel:
-    """A program, and where its modules are."""
+    """A User-mode Linux program, and the directory of its modules."""
 
     program: Path
     modules: Path
@@ -28,19 +28,19 @@ KERNELS = (
     Kernel(Path("/usr/local/bin/linux.uml"), Path("/usr/local/lib/uml/modules")),
     Kernel(Path("/usr/bin/linux.uml"), Path("/usr/lib/uml/modules")),
 )
-"""The local administrator's comes first."""
+"""The kernels that the lab looks for. The one that an administrator installed in /usr/local comes first."""
 
 LEAST_WITH_AMX = (7, 2)
-"""The oldest that was seen to run on a CPU with AMX."""
+"""The oldest version that was seen to run on a CPU with AMX."""
 
 
 def installed_kernel(kernels: Sequence[Kernel] = KERNELS) -> Kernel | None:
-    """The one that the lab boots: the first that is there."""
+    """Return the kernel that the lab boots: the first one that is installed."""
     return next((kernel for kernel in kernels if os.access(kernel.program, os.X_OK)), None)
 
 
 def version_of(kernel: Kernel) -> tuple[int, ...]:
-    """What the program says of itself; empty if it says nothing."""
+    """Return the version that the program prints; empty if it prints none."""
     said = subprocess.run([kernel.program, "--version"], capture_output=True, text=True, check=False).stdout
     match = re.match(r"(\d+)\.(\d+)", said)
     return tuple(map(int, match.groups())) if match else ()

@@ -1,4 +1,4 @@
-"""Runs a command in the lab that this machine can have."""
+"""Run a command in the kind of lab that this machine can run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .uml import run_in_uml
 
 __all__ = ["DEFAULT_MEMORY_BYTES", "run"]
 
-DEFAULT_MEMORY_BYTES = 2 << 30  # taken from the machine as it is used
+DEFAULT_MEMORY_BYTES = 2 << 30  # the lab takes memory from the machine only as it uses it
 
 
 def run(

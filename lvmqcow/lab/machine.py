@@ -1,7 +1,7 @@
-"""Looks at this machine, and says what it saw as one frozen value. Judging it is `doctor`'s job.
+"""Look at this machine and return what was found as one frozen value. `doctor` judges it.
 
-Looking changes nothing. Opening the two control nodes may make the kernel load their modules,
-which is what using them would do.
+Looking changes nothing, except that opening the two control nodes may make the kernel load their
+modules. Using the devices would load them too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from lvmqcow.system.needs import root_path
+from lvmqcow.system.requirements import root_path
 from lvmqcow.system.udev import CONTROL, INITIAL_IPC_NAMESPACE, dev_file_system
 
 from .kernels import installed_kernel, version_of
@@ -40,7 +40,7 @@ _CAP_SYS_ADMIN = 21
 
 
 class Driver(Enum):
-    """What became of opening a driver's control node."""
+    """The result of opening a driver's control node."""
 
     READY = "ready"
     NO_NODE = "no node"  # the kernel has the driver, this /dev has not got its node
@@ -50,7 +50,7 @@ class Driver(Enum):
 
 @dataclass(frozen=True)
 class MemoryDirectory:
-    """A place where User-mode Linux could keep its memory."""
+    """A directory in which User-mode Linux could keep its memory."""
 
     path: Path
     executable: bool
@@ -59,7 +59,7 @@ class MemoryDirectory:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a lab would find here."""
+    """What this machine has and lacks for a lab."""
 
     architecture: str
     user_id: int
@@ -86,7 +86,7 @@ class Machine:
 
 
 def probe() -> Machine:
-    """Look at everything."""
+    """Look at this machine."""
     path = root_path(os.environ)
     tools = {tool: shutil.which(tool, path=path) for tool in TOOLS}
     temporary = Path(tempfile.gettempdir())

@@ -1,9 +1,9 @@
-"""Which entries of the machine's /tmp, /run and /dev/shm a command in User-mode Linux needs.
+"""Find the entries of the machine's /tmp, /run and /dev/shm that a command in User-mode Linux needs.
 
-The lab has these directories for itself, empty. But a virtual environment, a checkout or a program may be there, and
-a command that names one must find it. So what a word of the command line or of a variable names is shown: the whole
-entry, `/tmp/venv` for `/tmp/venv/bin/python`, because a program needs the files around it. The text of a script is
-not searched.
+In the lab these directories are empty. But a virtual environment, a checkout or a program may be in one of them, and a
+command that names such a file must find it. So if a word of the command line or of a variable names a file there, the
+lab shows its entry: `/tmp/venv` for `/tmp/venv/bin/python`, because a program needs the files around it. The text of a
+script is not searched.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_LINKS = 40  # as the kernel has it
 
 
 def named_entries(job: Job) -> tuple[str, ...]:
-    """Paths such as "/tmp/venv" that the job's words lead to, without what is shared anyway, the job's directory."""
+    """Return the paths such as "/tmp/venv" to which the job's words lead, without the job's shared directory."""
     words = (word for text in (*job.argv, *job.environment.values()) for word in _words(text))
     found = {entry for word in words for entry in _entries(os.path.join(job.directory, word), job.directory)}
     program = shutil.which(job.argv[0], path=job.environment.get("PATH", os.defpath))
@@ -32,14 +32,14 @@ def named_entries(job: Job) -> tuple[str, ...]:
 
 
 def _words(text: str) -> Iterator[str]:
-    """What in it may be a path with a directory: all of it, what follows `--option=`, and the parts of a list."""
+    """Yield the parts of a word that may be paths: the word, what follows `--option=`, and the parts of a list."""
     for word in {text, text.partition("=")[2], *text.split(":"), *re.split("[:=]", text)}:
         if "/" in word and "\0" not in word:
             yield word
 
 
 def _entries(path: str, shared: str) -> set[str]:
-    """The entries of the lab's own places that lead to `path`; what leads to `shared`, or is in it, needs none."""
+    """Yield the entries of the lab's own places that lead to `path`. Paths in `shared`, or to it, need none."""
     way = list(_way(path))
     elsewhere = [at for at in way[:-1] if not _is_within(shared, at) and not _is_within(at, shared)]
     if way and not _is_within(way[-1], shared):
@@ -57,7 +57,7 @@ def _is_within(path: str, directory: str) -> bool:
 
 
 def _way(path: str) -> Iterator[str]:
-    """Every name on the way to `path`, symbolic links and where they lead included, as far as it exists."""
+    """Yield every existing name on the way to `path`, including symbolic links and their targets."""
     at, rest, links = "/", path.split("/"), 0
     while rest and links <= _MOST_LINKS:
         name = rest.pop(0)

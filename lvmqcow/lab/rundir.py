@@ -1,9 +1,8 @@
 """The run directory of one lab: its job, its console, its kernel's sockets.
 
-It is locked for as long as the lab lives, by the runner and the supervisor alike, and removed by
-the supervisor. Should both have been killed, the next lab sweeps: what nobody locks is nobody's. It
-sweeps no directory that holds anything else than a lab puts there: that is somebody's who likes our
-names, a checkout for instance.
+The runner and the supervisor both hold its lock while the lab lives, and the supervisor removes it.
+If both were killed, the next lab removes it, because no process holds its lock. A directory with any
+file that a lab does not make is never removed: it may be a user's, such as a checkout.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class RunDirectory:
 
 @contextmanager
 def new_run_directory() -> Iterator[RunDirectory]:
-    """A run directory that is gone afterwards. Sweeps those that others left."""
+    """Make a run directory for the block, and remove it afterwards. Also remove leftovers of other labs."""
     for leftover in leftover_run_directories():
         with _leftover(leftover) as is_leftover:
             if is_leftover:
@@ -51,7 +50,7 @@ def new_run_directory() -> Iterator[RunDirectory]:
 
 
 def leftover_run_directories() -> tuple[Path, ...]:
-    """This user's run directories that no living lab holds."""
+    """Return this user's run directories that no living lab holds."""
     leftovers = []
     for path in (path for parent in _PARENTS for path in Path(parent).glob(_PREFIX + "*")):
         with _leftover(path) as is_leftover:
@@ -62,7 +61,7 @@ def leftover_run_directories() -> tuple[Path, ...]:
 
 @contextmanager
 def _leftover(path: Path) -> Iterator[bool]:
-    """Whether this is a leftover of ours; if so it stays locked meanwhile."""
+    """Yield whether a directory is a leftover of ours. If so, its lock is held during the block."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:  # gone, or not ours to look at
@@ -101,6 +100,6 @@ def _parent() -> Path:
         if os.access(parent, os.W_OK | os.X_OK):
             return Path(parent)
     raise LabError(
-        f"none of {', '.join(_PARENTS)} can be written to",
+        f"no directory of {', '.join(_PARENTS)} is writable",
         "Make one of them writable: the lab keeps its console and its sockets there.",
     )

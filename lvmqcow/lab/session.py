@@ -38,7 +38,7 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 @dataclass(frozen=True)
 class LabLines:
-    """The lab's ends of the lines: descriptors that its process inherits."""
+    """The lab's ends of the lines. Its process inherits these descriptors."""
 
     console: int
     output: int
@@ -47,7 +47,7 @@ class LabLines:
     control_out: int
 
     def all(self) -> tuple[int, ...]:
-        """Every one of them."""
+        """All descriptors."""
         return (self.console, self.output, self.errors, self.control_in, self.control_out)
 
 
@@ -135,7 +135,7 @@ class _Session:
         self._status: int | None = None
 
     def run(self) -> int | None:
-        """The command's exit status, or None if the lab ended without one."""
+        """Run the loop; returns the command's exit status, or None if the lab ended without one."""
         while self._control_open or not all(pump.ended for pump in self._pumps):
             self._turn()
         if self._status is None and self._first_signal is not None:
@@ -172,7 +172,7 @@ class _Session:
         self._tell_closed()
 
     def _patience_ms(self) -> float | None:
-        """How long to wait: for ever, or until the time for finishing is over."""
+        """Return how long to wait: without a limit (None), or until the command's grace time is over."""
         if self._deadline is None:
             return None
         return max(0.0, self._deadline - time.monotonic()) * 1000
@@ -247,7 +247,7 @@ def _signals() -> Iterator[int]:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's `&`
                     handler = signal.signal(number, lambda _number, _frame: None)
                     at_end.callback(signal.signal, number, handler)
-            # Reading a terminal from the background: an error to handle instead of a stop.
+            # Reading a terminal from the background raises an error then, instead of stopping us.
             handler = signal.signal(signal.SIGTTIN, signal.SIG_IGN)
             at_end.callback(signal.signal, signal.SIGTTIN, handler)
         yield wake

@@ -1,13 +1,14 @@
-"""Stands behind one lab, in a process of its own, so that nothing is left of it whatever happens.
+"""Supervise one lab from a separate process, so that nothing of the lab is left whatever happens.
 
     supervisor.py LEASH LINES RUN-DIRECTORY CPU ARGV...
 
 LEASH is the read end of a pipe whose write end only the runner holds: it ends when the runner lets
 go, also by SIGKILL. LINES are the descriptors, with commas between, that ARGV inherits.
 
-When the leash ends, or ARGV has ended by itself: kill all of its processes at once, wait until they
-are gone, remove the run directory. Should the supervisor itself be killed, a guard, which is one
-more process, kills the lab. A script without imports from the package: it starts in 20 ms.
+When the leash ends, or ARGV has ended by itself, the supervisor kills all processes of the lab at
+once, waits until they are gone, and removes the run directory. If the supervisor itself is killed,
+the guard, another process, kills the lab. The script imports nothing of the package, so it starts
+in 20 ms.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def main() -> None:
 
 
 def _start_guard() -> int:
-    """Start the guard; returns where it is told the lab's process group, and in the end that all is over."""
+    """Start the guard; returns the pipe that tells it the lab's process group and, at last, the lab's end."""
     news, guard = os.pipe()
     if os.fork() == 0:
         os.setsid()
@@ -73,10 +74,10 @@ def _tell(guard: int, news: bytes) -> None:
 
 
 def _guard(news: int) -> NoReturn:
-    """Wait until nobody is left to tell news; kill the lab unless its end was told.
+    """Wait until no process can report any more; kill the lab unless its end was reported.
 
     A signal to the lab at the supervisor's death (PR_SET_PDEATHSIG) would not do. SIGKILL would reach the kernel's
-    first process alone, and a User-mode Linux that gets SIGTERM may spin for ever while it cleans up.
+    first process alone, and a User-mode Linux that gets SIGTERM may spin without end while it cleans up.
     """
     told = b""
     while piece := os.read(news, 64):
@@ -114,7 +115,7 @@ def _become(argv: list[str], lines: list[int], run_directory: str, cpu: str, gua
 
 
 def _keep_only(lines: list[int]) -> None:
-    """The lock and the claim of the lab are for the runner and the supervisor to hold."""
+    """Close the lock and the claim of the lab, which only the runner and the supervisor hold."""
     for name in os.listdir("/proc/self/fd"):
         descriptor = int(name)
         if descriptor > 2 and descriptor not in lines:
@@ -123,7 +124,7 @@ def _keep_only(lines: list[int]) -> None:
 
 
 def _wait_for_first(leash: int, pid: int) -> None:
-    """Until the leash is let go or the process has ended, whichever comes first."""
+    """Wait until the leash ends or the process has ended."""
     process = os.pidfd_open(pid)
     poller = select.poll()
     poller.register(leash, select.POLLIN)

@@ -1,4 +1,4 @@
-"""The caller's terminal, while a command in the lab uses it as its own."""
+"""The caller's terminal while a command in the lab uses it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["is_interactive", "raw_terminal", "window_size"]
 
 
 def is_interactive() -> bool:
-    """Input and output are both a terminal: the command should have one too."""
+    """Return whether input and output are both a terminal, so that the command gets one too."""
     return os.isatty(0) and os.isatty(1)
 
 
 def window_size() -> tuple[int, int]:
-    """Rows and columns of the terminal on stdout; zeros where it is none."""
+    """Return rows and columns of the terminal on stdout; zeros if stdout is no terminal."""
     try:
         rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(1, termios.TIOCGWINSZ, bytes(8)))
     except OSError:
@@ -29,7 +29,7 @@ def window_size() -> tuple[int, int]:
 
 @contextmanager
 def raw_terminal() -> Iterator[None]:
-    """Every key goes through as it is: the terminal inside the lab does the editing and signals."""
+    """Put the terminal into raw mode for the block: the terminal inside the lab does the editing and signals."""
     before = termios.tcgetattr(0)
     try:
         tty.setraw(0)

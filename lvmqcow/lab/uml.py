@@ -1,7 +1,7 @@
-"""The lab on a machine that has no device-mapper, or lets us not use it: User-mode Linux.
+"""Run a command under User-mode Linux, on a machine that has no device-mapper or does not let us use it.
 
-A Linux kernel that is an ordinary process, booted in a second over the machine's own files.
-It needs no KVM, no root and no image: one of `kernels` is all. `guest.uml` is what its process 1 does.
+User-mode Linux is a Linux kernel that runs as an ordinary process. It boots in a second on the machine's own files. It
+needs one of `kernels`, but no KVM, no root and no image. Its process 1 is `guest.uml`.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def run_in_uml(job: Job, memory_bytes: int) -> int:
 
 
 def memory_directories() -> tuple[Path, ...]:
-    """Where the kernel's memory, an unlinked file, may live; best first."""
+    """Return the directories in which the kernel's memory, an unlinked file, may be; the best first."""
     return tuple(dict.fromkeys((Path("/dev/shm"), Path(tempfile.gettempdir()), Path("/var/tmp"))))
 
 
 def is_executable_memory(directory: Path) -> bool:
-    """Whether a file there can be mapped executable, as the guest's processes will be."""
+    """Return whether a file there can be mapped executable, as the processes in the lab are."""
     try:
         with tempfile.TemporaryFile(dir=directory) as file:
             file.truncate(mmap.PAGESIZE)
@@ -97,7 +97,7 @@ def _command_line(
         "pty.legacy_count=0",
         "devtmpfs.mount=0",  # process 1 does it, later: this interpreter and package may be in /dev/shm
         "seccomp=auto",  # twice as fast as ptrace, where kernel and machine can
-        # Half of the boot would be a race of RAID 6 algorithms; without it this lab has no RAID 6.
+        # The kernel would spend half of the boot on a benchmark of RAID 6 algorithms, and the lab needs no RAID 6.
         "initcall_blacklist=raid6_select_algo",
         # c: several labs may share the file; d: raw data, whatever its first bytes look like.
         *(f"ubd{number}cd={disk}" for number, disk in enumerate(disks)),
@@ -105,7 +105,7 @@ def _command_line(
 
 
 def _write_init(path: Path, kernel: Kernel) -> None:
-    """What the kernel starts as process 1: this interpreter, this package's guest side."""
+    """Write the script that the kernel starts as process 1: this interpreter with the guest side of this package."""
     path.write_text(
         f"#!/bin/sh\nexec {shlex.join(guest_program('uml'))} {path.parent} {kernel.modules}\n",
         encoding="utf-8",
@@ -115,7 +115,7 @@ def _write_init(path: Path, kernel: Kernel) -> None:
 
 
 def _link_disks(disks: Sequence[str], run_directory: RunDirectory) -> list[Path]:
-    """Names without the colons and commas that separate things on the kernel's command line."""
+    """Return names without colons and commas, which separate parameters on the kernel's command line."""
     links = []
     for number, disk in enumerate(disks):
         link = run_directory.path / f"disk{number}"

@@ -1,1 +1,1 @@
-"""LVM as a tool: its commands, its reports, and the devices it makes."""
+"""Runs LVM commands, reads LVM's reports, and lists the devices that LVM makes."""

@@ -1,16 +1,16 @@
-"""Talking to LVM: one persistent ``lvm`` process, or a process a command. Both give the same.
+"""Run LVM commands: in one persistent ``lvm`` process, or in one process for each command. Both give the same results.
 
-A fresh ``lvs`` spends its time starting and scanning (30-300 ms); the shell of lvm(8) answers in 6-20 ms. It takes
-a command a line on stdin and writes a JSON document a command to ``LVM_REPORT_FD``, with a log report that tells
-success from failure. ``LVM_COMMAND_PROFILE`` is the only way to ask it for JSON.
+A new ``lvs`` process needs 30-300 ms to start and scan. The shell of lvm(8) answers in 6-20 ms. It reads one command
+from each line of stdin, and writes one JSON document for each command to ``LVM_REPORT_FD``. The log report in the
+document tells success from failure. ``LVM_COMMAND_PROFILE`` is the only way to make the shell write JSON.
 
-Every command sees only the volume group's own physical volumes: a busy host's other disks are neither scanned nor
-touched. A process is told with ``--devices``; the shell of lvm2 2.03.16 dies of that option (SIGSEGV, on the second
-use), so it is told the same with a filter.
+Every command sees only the physical volumes of the volume group, so it scans no other disk of a busy host. A process
+gets them with ``--devices``. The shell of lvm2 2.03.16 crashes on the second use of that option (SIGSEGV), so it gets a
+filter instead.
 
-LVM takes a lock of its own on the volume group, and waits for ever for whoever holds it (``global/wait_for_locks``).
-To fail at once would be worse: operations on other volumes of the group hold it for moments. So we wait too, say so
-after some seconds, and on Ctrl-C LVM stops waiting.
+LVM takes its own lock on the volume group and waits without a limit for the process that holds it
+(``global/wait_for_locks``). Failing at once would be worse, because operations on other volumes hold the lock for
+moments. So we wait too, report it after some seconds, and stop LVM's wait on Ctrl-C.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from functools import partial
 from typing import Final, Protocol, cast
 
 from lvmqcow.errors import CommandFailed, UnfitMachine
-from lvmqcow.lvm.report import Report, first_report, log_rows, whole
+from lvmqcow.lvm.report import Report, complete_report, first_report, log_rows
 from lvmqcow.system.callbacks import Trace, Warned
 from lvmqcow.system.flock import child_environment
-from lvmqcow.system.needs import find_tool, starting
+from lvmqcow.system.requirements import find_tool, starting
 from lvmqcow.system.signals import deferred
 from lvmqcow.system.udev import without_udev
 
 __all__ = ["Lvm", "LvmProcesses", "LvmShell"]
 
 
-_SUCCESS: Final = 1  # log_ret_code, in the shell's log report; for failures it is what a process would exit with
+_SUCCESS: Final = 1  # log_ret_code in the shell's log report; for a failure it is the exit status of a process
 
 
 _PATIENCE_SECONDS: Final = 3.0
@@ -47,16 +47,16 @@ _GIVEN_BY_PROFILE: Final = ("--reportformat", "json", "--units", "b", "--nosuffi
 
 
 _REPORT_APART: Final = {"LVM_REPORT_FD": "1", "LVM_OUT_FD": "2"}
-"""lvm writes remarks between the lines of a report, so these go to stderr."""
+"""lvm writes other messages between the lines of a report; these variables send them to stderr."""
 
 
 _NO_NEWS: Final = frozenset({"WARNING: This metadata update is NOT backed up.", "Retrying metadata scan."})
-"""Says nothing of the disks: every command says the first where LVM's backups are off, and the second where others
-change a volume group meanwhile."""
+"""Messages that are no news: every command prints the first if LVM's metadata backups are off, and the second if
+another process changes the volume group at the same time."""
 
 
 class Lvm(Protocol):
-    """Runs LVM commands, seeing only ``physical_volumes``: all, while that is empty, or while ``sees_all``."""
+    """Runs LVM commands. They see only the devices ``physical_volumes``, or all if that is empty or ``sees_all``."""
 
     physical_volumes: tuple[str, ...]
     sees_all: bool
@@ -68,14 +68,14 @@ class Lvm(Protocol):
         """Run a command that changes something. Raises CommandFailed."""
 
     def alone(self, device: str) -> LvmProcesses:
-        """Another, that sees one device only, and tells nobody what LVM warns of."""
+        """Return a runner whose commands see only ``device``. It does not pass on LVM's warnings."""
 
     def close(self) -> None:
-        """End what was started."""
+        """End the processes that were started."""
 
 
 class LvmProcesses:
-    """A process a command."""
+    """Runs each LVM command in a new process."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class LvmProcesses:
 
     def report(self, argv: Sequence[str]) -> Report:
         out, warnings = self._run((*argv[:1], *_GIVEN_BY_PROFILE, *argv[1:]), _REPORT_APART)
-        with whole(argv):
+        with complete_report(argv):
             return first_report(argv, json.loads(out), warnings, self._heard.pass_on(warnings))
 
     def change(self, argv: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ class LvmProcesses:
         pass
 
     def _run(self, argv: Sequence[str], told: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-        """What it wrote, and what it warned of. ``told`` is what its environment has besides."""
+        """Run a command; returns its stdout and its warnings. ``told`` is added to the environment."""
         if self._trace is not None:
             self._trace(argv)
         scope = ("--devices", ",".join(self.physical_volumes)) if self.physical_volumes and not self.sees_all else ()
@@ -142,7 +142,7 @@ class LvmProcesses:
 
 
 class LvmShell:
-    """One ``lvm`` process for all commands, started at the first and again after it died."""
+    """Runs all LVM commands in one ``lvm`` process. It is started at the first command, and again if it died."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class LvmShell:
         try:
             document, warnings = self._ask(argv)
         except _ShellDied:
-            document, warnings = self._surely_ask(argv)  # it only reads: asking again is safe
+            document, warnings = self._surely_ask(argv)  # a report changes nothing, so it is safe to repeat
         return first_report(argv, document, warnings, self._heard.pass_on(warnings))
 
     def change(self, argv: Sequence[str]) -> None:
@@ -187,7 +187,7 @@ class LvmShell:
             raise CommandFailed(argv, died.status, f"the lvm shell died: {died.stderr}") from died
 
     def _ask(self, argv: Sequence[str]) -> tuple[Mapping[str, object], tuple[str, ...]]:
-        """The document it answers with, and what it warned of."""
+        """Run a command; returns the document that the shell answered with, and its warnings."""
         if self._trace is not None:
             self._trace(argv)
         if self._session is None:
@@ -202,19 +202,19 @@ class LvmShell:
         except _ShellDied:
             self._session = None
             raise
-        except CommandFailed:  # what it says next is no answer either
+        except CommandFailed:  # the answer is malformed, so the next answer cannot be trusted either
             self.close()
             raise
         except KeyboardInterrupt:
             self._session.interrupt()
-            self._session = None  # between question and answer: the next answer would be to the wrong question
+            self._session = None  # a command has no answer yet: it would be taken for that of the next command
             raise
         if status != _SUCCESS:
             raise CommandFailed(argv, status, "\n".join(said))
         return document, said
 
     def _said(self, session: _Session, status: int) -> tuple[str, ...]:
-        """What the last command complained of. Where the shell died since, a success stays one."""
+        """Return the warnings and errors of the last command. If the shell died after a success, it stays a success."""
         try:
             return session.said(*(("warn", "error") if status == _SUCCESS else ("error",)))
         except _ShellDied:
@@ -238,7 +238,7 @@ class _ShellDied(Exception):
 
 
 class _Session:
-    """One life of an ``lvm`` shell."""
+    """One process of the ``lvm`` shell."""
 
     def __init__(self, binary: str, environment: Mapping[str, str]) -> None:
         with ExitStack() as ours, ExitStack() as its:
@@ -253,7 +253,7 @@ class _Session:
                 pass_fds=tuple(told.values()),
                 start_new_session=True,  # Ctrl-C comes to us, and we tell lvm
             )
-            ours.pop_all()  # from now on `close` closes them
+            ours.pop_all()  # `close` closes them
         self._report, self._err = report[0], err[0]
         self._pipes = selectors.DefaultSelector()
         self._buffers: dict[int, bytearray] = {}
@@ -263,7 +263,7 @@ class _Session:
             self._pipes.register(fd, selectors.EVENT_READ)
 
     def ask(self, line: str, waiting: Callable[[], None] | None = None) -> Mapping[str, object]:
-        """The JSON answer to a command; ``waiting`` is called when it takes long. Raises _ShellDied."""
+        """Return the JSON answer to a command. ``waiting`` is called if the answer takes long. Raises _ShellDied."""
         for buffer in self._buffers.values():
             buffer.clear()
         assert self._process.stdin is not None  # Popen was asked for a pipe
@@ -283,18 +283,18 @@ class _Session:
         return document
 
     def said(self, *kinds: str) -> tuple[str, ...]:
-        """What the last command complained of; a process would have written it to stderr."""
+        """Return the messages of these kinds of the last command. A process would have written them to stderr."""
         log = log_rows(("lastlog",), self.ask("lastlog\n"))
         return tuple(row.get("log_message", "").strip() for row in log if row.get("log_type") in kinds)
 
     def interrupt(self) -> None:
-        """Ctrl-C: lvm stops waiting for a lock, finishes a metadata commit, and ends."""
+        """Send SIGINT: lvm stops waiting for a lock, finishes a metadata commit, and ends."""
         self._process.send_signal(signal.SIGINT)
         self.close()
 
     def close(self) -> None:
         assert self._process.stdin is not None  # Popen was asked for a pipe
-        with suppress(BrokenPipeError):  # it died before; that is what closing wants
+        with suppress(BrokenPipeError):  # the process has ended already
             self._process.stdin.close()
         self._process.wait()
         for fd in self._buffers:
@@ -302,7 +302,7 @@ class _Session:
         self._pipes.close()
 
     def _read(self, timeout_seconds: float | None) -> bool:
-        """Whether anything came in time, an end too. A pipe that has ended is watched no longer."""
+        """Read what comes in time; returns whether data or the end of a pipe came. Ended pipes are dropped."""
         came = self._pipes.select(timeout_seconds)
         for key, _ in came:
             data = os.read(key.fd, 1 << 16)
@@ -318,7 +318,7 @@ class _Session:
         try:
             return cast(Mapping[str, object], json.loads(text))
         except json.JSONDecodeError:
-            return None  # a brace inside the document
+            return None  # the brace is not that of the document's end
 
     def _died(self) -> _ShellDied:
         stderr = self._buffers[self._err].decode(errors="replace")
@@ -327,7 +327,7 @@ class _Session:
 
 
 def _pipe(ours: ExitStack, its: ExitStack) -> tuple[int, int]:
-    """The end that we read, and the one that lvm writes: each is closed by its own stack."""
+    """Make a pipe; returns the end that we read and the end that lvm writes. Each stack closes its own end."""
     reads, writes = os.pipe()
     ours.callback(os.close, reads)
     its.callback(os.close, writes)
@@ -335,14 +335,14 @@ def _pipe(ours: ExitStack, its: ExitStack) -> tuple[int, int]:
 
 
 class _Heard:
-    """What LVM has said while it succeeded: it says the same again and again, and is heard once."""
+    """Passes on each warning of LVM once. LVM repeats warnings with every command."""
 
     def __init__(self, warned: Warned | None) -> None:
         self._warned = warned
         self._lines = set(_NO_NEWS)
 
     def pass_on(self, lines: Iterable[str]) -> tuple[str, ...]:
-        """Tell what is new of these lines, and return it."""
+        """Report and return those of these lines that were not reported before."""
         news = tuple(dict.fromkeys(line for line in lines if line not in self._lines))
         self._lines.update(news)
         for line in news:
@@ -356,10 +356,10 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _line(argv: Sequence[str]) -> str:
-    """A line of the shell, which splits at blanks and knows quotes but no escapes."""
+    """Return the line for the shell, which splits words at blanks and knows quotes but no escapes."""
     for word in argv:
         if "'" in word or "\n" in word:
-            raise ValueError(f"the lvm shell cannot be given {word!r}")
+            raise ValueError(f"the lvm shell has no way to quote {word!r}")
     return " ".join(word if re.fullmatch(r"[\w/:=,.+#&!@-]+", word) else f"'{word}'" for word in argv) + "\n"
 
 
@@ -372,5 +372,5 @@ def _lvm_binary() -> str:
     if found is None:
         raise UnfitMachine("lvm is missing", "install lvm2 (`apt-get install lvm2`)")
     if os.geteuid() != 0:
-        raise UnfitMachine("not root", "LVM needs root; `lvmqcow lab run` gives a root of its own")
+        raise UnfitMachine("not root", "run it as root, or in the lab (`lvmqcow lab run`), which needs no root")
     return found

@@ -1,13 +1,13 @@
-"""What ``/dev`` holds under the names of a volume group, beside what LVM reports of it.
+"""Compare the names in ``/dev`` with what LVM reports of a volume group.
 
-LVM reports logical volumes and the devices of these. An lvm that is killed may leave more than that: device nodes of
-an LV that was renamed, deactivated or removed. The number in such a node becomes another LV's one day. A process that
-goes by the name then writes to that one. Where udev makes the nodes, it also removes them. In a container, and wherever
-else no udev runs, LVM does it itself, at the very end of a command.
+LVM reports logical volumes and their devices. A killed lvm may leave device nodes of an LV that was renamed,
+deactivated or removed. The kernel may later give the number of such a node to another LV, and then a process that opens
+the old name writes to that LV. If udev makes the nodes, it also removes them. Without udev, as in a container, LVM
+removes them itself at the very end of a command.
 
-The names are listed before LVM reports and compared after that. The report waits for a command that is changing the
-volume group, and such a command has put the nodes right before it lets go. So what is there both before and after, and
-fits nothing that LVM reports, was left behind by somebody.
+The names are listed before LVM's report and compared after it. The report waits for any command that is changing the
+volume group, and such a command corrects the nodes before it releases LVM's lock. So a name that exists both before and
+after the report and does not agree with it is a leftover.
 
 Sources: libdevmapper (``dm_mknodes``, ``rm_dev_node``), and lvm2's ``fs_del_lv``.
 """
@@ -34,14 +34,14 @@ _NOTHING: Final = frozenset[str]()
 
 @dataclass(frozen=True)
 class DeviceNames:
-    """The names in ``/dev`` that are, or could be, those of a volume group's LVs."""
+    """The names in ``/dev`` that name LVs of a volume group, or could name one."""
 
     links: frozenset[str]
-    """In ``/dev/VG``."""
+    """The names in ``/dev/VG``."""
     nodes: frozenset[str]
-    """In ``/dev/mapper``, each as the LV that it is named for."""
+    """The LV names of the nodes in ``/dev/mapper``."""
     files: frozenset[str]
-    """Those of both that are neither a link nor a device: a program that found no device there may have made one."""
+    """The names in both that are neither a link nor a device. A program that found no device may have made a file."""
 
     def __and__(self, other: DeviceNames) -> DeviceNames:
         return DeviceNames(self.links & other.links, self.nodes & other.nodes, self.files & other.files)
@@ -52,7 +52,7 @@ class DeviceNames:
 
 
 def device_names(vg: str, dev: Path = _DEV) -> DeviceNames:
-    """Those that are there now. Raises CommandFailed: they cannot be listed."""
+    """List the names that exist now. Raises CommandFailed: a directory cannot be listed."""
     links = {entry.name: entry for entry in _listed(dev / vg)}
     nodes = {lv: entry for entry in _listed(dev / "mapper") if (lv := lv_of_dm_name(vg, entry.name))}
     files = {name for names in (links, nodes) for name, entry in names.items() if _is_file(entry)}
@@ -60,17 +60,17 @@ def device_names(vg: str, dev: Path = _DEV) -> DeviceNames:
 
 
 def with_devices(picture: VolumeGroup, before: DeviceNames) -> VolumeGroup:
-    """The picture with what is wrong in ``/dev``; ``before`` are the names that were there before LVM reported it."""
+    """Add to a picture what is wrong in ``/dev``. ``before`` are the names that existed before LVM's report."""
     idle = {lv.name for lv in picture.logical_volumes if not lv.active}
     if before.all <= picture.lv_names - idle:
         there = DeviceNames(_NOTHING, _NOTHING, _NOTHING)
     else:
         there = before & device_names(picture.name)
-    lvs = tuple(replace(lv, misplaced=_misplaced(picture.name, lv, there)) for lv in picture.logical_volumes)
+    lvs = tuple(replace(lv, wrong_in_dev=_wrong_in_dev(picture.name, lv, there)) for lv in picture.logical_volumes)
     return replace(picture, logical_volumes=lvs, strays=tuple(_strays(picture, there)))
 
 
-def _misplaced(vg: str, lv: LogicalVolume, there: DeviceNames) -> bool:
+def _wrong_in_dev(vg: str, lv: LogicalVolume, there: DeviceNames) -> bool:
     if not lv.active:
         return lv.name in there.links | there.nodes
     return lv.device_number is not None and _number(device_path(vg, lv.name)) != lv.device_number
@@ -84,7 +84,7 @@ def _strays(picture: VolumeGroup, there: DeviceNames) -> Iterator[Stray]:
     for name in names:
         uuid = mapped.get(dm_name(picture.name, name))
         if uuid in own:
-            continue  # that LV's device, under the name it had: it is suspended, and a refresh renames it
+            continue  # the device of an LV, suspended under its old name; a refresh renames it
         if uuid is None:
             yield Stray(name, StrayKind.NODE if name in there.nodes else StrayKind.LINK)
         else:
@@ -115,9 +115,9 @@ def _number(path: str) -> tuple[int, int] | None:
 
 
 def _mapped() -> Mapping[str, str]:
-    """The UUID of every device-mapper device, by its name."""
+    """Return the UUID of every device-mapper device by its name."""
     found: dict[str, str] = {}
     for device in Path("/sys/block").glob("dm-*/dm"):
-        with suppress(OSError):  # it went while we looked
+        with suppress(OSError):  # the device was removed meanwhile
             found[(device / "name").read_text().strip()] = (device / "uuid").read_text().strip()
     return found

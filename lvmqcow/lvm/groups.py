@@ -1,4 +1,4 @@
-"""Which volume groups of a machine hold volumes."""
+"""Find the volume groups of a machine that hold volumes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["groups_with_volumes"]
 
 
 def groups_with_volumes(lvm: Lvm) -> tuple[str, ...]:
-    """Every volume group with an LV that is named, or tagged, as one of a volume; by name, from one report.
+    """Return the names of the volume groups with an LV whose name or tags are those of a volume, from one report.
 
     Raises:
         CommandFailed.
     """
-    rows = lvm.report(("vgs", "-o", "vg_name,lv_name,lv_tags"))["vg"]  # lvs leaves out what is exported
+    rows = lvm.report(("vgs", "-o", "vg_name,lv_name,lv_tags"))["vg"]  # lvs leaves out exported volume groups
     return tuple(sorted({row["vg_name"] for row in rows if _of_a_volume(row)}))
 
 

@@ -1,14 +1,14 @@
-"""A look at a volume group through LVM: its picture, in one report, and what LVM is shown from then on.
+"""Read the picture of a volume group from one LVM report, and decide which devices later commands see.
 
-The first look sees all devices of the machine. Every command after it sees the group's own physical volumes only. That
-has a price: LVM refuses to change a volume group while a second device has the UUID of one of its physical volumes, and
-it can refuse only what it sees. So:
+The first report sees all devices of the machine. Later commands see only the physical volumes of the volume group. But
+LVM refuses to change a volume group if a second device has the UUID of one of its physical volumes, and for that it has
+to see the second device. So:
 
-- Where LVM warns of anything, all devices are looked at, and LVM is asked in fields what is wrong.
-- While a physical volume is in doubt, every command sees all devices. So LVM's own refusals hold, and the next look
-  shows whether the trouble is over.
-- Which of two such devices LVM prefers does not matter: nothing is changed then (`lvmqcow.core.fitness`).
-- A copy that turns up after the first look is not seen. This storage stays with the devices of its first look.
+- If LVM warns of anything new, a report with all devices follows, and LVM's fields say what is wrong.
+- While a physical volume is in doubt, every command sees all devices. So LVM's own refusals work, and the next report
+  shows whether the problem is solved.
+- It does not matter which of two duplicate devices LVM uses, because nothing is changed (`lvmqcow.core.fitness`).
+- A duplicate that appears after the first report is not seen. The storage keeps using the devices of that report.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from typing import Final
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.errors import CommandFailed, VolumeGroupNotFound
 from lvmqcow.lvm.commands import Lvm
-from lvmqcow.lvm.report import FULL_REPORT, Report, devices, volume_group, whole
+from lvmqcow.lvm.report import FULL_REPORT, Report, complete_report, devices, volume_group
 
 __all__ = ["read_volume_group"]
 
-_FOREIGN: Final = ("--foreign", "--shared")  # another host's too, and what lvmlockd would have to lock
+_FOREIGN: Final = ("--foreign", "--shared")  # include volume groups of other hosts, and those that need lvmlockd
 
 
 def read_volume_group(lvm: Lvm, vg: str) -> VolumeGroup:
-    """The picture of a volume group, in one report (lvm-fullreport(8)).
+    """Take the picture of a volume group from one report (lvm-fullreport(8)).
 
-    The first looks at the whole machine; from then on ``lvm`` sees the group's own physical volumes.
+    The first report sees all devices of the machine. After it, ``lvm`` sees the physical volumes of the volume group.
 
     Raises:
-        VolumeGroupNotFound: it is not there.
-        CommandFailed: LVM could not read it whole.
+        VolumeGroupNotFound: the volume group does not exist, or LVM does not show it.
+        CommandFailed: LVM could not read all of the volume group.
     """
     try:
         picture = _read(lvm, vg)
     except CommandFailed:
         if not lvm.physical_volumes:
             raise
-        lvm.physical_volumes, lvm.sees_all = (), False  # it may have been given another physical volume since
+        lvm.physical_volumes, lvm.sees_all = (), False  # the volume group may have got another physical volume
         picture = _read(lvm, vg)
     return picture
 
@@ -49,9 +49,9 @@ def _read(lvm: Lvm, vg: str) -> VolumeGroup:
     argv = (*FULL_REPORT, vg)
     report, another_hosts = _full_report(lvm, vg)
     if report.news and lvm.physical_volumes and not lvm.sees_all:
-        lvm.sees_all = True  # what it warns of may have to do with devices that it was not shown
+        lvm.sees_all = True  # the warning may be about devices that LVM did not see
         report, another_hosts = _full_report(lvm, vg)
-    with whole(argv):
+    with complete_report(argv):
         unsure = report.warnings and (lvm.sees_all or not lvm.physical_volumes)
         duplicates = _duplicates(lvm, report) if unsure else {}
         outdated = _outdated(lvm, report) if unsure else frozenset()
@@ -62,12 +62,12 @@ def _read(lvm: Lvm, vg: str) -> VolumeGroup:
 
 
 def _full_report(lvm: Lvm, vg: str) -> tuple[Report, bool]:
-    """The report, and whether it is of another host's volume group: those LVM shows only to whoever insists."""
+    """Return the report, and whether another host owns the volume group. LVM shows those only with ``--foreign``."""
     try:
         return lvm.report((*FULL_REPORT, vg)), False
     except CommandFailed as failed:
         listed = lvm.report(("vgs", *_FOREIGN, "-o", "vg_name,vg_systemid,vg_lock_type"))["vg"]
-        with whole(("vgs",)):
+        with complete_report(("vgs",)):
             groups = [row for row in listed if row["vg_name"] == vg]
             if not groups:
                 raise VolumeGroupNotFound(vg, " ".join(failed.stderr.splitlines())) from failed
@@ -78,9 +78,9 @@ def _full_report(lvm: Lvm, vg: str) -> tuple[Report, bool]:
 
 
 def _duplicates(lvm: Lvm, report: Report) -> Mapping[str, Sequence[str]]:
-    """The devices that LVM does not use for a physical volume since it uses another, by that one's UUID.
+    """Return the duplicate devices that LVM does not use, by the UUID of their physical volume.
 
-    Components of a multipath device are not among them: LVM passes them over before it looks for duplicates.
+    Components of a multipath device do not count: LVM skips them before it looks for duplicates.
     """
     found: dict[str, list[str]] = {}
     for row in lvm.report(("pvs", "--all", *_FOREIGN, "-o", "pv_name,pv_uuid,pv_duplicate"))["pv"]:
@@ -90,10 +90,10 @@ def _duplicates(lvm: Lvm, report: Report) -> Mapping[str, Sequence[str]]:
 
 
 def _outdated(lvm: Lvm, report: Report) -> frozenset[str]:
-    """The UUIDs of physical volumes whose metadata is older than the volume group's.
+    """Return the UUIDs of physical volumes whose metadata is older than that of the volume group.
 
-    LVM warns of that in words only; asked of one device alone, it gives that one's number. A newer one than we saw is
-    no trouble: somebody has just changed the group.
+    LVM only prints a warning about that. A report that sees one device alone gives the sequence number on that device.
+    A number that is newer than in ``report`` is no fault: another process has just changed the volume group.
     """
     group, found = report["vg"][0], set[str]()
     for row in report["pv"]:

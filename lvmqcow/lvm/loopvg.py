@@ -1,10 +1,10 @@
-"""A volume group on a sparse file: the embedded default, for a laptop, a test, a first try.
+"""A volume group on a sparse file, for a laptop, a test or a first try.
 
-The file is attached to a loop device, the loop device is the volume group's one physical volume. The group carries
-the tag ``lvmqcow.loopvg``, and nothing without it is ever destroyed.
+The file is attached to a loop device, which is the only physical volume of the volume group. The volume group has the
+tag ``lvmqcow.loopvg``. `destroy` removes only volume groups with this tag.
 
-Where LVM goes by a devices file (lvmdevices(8)), the loop device is added to it, as ``vgcreate`` of LVM itself does.
-Otherwise no command would see the volume group but those that name its device.
+If LVM uses a devices file (lvmdevices(8)), the loop device is added to it, as ``vgcreate`` does by itself. Otherwise
+only commands that name the device would see the volume group.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lvmqcow.core.names import check_vg_name
 from lvmqcow.core.sizing import LARGEST_FILE_BYTES, whole_sectors
 from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossible, VolumeGroupNotFound
 from lvmqcow.lvm.commands import LvmProcesses
-from lvmqcow.system.needs import command_environment, needed, starting
+from lvmqcow.system.requirements import command_environment, required, starting
 from lvmqcow.units import format_size
 
 __all__ = ["DEFAULT_DIRECTORY", "LoopVolumeGroup", "contents", "create", "destroy", "existing", "find"]
@@ -42,7 +42,7 @@ _LOCK: Final = Path("/run/lock/lvmqcow.losetup")
 
 @dataclass(frozen=True)
 class LoopVolumeGroup:
-    """A volume group, the loop device below it and the file below that."""
+    """A volume group, its loop device, and the file of that device."""
 
     name: str
     size_bytes: int
@@ -55,10 +55,10 @@ def create(name: str, size_bytes: int, file: Path | None = None) -> LoopVolumeGr
     """Make a sparse file of ``size_bytes`` and a volume group on it. ``file`` must not exist yet.
 
     Raises:
-        InvalidName, InvalidSize: of the request.
-        AlreadyExists: the volume group or the file.
-        NotPossible: there can be no such file.
-        UnfitMachine, CommandFailed: nothing is left behind.
+        InvalidName, InvalidSize: the name or the size is not possible.
+        AlreadyExists: the volume group or the file exists.
+        NotPossible: the file cannot be made.
+        UnfitMachine, CommandFailed: the volume group could not be made; the file is removed again.
     """
     check_vg_name(name)
     size_bytes = whole_sectors(size_bytes, LARGEST_FILE_BYTES)
@@ -83,7 +83,7 @@ def create(name: str, size_bytes: int, file: Path | None = None) -> LoopVolumeGr
 
 
 def existing() -> tuple[LoopVolumeGroup, ...]:
-    """The loop volume groups of this machine, by name. Only loop devices are looked at."""
+    """Return the loop volume groups of this machine, sorted by name. Only loop devices are read."""
     fields = "vg_name,vg_size,vg_free,vg_tags,pv_name"
     files = {device: file for device, file in _loop_files().items() if Path(device).is_block_device()}
     rows = LvmProcesses(tuple(files)).report(("pvs", "-o", fields))["pv"] if files else ()
@@ -95,7 +95,7 @@ def existing() -> tuple[LoopVolumeGroup, ...]:
 
 
 def find(name: str) -> LoopVolumeGroup:
-    """The loop volume group of that name. Raises VolumeGroupNotFound: none, or one that was not made so."""
+    """Return the loop volume group of that name. Raises VolumeGroupNotFound: no volume group with our tag has it."""
     for group in existing():
         if group.name == name:
             return group
@@ -103,7 +103,7 @@ def find(name: str) -> LoopVolumeGroup:
 
 
 def contents(group: LoopVolumeGroup) -> tuple[str, ...]:
-    """The names of all its LVs."""
+    """Return the names of all LVs of the volume group."""
     rows = LvmProcesses((group.device,)).report(("lvs", "-o", "lv_name", group.name))["lv"]
     return tuple(sorted(row["lv_name"] for row in rows))
 
@@ -112,29 +112,29 @@ def destroy(name: str) -> None:
     """Remove a loop volume group with all its volumes, its loop device and its file.
 
     Raises:
-        VolumeGroupNotFound: no such loop volume group; another volume group of that name is left alone.
-        NotPossible: a volume of it is in use; or all is gone but the file, which cannot be removed.
+        VolumeGroupNotFound: no loop volume group has that name. Another volume group of that name is left alone.
+        NotPossible: a volume is in use; or only the file is left, and it cannot be removed.
     """
     group = find(name)
     lvm = LvmProcesses((group.device,))
     try:
         lvm.change(("vgchange", "--activate", "n", name))
     except CommandFailed as failed:
-        raise NotPossible(name, f"it is in use ({failed.stderr})", "stop what uses it") from failed
+        raise NotPossible(name, f"the volume group is in use ({failed.stderr})", "stop what uses it") from failed
     lvm.change(("vgremove", "--yes", "--force", name))
-    with suppress(CommandFailed):  # there is no devices file, or the device is not in it
+    with suppress(CommandFailed):  # LVM has no devices file, or the device is not in it
         LvmProcesses().change(("lvmdevices", "--deldev", group.device))
     _detach(group.device, group.file)
     _remove_file(group.file)
 
 
 def _is_visible(lvm: LvmProcesses, name: str) -> bool:
-    """Whether LVM sees a volume group of that name when it looks at all that it may look at."""
+    """Return whether LVM sees a volume group of that name if no command limits the devices."""
     return any(row["vg_name"] == name for row in lvm.report(("vgs", "-o", "vg_name"))["vg"])
 
 
 def _make_file(named: Path, size_bytes: int) -> Path:
-    """Make it; returns its absolute path."""
+    """Make a sparse file; returns its absolute path."""
     try:
         path = named.absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def _make_file(named: Path, size_bytes: int) -> Path:
     except OSError as error:
         _remove_file(path)
         if error.errno == errno.EFBIG:
-            reason = f"the file system of {path.parent} takes no file that large: choose another with --file"
+            reason = f"the file system of {path.parent} cannot hold a file that large; choose another with --file"
             raise InvalidSize(format_size(size_bytes), reason, size_bytes) from error
         raise _no_file(path, error) from error
     return path
@@ -159,13 +159,13 @@ def _remove_file(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        reason = f"it cannot be removed: {error.strerror or error}"
-        raise NotPossible(str(path), reason, "nothing uses it any more: remove it yourself") from error
+        reason = f"the file cannot be removed: {error.strerror or error}"
+        raise NotPossible(str(path), reason, "nothing uses it any more; remove it with rm") from error
 
 
 def _no_file(path: Path, error: OSError) -> NotPossible:
-    reason = f"it cannot be made: {error.strerror or error}; nothing was begun"
-    return NotPossible(str(path), reason, "name a file with --file, where it can be written")
+    reason = f"the file cannot be made: {error.strerror or error}; nothing was begun"
+    return NotPossible(str(path), reason, "name a file in a writable directory with --file")
 
 
 def _attach(path: Path) -> str:
@@ -176,9 +176,9 @@ def _attach(path: Path) -> str:
 
 @contextmanager
 def _attaching() -> Iterator[None]:
-    """``losetup --find`` looks for a free device and then takes it: one at a time (losetup(8))."""
+    """Hold a lock for the block: two ``losetup --find`` at a time may choose the same free device (losetup(8))."""
     with ExitStack() as held:
-        with needed(f"no lock {_LOCK}", "make its directory writable"):
+        with required(f"the lock {_LOCK} cannot be taken", "make its directory writable"):
             fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             held.callback(os.close, fd)
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -186,8 +186,9 @@ def _attaching() -> Iterator[None]:
 
 
 def _make_node() -> None:
-    """The node of the next free loop device: the kernel makes it, but not in the ``/dev`` of a container."""
-    with needed("no loop device", "load the module (`modprobe loop`); in a container: docker run --privileged"):
+    """Make the node of the next free loop device. The kernel makes nodes, but not in the ``/dev`` of a container."""
+    advice = "load the module (`modprobe loop`); in a container: docker run --privileged"
+    with required("no loop device can be made", advice):
         with open("/dev/loop-control", "rb", buffering=0) as control:
             number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
         node = Path(f"/dev/loop{number}")
@@ -196,7 +197,7 @@ def _make_node() -> None:
 
 
 def _detach(device: str, path: Path) -> None:
-    """Detach, and see it detached: the kernel puts it off while the device is open."""
+    """Detach a loop device and wait until it is detached. The kernel delays that while the device is open."""
     _run(("losetup", "--detach", device))
     deadline = time.monotonic() + _DETACH_SECONDS
     while _loop_files().get(device) == path:

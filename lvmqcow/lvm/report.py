@@ -1,6 +1,6 @@
-"""LVM's JSON reports, and the picture that is made of them.
+"""Parse LVM's JSON reports and make the picture of a volume group from them.
 
-What is decided is decided by fields. What LVM only says in words (`Report.warnings`) is for people.
+All decisions depend on fields of the reports. LVM's messages (`Report.warnings`) are only passed on to people.
 """
 
 from __future__ import annotations
@@ -16,12 +16,22 @@ from lvmqcow.core.lv import LogicalVolume
 from lvmqcow.core.physical import PhysicalVolume, Segment, free_extents
 from lvmqcow.errors import CommandFailed
 
-__all__ = ["FAILED", "FULL_REPORT", "Report", "Row", "devices", "first_report", "log_rows", "volume_group", "whole"]
+__all__ = [
+    "FAILED",
+    "FULL_REPORT",
+    "Report",
+    "Row",
+    "complete_report",
+    "devices",
+    "first_report",
+    "log_rows",
+    "volume_group",
+]
 
 Row = Mapping[str, str]
 
 FAILED: Final = 5
-"""What lvm exits with, and what we say of a command that succeeded and whose report is not whole."""
+"""The exit status of a failed lvm. We also use it if a command succeeded and its report is incomplete."""
 
 FULL_REPORT: Final = (
     "fullreport",
@@ -39,17 +49,18 @@ FULL_REPORT: Final = (
     *("--configreport", "pvseg", "-o", "pv_uuid,pvseg_start,pvseg_size,lv_uuid"),
     *("--configreport", "seg", "-o", "seg_start"),
 )
-"""One command for all of a volume group (lvm-fullreport(8)); its name is to follow."""
+"""One command that reports all of a volume group (lvm-fullreport(8)). The caller appends the name."""
 
-_NOT_MAPPED: Final = frozenset("sdiX")  # lvs(8): suspended, no table, one not in use yet, not as LVM says
+_NOT_MAPPED: Final = frozenset("sdiX")  # lvs(8): suspended, no table, inactive table only, unknown
 _BLOCK_DEVICES: Final = Path("/sys/dev/block")
 
 
 @dataclass(frozen=True)
 class Report:
-    """The rows of each kind of thing (``vg``, ``lv``, ``pv``).
+    """The rows of a report by their kind: ``vg``, ``lv``, ``pv`` and so on.
 
-    ``warnings`` is what LVM said besides, though the command succeeded; ``news`` is what of it was never said before.
+    ``warnings`` are the messages that LVM printed although the command succeeded. ``news`` are those of them that LVM
+    had not printed before.
     """
 
     rows: Mapping[str, Sequence[Row]]
@@ -63,10 +74,13 @@ class Report:
 def volume_group(
     report: Report, another_hosts: bool, duplicates: Mapping[str, Sequence[str]], outdated: Collection[str]
 ) -> VolumeGroup:
-    """The picture. ``duplicates`` has the unused devices by the UUID of their physical volume, ``outdated`` UUIDs.
+    """Make the picture from a full report.
+
+    ``another_hosts``: another host owns the volume group. ``duplicates`` has the duplicate devices that LVM does not
+    use, by the UUID of their physical volume. ``outdated`` has the UUIDs of physical volumes with old metadata.
 
     Raises:
-        LookupError, ValueError: the report is not whole.
+        LookupError, ValueError: the report is incomplete.
     """
     group = report["vg"][0]
     segments: dict[str, list[Segment]] = {}
@@ -94,37 +108,37 @@ def volume_group(
 
 
 def devices(report: Report) -> tuple[str, ...]:
-    """The paths of the physical volumes; one that is missing has none."""
+    """Return the paths of the physical volumes, without missing ones."""
     return tuple(row["pv_name"] for row in report["pv"] if row["pv_name"].startswith("/"))
 
 
 @contextmanager
-def whole(argv: Sequence[str]) -> Iterator[None]:
-    """What a report lacks is the report's failure. Raises CommandFailed."""
+def complete_report(argv: Sequence[str]) -> Iterator[None]:
+    """Turn a LookupError or ValueError of the block, which reads a report, into CommandFailed."""
     try:
         yield
     except (LookupError, ValueError) as error:
-        raise CommandFailed(argv, FAILED, f"it succeeded, and its report is not whole: {error!r}") from error
+        raise CommandFailed(argv, FAILED, f"the command succeeded, but its report is incomplete: {error!r}") from error
 
 
 def first_report(
     argv: Sequence[str], document: object, warnings: tuple[str, ...] = (), news: tuple[str, ...] = ()
 ) -> Report:
-    """The report in a document of LVM. Raises CommandFailed."""
+    """Return the report in a JSON document of LVM. Raises CommandFailed."""
     match document:
         case {"report": [dict(report), *_]} if all(map(_are_rows, report.values())):
             return Report(cast(Mapping[str, Sequence[Row]], report), warnings, news)
         case _:
-            raise CommandFailed(argv, FAILED, "it succeeded and reported nothing")
+            raise CommandFailed(argv, FAILED, "the command succeeded, but reported nothing")
 
 
 def log_rows(argv: Sequence[str], document: object) -> Sequence[Row]:
-    """The log in a document of the lvm shell; the last row has the status. Raises CommandFailed."""
+    """Return the log in a JSON document of the lvm shell. The last row has the status. Raises CommandFailed."""
     match document:
         case {"log": [_, *_] as log} if _are_rows(log) and log[-1].get("log_ret_code", "").lstrip("-").isdecimal():
             return cast(Sequence[Row], log)
         case _:
-            raise CommandFailed(argv, FAILED, "it did not say whether it succeeded")
+            raise CommandFailed(argv, FAILED, "the answer does not say whether the command succeeded")
 
 
 def _logical_volume(row: Row) -> LogicalVolume:
@@ -135,10 +149,10 @@ def _logical_volume(row: Row) -> LogicalVolume:
         tags=_words(row["lv_tags"]),
         active=row["lv_active"] == "active",
         partial=row["lv_health_status"] == "partial",
-        writable=row["lv_attr"][1] != "r",  # lv_permissions says nothing of what is not active
+        writable=row["lv_attr"][1] != "r",  # lv_permissions is unknown for an inactive LV
         suspended=row["lv_attr"][4] in _NOT_MAPPED,
         autoactivated=row["lv_autoactivation"] == "enabled",
-        preloaded=row["lv_inactive_table"] == "inactive table present",  # it may be "unknown"
+        has_inactive_table=row["lv_inactive_table"] == "inactive table present",  # it may be "unknown"
         device_number=_device_number(row),
     )
 
@@ -168,7 +182,7 @@ def _physical_volume(
 
 
 def _takes_no_writes(major: str, minor: str) -> bool:
-    """LVM has no field for it. A kernel that does not tell is not doubted."""
+    """Return whether the kernel has the device read-only. LVM has no field for that. Unknown counts as writable."""
     try:
         return (_BLOCK_DEVICES / f"{major}:{minor}" / "ro").read_text().strip() == "1"
     except OSError:

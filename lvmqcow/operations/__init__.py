@@ -1,8 +1,8 @@
-"""Operations: pure, from a picture of the volume group and a request to a plan, or a named error.
+"""Operations plan requests. A planner is pure: from a picture and a request it makes a plan, or raises an error.
 
-Everything that can be refused is refused here, before anything is touched. One module an operation: its request, its
-planner, its intent, and how recovery goes on after a cut; the module's docstring is the flow. This is the one list of
-them. `lvmqcow.operations.recovery` asks each in turn.
+The planners refuse everything that can be refused, before anything is changed. Each operation has one module with its
+request, its planner, its intents and its recovery. The docstring of the module lists the steps. `OPERATIONS` lists all
+operations; `lvmqcow.operations.recovery` asks each in turn.
 """
 
 from __future__ import annotations
@@ -83,20 +83,20 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     MAKE_TEMPLATE,
     ACTIVATION,
 )
-"""Recovery asks them in this order: first those that say what the volume is called, or whether it stays."""
+"""All operations. Recovery asks them in this order: first those that decide the volume's name, or whether it stays."""
 
 
 def plan(vg: VolumeGroup, request: Request, images: Questions) -> Plan:
-    """The steps that carry out ``request`` on what ``vg`` shows.
+    """Plan a request on the picture ``vg``. ``images`` answers the planner's questions about images.
 
     Raises:
-        LvmqcowError: every refusal, by its own class; nothing was touched.
+        LvmqcowError: the request is refused. Nothing was changed.
     """
     require_changeable(vg)
     return request.plan(vg, images)
 
 
 def intents_of(lv: LogicalVolume) -> tuple[tuple[str, OnLv | None], ...]:
-    """The intents that an LV carries: each tag, and what it says; None for one that no operation here writes."""
+    """Return the intents that an LV carries, each with its tag. A tag that no operation writes gives None."""
     kinds = [kind for operation in OPERATIONS for kind in operation.intents]
     return tuple((tag, next((found for kind in kinds if (found := kind.read(tag))), None)) for tag in lv.intent_tags)

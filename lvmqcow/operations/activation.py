@@ -2,17 +2,18 @@
 
 Activate:
 
-1. activate the layers that are not active, a clone's bases too, in one command, for this host alone
-2. turn autoactivation off where it is on (the patch series left it on): another host could have them open by then
-3. refresh those that were active: an active LV keeps the size it had when another host extended it
+1. activate the inactive layers and the bases of a clone, in one command, exclusively on this host
+2. turn autoactivation off on layers that have it (the patch series left it on): at the next boot, another host could
+   already use them
+3. refresh the layers that were active: after another host extended an LV, its device here has the old size
 
 Deactivate:
 
-1. deactivate the layers that are active, in one command; bases stay, for another clone may use them
+1. deactivate the active layers, in one command; bases stay active, because other clones may use them
 
-Every LV is named with its volume group, so a volume of the same name in another one stays as it is (a tag would reach
-both). LVs named ``new-`` and ``del-`` are no layers. A cut leaves some layers active and others not. That harms nothing
-and leaves nothing to recover: the same request again does the rest.
+The commands name every LV with its volume group, so they do not touch a volume of the same name in another volume
+group, as a tag would. LVs named ``new-`` and ``del-`` are no layers. A cut leaves some layers active and others
+inactive. That is harmless and leaves nothing to recover: the same request again does the rest.
 
 Source: ``activate_volume`` and ``deactivate_volume`` of the patch series.
 """
@@ -34,7 +35,7 @@ __all__ = ["ACTIVATION", "Activate", "Deactivate"]
 
 @dataclass(frozen=True)
 class Activate:
-    """Make a volume's devices, and those of its snapshots, there and up to date on this host alone."""
+    """Activate a volume and its snapshots exclusively on this host, and refresh those that are active."""
 
     kind: ClassVar = Kind("activate", NEVER, while_postponed=True)
 
@@ -63,7 +64,7 @@ class Activate:
 
 @dataclass(frozen=True)
 class Deactivate:
-    """Take a volume's devices, and those of its snapshots, away from this host."""
+    """Deactivate a volume and its snapshots on this host."""
 
     kind: ClassVar = Kind("deactivate", NEVER, while_postponed=True)
 
@@ -78,7 +79,7 @@ class Deactivate:
         return None
 
     def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
-        """Raises VolumeNotFound. The picture does not say whether something uses the volume: the engine asks that."""
+        """Raises VolumeNotFound. The engine checks whether something uses the volume; the picture does not show it."""
         active = tuple(layer.lv.name for layer in vg.volume(self.volume).layers if layer.lv.active)
         steps: tuple[Step, ...] = (LvDeactivate(active),) if active else ()
         return Plan("deactivate", vg.name, self.volume, steps, NEVER)

@@ -1,14 +1,14 @@
 """Make a linked clone: a new volume that reads through B, a template or a snapshot of another volume.
 
-1. activate B, and what it reads through, where they are not active
-2. an LV with the intent ``create``, indexed as a child of B
-3. format it over B
+1. activate B and the layers below it, if they are inactive
+2. create an LV with the intent ``create`` and index tags that name B as its parent
+3. format the LV as an overlay of B
 4. drop the intent: now the volume exists
 
-A cut before 4 leaves an LV that says that it holds nothing yet: recovery removes it. From 2 on B does not change, for
-another volume reads through it (`lvmqcow.operations.shared.preconditions.require_unread`). So the names of both are
-locked for this, and an operation on the clone later needs only the clone's. B stays active: other clones may be about
-to use it.
+A cut before 4 leaves an LV with the intent ``create``, which holds no data: recovery removes it. From 2 on B does not
+change, because another volume reads through it (`lvmqcow.operations.shared.preconditions.require_unread`). So this
+operation locks the names of both volumes. Later operations on the clone lock only the clone's name. B stays active,
+because other clones may use it.
 
 Source: ``clone_image`` of Proxmox VE's storage plugins.
 """
@@ -67,7 +67,7 @@ class Clone:
         if name.format is not Format.QCOW2:
             raise FormatMismatch(name.text, name.format, Format.QCOW2)
         check_fits(vg.name, name)
-        if vg.find(name) is not None:  # or only its leftovers: they would become ours
+        if vg.find(name) is not None:  # also if only its leftovers exist: they would become part of the clone
             raise AlreadyExists("volume", name.text)
         require_free_name(vg, "volume", name.text, name.text)
         require_unclaimed(vg, name)
@@ -96,11 +96,11 @@ CLONE: Final = Operation(
 
 
 def _base(source: Volume, snapshot: str | None) -> Layer:
-    """What the clone is to read through: something that does not change."""
+    """Return the layer that the clone will read through: a snapshot or a template, which never changes."""
     if snapshot is not None:
         return source.snapshot(snapshot)
     if not source.current.lv.template:
-        reason = "it is no template, and what a clone reads through may not change"
-        advice = f"clone one of its snapshots, {source.target}@SNAPSHOT, or `lvmqcow template {source.target}` first"
+        reason = "the volume is no template, and a clone can only read through a template or a snapshot"
+        advice = f"clone a snapshot, {source.target}@SNAPSHOT, or run `lvmqcow template {source.target}` first"
         raise NotPossible(source.target, reason, advice)
     return source.current

@@ -1,18 +1,18 @@
-"""Convert a volume O, raw or qcow2, to the other format; it is then called N.
+"""Convert a volume O, raw or qcow2, to the other format. Its new name is N.
 
-1. the intent ``convert/N`` on O
-2. make N, with the intent ``create`` and what a guest reads from O (`lvmqcow.operations.shared.new_volume`)
-3. deactivate O: that fails if something has opened it meanwhile
+1. write the intent ``convert/N`` to O
+2. make N with the intent ``create``, and copy what a guest reads from O (`lvmqcow.operations.shared.new_volume`)
+3. deactivate O: this fails if a program has opened O meanwhile
 4. rename O to ``del-O``: now N is the volume
 5. drop N's intent ``create``
 6. remove ``del-O`` (`lvmqcow.operations.shared.removal`)
 
-At no moment can both be used as what they are called. Until 4 the volume is O, which nothing has changed, and N says
-that it holds nothing yet: recovery removes N and drops O's intent. From 4 on there is no O for a guest to write to, and
-N is whole: recovery goes on with 5, and never removes ``del-O`` where there is no N. The intent names N, so a request
-for either name finds the other, and recovers both before anything else.
+At no moment are O and N both usable volumes. Before 4 the volume is O, which is unchanged, and N has the intent
+``create``: recovery removes N and drops O's intent. From 4 on O does not exist, so no guest can write to it, and N is
+complete: recovery goes on with 5. It never removes ``del-O`` if N does not exist. The intent names N, so a request for
+either name finds the other one, and both are recovered first.
 
-A snapshot would have no place in a raw volume, so a volume with snapshots is refused.
+A raw volume cannot hold snapshots, so a volume with snapshots is refused.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ __all__ = ["CONVERT", "Convert", "Converting"]
 
 @dataclass(frozen=True)
 class Converting(intents.Converting, OnLv):
-    """As the picture reads it."""
+    """The intent of a conversion; `lvmqcow.core.intents.Converting` explains it."""
 
-    abandoned: ClassVar = True
+    content_unneeded: ClassVar = True
 
     def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
         old = is_current(volume, lv) or pending_removal_origin(lv.name) is not None
@@ -62,14 +62,14 @@ _COMMIT: Final = Commit(renaming)
 
 @dataclass(frozen=True)
 class Convert:
-    """Give a volume the other format, and the name that says so."""
+    """Convert a volume to the other format and rename it."""
 
     kind: ClassVar = Kind("convert", _COMMIT)
 
     volume: VolumeName
     new: VolumeName
     wipe: Wipe | None = None
-    """Of what it was before. None: as the storage does by default."""
+    """How the old LV is wiped. None: as the storage does by default."""
 
     @property
     def names(self) -> tuple[VolumeName, ...]:
@@ -121,7 +121,7 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | No
         return Recovery("undo convert", (*undone, LvTag((volume.name.text,), drop=drop)))
     if layer is None:
         old = ", ".join(lv.name for lv in volume.pending_removals if intent.tag in lv.tags)
-        raise Corrupt(volume.target, [f"it was converted to {new}, which is not there: all that is left is {old}"])
+        raise Corrupt(volume.target, [f"the volume was converted to {new}, which is not there; only {old} is left"])
     return Recovery("finish convert", (commit_step(new),) if half else ())
 
 
@@ -138,6 +138,6 @@ CONVERT: Final = Operation(
 
 def _require_no_snapshots(volume: Volume, new: VolumeName) -> None:
     if volume.snapshots:
-        reason = f"a raw volume has no snapshots, and it has {', '.join(volume.snapshots)}"
-        advice = f"delete them first, or make a raw copy beside it: `lvmqcow copy {volume.target} {new}`"
+        reason = f"a raw volume cannot hold snapshots, and the volume has {', '.join(volume.snapshots)}"
+        advice = f"delete them first, or keep the volume and make a raw copy: `lvmqcow copy {volume.target} {new}`"
         raise NotPossible(volume.target, reason, advice)

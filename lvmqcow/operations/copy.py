@@ -1,13 +1,13 @@
-"""Copy a volume, as it is now or as it was at a snapshot, into a new volume N of either format.
+"""Copy the content of a volume or of a snapshot into a new volume N of either format.
 
-1. activate what is read
-2. make N (`lvmqcow.operations.shared.new_volume`), with what a guest reads there; holes are left out
+1. activate the layers that are read
+2. make N (`lvmqcow.operations.shared.new_volume`) and copy what a guest reads from the source; holes stay holes
 3. drop N's intent: now N exists
-4. deactivate what 1 activated; and N, if what was copied was not active
+4. deactivate the layers that step 1 activated, and N if the source layer was inactive
 
-A cut before 3 is that of a create: recovery of N removes it. The source is only read. A program that has its current
-layer open could write to it meanwhile, so that is refused. A snapshot never changes, and can be copied below a running
-guest.
+A cut before 3 leaves an N with the intent ``create``: recovery removes it. The source is only read. A program that has
+the current layer open could write to it during the copy, so that is refused. A snapshot never changes and can be copied
+while a guest runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["COPY", "Copy"]
 
 @dataclass(frozen=True)
 class Copy:
-    """A new volume with the content of another, or of its ``snapshot``; of the format that its name says."""
+    """Make the volume ``new`` with the content of ``volume`` or of its ``snapshot``. Its name says the format."""
 
     kind: ClassVar = Kind("copy", created)
 

@@ -1,7 +1,7 @@
 """Create an empty volume, which reads as zeros (`lvmqcow.operations.shared.new_volume` has the steps).
 
-Recovery runs before, so what waits for removal under that name is gone by then, however long the wipe takes. What
-another tool is about to remove stays.
+Recovery runs first. It wipes and removes LVs of an earlier volume of this name that wait for their removal. LVs that
+another tool is about to remove stay.
 
 Source: ``alloc_image`` of the patch series.
 """
@@ -22,7 +22,7 @@ __all__ = ["CREATE", "Create"]
 
 @dataclass(frozen=True)
 class Create:
-    """A new volume that reads as zeros. ``size_bytes`` is what its guest sees."""
+    """Create a volume that reads as zeros. ``size_bytes`` is the size that a guest sees."""
 
     kind: ClassVar = Kind("create", created)
 

@@ -1,36 +1,36 @@
-"""Delete a snapshot: S, between its parent P (or nothing) and its child C. The data of S and C become one image.
+"""Delete a snapshot S with the parent P (or none) and the child C. The data of S and C become one image.
 
-C is the current layer or a snapshot, of the chain or of another branch. With several of them S stays: it would have to
-be merged into each; and it stays while a clone reads through it. P may be the layer of another volume.
+C is the current layer or a snapshot of any branch. If S has several children, the deletion is refused, because S would
+have to be merged into each. It is also refused while a clone reads through S. P may be a layer of another volume.
 
-Pull, C takes from S what it reads through it (moves S minus C):
+Pull copies into C the data that C reads through S. It moves the clusters of S that C does not have:
 
-1. the intent ``pull`` on S, with the record that it is to be wiped
-2. extend C where it is too small
+1. write the intent ``pull`` to S, with the record of its wipe
+2. extend C if it is too small
 3. rebase C onto P
-4. index C as a child of P: from here on nothing needs S
+4. change C's index tags to name P: from here on nothing needs S
 5. remove S (`lvmqcow.operations.shared.removal`)
 
-A cut after 1 and before 4 leaves a C whose header may name P while the data is not there; S is whole. Recovery links
-C back to S, which makes C whole, and goes on from 3. After 4 it goes on with 5.
+After a cut between 1 and 4, C's header may name P while the data is not in C yet. S is still complete. Recovery links C
+back to S, so that C reads right again, and goes on from 3. After a cut after 4, recovery goes on with 5.
 
-Push, S takes all of C's data, then C's place (moves C):
+Push writes all data of C into S, and then S takes the place of C. It moves the clusters of C:
 
-1. the intent ``push`` on S: from here on S is no snapshot any more; the record of a wipe on it is for C
-2. extend S to hold what C can
+1. write the intent ``push`` to S: from here on S is no snapshot; the record of a wipe on S is meant for C
+2. extend S so that it can hold all that C can
 3. commit C into S
-4. move the record to C; rename C to ``del-C``
-5. rename S to C: what read through C reads through the same name
-6. drop the intent and the record; S has C's size
+4. write the record to C, and rename C to ``del-C``
+5. rename S to C: layers that read through C now read through S under the same name
+6. drop the intent and the record; the index tags of S get C's size
 7. remove ``del-C``
 
-Until 3 is done C reads right, whatever S holds, so recovery may always commit again. It goes on from the first step
-that is not done, which the names tell.
+Until 3 is done, C reads right whatever S holds, so recovery may commit again. The names show which step is the first
+that is not done, and recovery goes on from there.
 
-Without a C, at the tip of a branch, nothing needs the data of S:
+Without a child, at the tip of a branch, nothing needs the data of S:
 
-1. the intent ``discard`` on S: from here on it is no snapshot (`lvmqcow.operations.rollback` recovers that)
-2. remove it
+1. write the intent ``discard`` to S: from here on S is no snapshot (`lvmqcow.operations.rollback` recovers this)
+2. remove S
 
 Source: ``volume_snapshot_delete`` of the patch series; libvirt calls the two ways blockpull and blockcommit.
 """
@@ -67,24 +67,24 @@ __all__ = ["DELETE", "DeleteSnapshot", "Merge", "Pulling", "Pushing"]
 
 
 class Merge(StrEnum):
-    """How the data of a deleted snapshot and its child become one."""
+    """Which way data moves when a snapshot is deleted."""
 
     AUTO = "auto"
-    """Whichever moves fewer bytes."""
+    """Pull or push, whichever moves fewer bytes."""
     PULL = "pull"
-    """The child takes what it reads through the snapshot (``qemu-img rebase``)."""
+    """Copy into the child the data that it reads through the snapshot (``qemu-img rebase``)."""
     PUSH = "push"
-    """The snapshot takes all of the child's data, then its place (``qemu-img commit``)."""
+    """Write all data of the child into the snapshot, which takes the child's place (``qemu-img commit``)."""
     RFC = "rfc"
-    """As the patch series does: push into the oldest snapshot, pull from any other."""
+    """Do what the patch series does: push into the oldest snapshot, pull from any other."""
 
 
 @dataclass(frozen=True)
 class Pulling(OnLv):
-    """On a snapshot being deleted: its data is on the way into ``child``. Its own image stays whole."""
+    """A pull is under way. The snapshot that carries this intent is being copied into ``child`` and stays complete."""
 
     verb: ClassVar = "pull"
-    abandoned: ClassVar = True
+    content_unneeded: ClassVar = True
 
     child: str
 
@@ -98,9 +98,9 @@ class Pulling(OnLv):
 
 @dataclass(frozen=True)
 class Pushing(OnLv):
-    """On a snapshot being deleted: it takes the data of ``child``, then its name.
+    """A push is under way. The LV that carries this intent takes the data of ``child``, then its name.
 
-    ``snapshot`` is what the LV was called at first, so that it shows whether it was renamed yet.
+    ``snapshot`` is the first name of that LV, so the intent shows whether the LV was renamed.
     """
 
     verb: ClassVar = "push"
@@ -118,7 +118,7 @@ class Pushing(OnLv):
         return self.child == lv.name or reads_through(volume, self.child, lv.name)
 
     @property
-    def taking_the_place_of(self) -> str:
+    def replaces(self) -> str:
         return self.child
 
 
@@ -127,7 +127,7 @@ _COMMIT: Final = Commit(writing(Pulling, Pushing, Discarding))
 
 @dataclass(frozen=True)
 class DeleteSnapshot:
-    """Forget a snapshot of any branch; what the volume and the other snapshots hold stays."""
+    """Delete a snapshot of any branch. The content of the volume and of the other snapshots stays."""
 
     kind: ClassVar = Kind("delete-snapshot", _COMMIT)
 
@@ -135,7 +135,7 @@ class DeleteSnapshot:
     snapshot: str
     merge: Merge = Merge.AUTO
     wipe: Wipe | None = None
-    """None: as the storage does by default."""
+    """How the LV that goes is wiped. None: as the storage does by default."""
 
     @property
     def names(self) -> tuple[VolumeName, ...]:
@@ -146,8 +146,8 @@ class DeleteSnapshot:
         return self.volume
 
     def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
-        """Raises VolumeNotFound, SnapshotNotFound, NotPossible (raw, a template), SnapshotHasChildren (several, or
-        clones), NoSpace or Corrupt.
+        """Raises VolumeNotFound, SnapshotNotFound, NotPossible (the volume is raw or a template), SnapshotHasChildren
+        (several children, or clones), NoSpace or Corrupt.
         """
         volume = vg.volume(self.volume)
         child = self._only_child(volume)
@@ -156,7 +156,7 @@ class DeleteSnapshot:
         tree, wipe = verified_tree(volume), wipe_or_default(vg, self.wipe)
         marked = replace(snapshot, lv=with_wipe_record(snapshot.lv, wipe))
         if child is None:
-            assert snapshot.parent is not None  # verified_tree: the lowest layer of all is below the current one
+            assert snapshot.parent is not None  # verified_tree: the oldest layer is below the current one
             begin = LvTag((snapshot.lv.name,), add=(Discarding(snapshot.parent).tag, *wipe_tags(wipe)))
             steps = (*index_steps(tree), begin, *removal_steps(vg, [marked.lv]))
             return Plan("delete-snapshot", vg.name, self.volume, steps, _COMMIT)
@@ -172,7 +172,7 @@ class DeleteSnapshot:
         return Plan("delete-snapshot", vg.name, self.volume, merged, _COMMIT)
 
     def _only_child(self, volume: Volume) -> Layer | None:
-        """The one layer that reads through the snapshot; None at the tip of a branch."""
+        """Return the one layer that reads through the snapshot; None at the tip of a branch."""
         require_qcow2(volume, "snapshots")
         require_changing(volume, "deletion of a snapshot")
         snapshot = volume.snapshot(self.snapshot)
@@ -183,7 +183,7 @@ class DeleteSnapshot:
         return children[0] if children else None
 
     def _pulls(self, volume: Volume, child: Layer, images: Questions) -> bool:
-        """Whether the child takes what it reads through the snapshot, rather than the snapshot the child's data."""
+        """Return whether to pull; else push."""
         match self.merge:
             case Merge.PULL:
                 return True
@@ -193,7 +193,7 @@ class DeleteSnapshot:
                 return volume.snapshot(self.snapshot).parent is not None
             case Merge.AUTO:
                 if not all(layer.lv.active for layer in (*volume.line(child), *volume.bases)):
-                    return volume.snapshot(self.snapshot).parent is not None  # what would move cannot be seen
+                    return volume.snapshot(self.snapshot).parent is not None  # inactive images cannot be measured
                 cost = images.merge_cost(child.lv.name)
                 return cost.pull_bytes <= cost.push_bytes
             case _:
@@ -228,7 +228,7 @@ DELETE: Final = Operation(
 
 
 def _pull_steps(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tuple[Step, ...]:
-    """From 2 on; recovery runs the same."""
+    """Return the steps of a pull from 2 on. Recovery runs the same steps."""
     new = index_tags(_size(child), snapshot.parent)
     old = index_tags(_size(child), snapshot.lv.name)
     allocation = Allocation(vg, measure)
@@ -245,7 +245,7 @@ def _pull_steps(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure
 
 
 def _push_steps(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure) -> tuple[Step, ...]:
-    """From 2 on; recovery runs the same."""
+    """Return the steps of a push from 2 on. Recovery runs the same steps."""
     wiping = snapshot.lv.wiping
     record = wipe_tags(wiping.wipe) if isinstance(wiping, Wiping) else ()
     leaving_name = pending_removal_name(child.lv.name, vg.lv_names)
@@ -263,12 +263,12 @@ def _push_steps(vg: VolumeGroup, snapshot: Layer, child: Layer, measure: Measure
 
 
 def _take_place_steps(snapshot: Layer, intent: Pushing, size_bytes: int) -> tuple[Step, ...]:
-    """S, merged and not renamed yet, takes the child's name, and its size."""
+    """Return steps 5 and 6 of a push: S takes the child's name and size."""
     return (LvRename(intent.snapshot, intent.child), _done_step(snapshot, intent, size_bytes))
 
 
 def _done_step(snapshot: Layer, intent: Pushing, size_bytes: int) -> LvTag:
-    """S, under its new name, is done: no intent, no record of a wipe, and the child's size in the index."""
+    """Return step 6 of a push: drop the intent and the record of a wipe, and write the child's size."""
     new = index_tags(size_bytes, snapshot.parent)
     old = index_tags(_size(snapshot), snapshot.parent)
     record = (snapshot.lv.wiping.tag,) if snapshot.lv.wiping else ()
@@ -288,7 +288,7 @@ def _pull_again(
     if child.parent != snapshot.lv.name:
         named = parent_in_header(volume, child)
         if volume.children(snapshot) or not (child.parent == named == snapshot.parent):
-            reads = f"{child.lv.name} reads through {named}, and its tags say {child.parent}"
+            reads = f"{child.lv.name} reads through {named}, but its tags name {child.parent}"
             raise Corrupt(volume.target, [f"{snapshot.lv.name} may not be removed yet: {reads}"])
         return removal_steps(vg, [snapshot.lv])
     require_read_by_none_but(volume, snapshot, (child,))
@@ -315,13 +315,13 @@ def _push_again(
         return (
             *activate_steps(volume.reads(child)),
             *refresh_steps([snapshot]),
-            QcowRepairLeaks(snapshot.lv.name),  # a commit that was killed may have allocated clusters, not linked yet
+            QcowRepairLeaks(snapshot.lv.name),  # a killed commit may have allocated clusters and not linked them
             *_push_steps(vg, snapshot, child, measure),
             *deactivate_steps(below),
         )
     merged = next((lv for lv in volume.own_pending_removals if pending_removal_origin(lv.name) == intent.child), None)
     if merged is None or merged.recorded_size_bytes is None:
-        raise Corrupt(volume.target, [f"{intent.child} was being pushed into {snapshot.lv.name}, and is not there"])
+        raise Corrupt(volume.target, [f"{intent.child} was being pushed into {snapshot.lv.name}, but is not there"])
     if snapshot.lv.name == intent.snapshot:
         return _take_place_steps(snapshot, intent, merged.recorded_size_bytes)
     return (_done_step(snapshot, intent, merged.recorded_size_bytes),)

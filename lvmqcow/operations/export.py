@@ -1,11 +1,11 @@
-"""Export what a volume holds, or held at a snapshot, to a file or down a stream.
+"""Export the content of a volume or of a snapshot to a file or a stream.
 
-1. activate what is read
-2. copy it out: what a guest reads, never the bytes of the LV
-3. deactivate what 1 activated
+1. activate the layers that are read
+2. copy what a guest reads, not the bytes of the LV
+3. deactivate the layers that step 1 activated
 
-Nothing of the volume changes, so a cut can leave nothing but active LVs. As with a copy, nothing may have the current
-layer open; a snapshot never changes.
+The volume does not change, so a cut leaves at most some active LVs. As with a copy, no program may have the current
+layer open. A snapshot never changes and can be exported while a guest runs.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ __all__ = ["EXPORT", "Export", "ExportStream", "StreamFormat"]
 
 
 class StreamFormat(StrEnum):
-    """What the bytes of a stream are: what a guest reads, from the first to the last."""
+    """The format of a stream."""
 
     RAW = "raw"
+    """The bytes that a guest reads, from the first to the last."""
     RAW_SIZE = "raw+size"
-    """After their number, in 8 bytes, the lowest first: the stream of Proxmox VE's storage plugins."""
+    """The same, preceded by their number in 8 bytes, the lowest first. Proxmox VE's storage plugins use this format."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """What a volume holds, or held at a snapshot, as a new file."""
+    """Write the content of a volume or of a snapshot to a new file."""
 
     kind: ClassVar = Kind("export", NEVER)
 
@@ -62,7 +63,7 @@ class Export:
 
 @dataclass(frozen=True)
 class ExportStream:
-    """What a volume holds, or held at a snapshot, down a stream; ``stream`` is a file descriptor."""
+    """Send the content of a volume or of a snapshot to a stream; ``stream`` is a file descriptor."""
 
     kind: ClassVar = Kind("export", NEVER)
 

@@ -1,13 +1,12 @@
-"""Flatten a clone: L, its lowest layer, takes what it reads through P, a layer of another volume, and then needs P no
-more.
+"""Flatten a clone: copy into its lowest layer L all data that L reads through P, a layer of another volume.
 
-1. the intent ``flatten/P`` on L
-2. extend L where it is too small
-3. rebase L onto nothing
-4. index L as a child of nothing, and drop the intent
+1. write the intent ``flatten/P`` to L
+2. extend L if it is too small
+3. rebase L onto no backing file
+4. drop the intent and the index tag that names P
 
-A cut after 1 and before 4 leaves an L whose header may name nothing while the data is not there. P is whole, because
-what a clone reads through does not change. Recovery links L back to P, which makes L whole, and goes on from 2. For a
+After a cut between 1 and 4, L's header may name no backing file while the data is not in L yet. P is complete, because
+the bases of a clone never change. Recovery links L back to P, so that L reads right again, and goes on from 2. For a
 volume that is no clone the plan is empty.
 
 Source: ``qemu-img rebase``, as Proxmox VE's full clone of a linked one.
@@ -37,7 +36,7 @@ __all__ = ["FLATTEN", "Flatten", "Flattening"]
 
 @dataclass(frozen=True)
 class Flattening(OnLv):
-    """On the lowest layer of a clone: it takes what it reads through ``base``, a layer of another volume."""
+    """A flatten is under way. The lowest layer of a clone carries this intent; ``base`` is another volume's layer."""
 
     verb: ClassVar = "flatten"
 
@@ -55,7 +54,7 @@ _COMMIT: Final = Commit(writing(Flattening))
 
 @dataclass(frozen=True)
 class Flatten:
-    """Give a clone all that it reads through other volumes, so that it needs them no more."""
+    """Copy into a clone all data that it reads through other volumes, so that it no longer depends on them."""
 
     kind: ClassVar = Kind("flatten", _COMMIT)
 
@@ -94,7 +93,7 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | No
     if lowest is None or intent is None:
         return None
     if lowest.parent != intent.base or not volume.is_base(intent.base) or lowest.virtual_size_bytes is None:
-        raise Corrupt(volume.target, [f"{lowest.lv.name} was being cut loose from {intent.base}, which is not there"])
+        raise Corrupt(volume.target, [f"{lowest.lv.name} was being flattened, but its base {intent.base} is not there"])
     again: tuple[Step, ...] = (
         *refresh_steps([lowest]),
         QcowRelink(lowest.lv.name, intent.base),
@@ -114,7 +113,7 @@ FLATTEN: Final = Operation(
 
 
 def _flatten_steps(vg: VolumeGroup, lowest: Layer, intent: Flattening, measure: Measure) -> tuple[Step, ...]:
-    """From 2 on; recovery runs the same."""
+    """Return the steps from 2 on. Recovery runs the same steps."""
     assert lowest.virtual_size_bytes is not None  # verified_tree, or recovery's own check
     allocation = Allocation(vg, measure)
     needed = allocation.lv_bytes(Format.QCOW2, lowest.virtual_size_bytes, lowest.options)

@@ -1,7 +1,7 @@
 """Import a file or a stream as a new volume (`lvmqcow.operations.shared.new_volume` has the steps).
 
-What comes from outside was looked at as bytes before there was a request (`lvmqcow.engine.imports`). Before the first
-step qemu-img checks a file, within limits: where a file was cut short, qemu-img would read zeros.
+`lvmqcow.engine.imports` inspects the bytes of a file before it makes the request. The planner lets qemu-img check the
+file within limits, because qemu-img would read zeros where a file was cut short.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["IMPORT", "Import", "ImportStream", "copy_elsewhere", "require_whole"
 
 @dataclass(frozen=True)
 class Import:
-    """A new volume with the content of an image file."""
+    """Create a volume with the content of an image file. ``size_bytes`` is the size of the disk in the file."""
 
     kind: ClassVar = Kind("import", created)
 
@@ -46,7 +46,7 @@ class Import:
         return None
 
     def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
-        """Raises AlreadyExists, NoSpace, InvalidName; Corrupt or NotPossible for what is wrong with the file."""
+        """Raises AlreadyExists, NoSpace, InvalidName; Corrupt or NotPossible if the file is damaged or too complex."""
         require_whole(self, images.check_file)
         fill = ImageWrite(self.source, self.source_format, self.volume.text, self.volume.format)
         steps = (
@@ -58,7 +58,7 @@ class Import:
 
 @dataclass(frozen=True)
 class ImportStream:
-    """A new volume with the content of a stream of ``size_bytes`` raw bytes; ``stream`` is a file descriptor."""
+    """Create a volume with the content of a stream of ``size_bytes`` raw bytes; ``stream`` is a file descriptor."""
 
     kind: ClassVar = Kind("import", created)
 
@@ -66,7 +66,7 @@ class ImportStream:
     size_bytes: int
     stream: int
     head: bytes = b""
-    """Those of the bytes that were read from the stream already."""
+    """The first bytes of the stream, which were read before."""
 
     @property
     def names(self) -> tuple[VolumeName, ...]:
@@ -77,7 +77,7 @@ class ImportStream:
         return None
 
     def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
-        """Raises AlreadyExists, NoSpace, InvalidName, or InvalidSize: somebody else said how long the stream is."""
+        """Raises AlreadyExists, NoSpace, InvalidName or InvalidSize (of the announced size of the stream)."""
         fill = ImageReceive(self.stream, self.size_bytes, self.volume.text, self.volume.format, self.head)
         steps = (
             *allocate_steps(vg, self.volume, whole_sectors(self.size_bytes), images.measure, (fill,)),
@@ -95,27 +95,27 @@ IMPORT: Final = Operation(
 
 
 def require_whole(request: Import, check: Callable[[str, SourceFormat], FileCheck]) -> None:
-    """Refuse an image whose tables are broken, or of which qemu-img would read another size than it says.
+    """Refuse an image whose tables are damaged, or from which qemu-img would read another size than its header says.
 
-    ``check`` looks at it, within limits.
+    ``check`` checks the image within limits.
 
     Raises:
-        Corrupt: what it finds.
-        NotPossible: it needs more than the limits.
+        Corrupt: the image is damaged or cut short, or its sizes differ.
+        NotPossible: the check needs more memory or time than the limits allow.
     """
     if request.source_format is SourceFormat.RAW:
         return
     try:
         found = check(request.source, request.source_format)
     except CommandFailed as unreadable:
-        reason = f"qemu-img cannot read it: {unreadable.stderr or f'status {unreadable.status}'}"
+        reason = f"qemu-img cannot read the file: {unreadable.stderr or f'status {unreadable.status}'}"
         raise Corrupt(request.source, [reason], copy_elsewhere(request)) from unreadable
     if found.corruptions:
         raise Corrupt(
             request.source, [f"qemu-img check finds {found.corruptions} corruptions"], copy_elsewhere(request)
         )
     if found.cut_short:
-        reason = "data of its disk lies behind its end: is it cut short?"
+        reason = "data of the disk lies behind the end of the file: is it cut short?"
         raise Corrupt(request.source, [reason], copy_elsewhere(request))
     if found.virtual_size_bytes != request.size_bytes:
         sizes = format_apart(request.size_bytes, found.virtual_size_bytes)
@@ -124,10 +124,10 @@ def require_whole(request: Import, check: Callable[[str, SourceFormat], FileChec
 
 
 def copy_elsewhere(request: Import) -> str:
-    """The advice for a file that may not be opened here: a plain copy of it, made where it is trusted."""
+    """Return the advice for a file that must not be opened here: make a plain copy where the file is trusted."""
     source = shlex.quote(request.source)
     copy = f"qemu-img convert -f {request.source_format} -O qcow2 {source} COPY"
     if request.source_format is SourceFormat.VPC:
         options = f"driver=vpc,force_size_calc=current_size,file.filename={request.source.replace(',', ',,')}"
         copy = f"qemu-img convert --image-opts -O qcow2 {shlex.quote(options)} COPY"
-    return f"Import a whole and plain copy of it, made by whoever has, and trusts, all that it needs: {copy}"
+    return f"Flatten it on a machine you trust with its files first, then import the copy: {copy}"

@@ -1,7 +1,7 @@
-"""What an operation states, so that nothing else has to know it.
+"""The interface of an operation.
 
-An operation is one module: its request, its planner, the intent it writes, its commit point, and how recovery goes on
-after a cut. `lvmqcow.operations` has the one list of them.
+An operation is one module: its request, its planner, the intents that it writes, its commit point, and its recovery.
+`lvmqcow.operations` lists all operations.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ __all__ = ["NOTHING_CUT", "Kind", "OnLv", "Operation", "Questions", "Recovery", 
 
 
 class Questions(Protocol):
-    """What a planner may ask of images: each answer is read from them, and nothing is changed."""
+    """The questions about images that a planner may ask. The answers change nothing."""
 
     def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
-        """Bytes that a fully allocated image of that virtual size and those options takes."""
+        """Return how many bytes a fully allocated image of that virtual size and those options takes."""
 
     def merge_cost(self, child_lv: str) -> MergeCost:
-        """What merging an active child with the image below it would move, either way. Raises Corrupt."""
+        """Return how many bytes a merge of an active layer with its parent would move. Raises Corrupt."""
 
     def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
-        """Look at a file from outside that is not raw, within limits. Raises CommandFailed, NotPossible."""
+        """Check a file that is to be imported and is not raw, within limits. Raises CommandFailed, NotPossible."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What is true of every request of a class.
+    """The facts that all requests of one class share.
 
-    ``commit`` is when the operation has happened. ``while_postponed``: it may go on over a merge that waits for space,
-    because it changes nothing that a guest reads.
+    ``commit`` is the commit point of the operation. ``while_postponed``: the operation may run while a merge waits for
+    space, because it changes nothing that a guest reads.
     """
 
     operation: str
@@ -51,64 +51,64 @@ class Kind:
 
 
 class Request(Protocol):
-    """What can be asked of a storage, as data. A request knows nothing of any volume group until it is planned."""
+    """A request to a storage, as data. It refers to no volume group until it is planned."""
 
     kind: ClassVar[Kind]
 
     @property
     def volume(self) -> VolumeName:
-        """The volume that it changes or makes."""
+        """The volume that the request reads, changes or makes."""
 
     @property
     def names(self) -> tuple[VolumeName, ...]:
-        """Every volume name that is locked for it."""
+        """The volume names whose locks the request needs."""
 
     @property
     def headers_of(self) -> VolumeName | None:
-        """The volume whose image headers have to be known for the plan; None where LVM's report is enough."""
+        """The volume whose image headers the planner needs; None if LVM's report is enough."""
 
     def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
-        """The steps that carry it out on what ``vg`` shows.
+        """Plan the request on the picture ``vg``.
 
         Raises:
-            LvmqcowError: every refusal, by its own class; nothing was touched.
+            LvmqcowError: the request is refused. Nothing was changed.
         """
 
 
 @dataclass(frozen=True)
 class OnLv(Intent):
-    """An intent of one operation. A subclass says where it is found, and what it means there."""
+    """An intent of one operation. A subclass says on which LVs it may be, and what it means there."""
 
-    abandoned: ClassVar[bool] = False
-    """Whether an LV that carries it, and waits for its removal, holds nothing that anything needs."""
+    content_unneeded: ClassVar[bool] = False
+    """Whether nothing needs the content of an LV that carries this intent and waits for its removal."""
     shared: ClassVar[bool] = False
-    """Whether layers of other volumes carry the same one: then these volumes are recovered together."""
+    """Whether layers of other volumes carry the same intent: then these volumes are recovered together."""
 
     def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
-        """Whether this version's operation can have left it on that LV."""
+        """Return whether the operation of this version can have left the intent on that LV."""
         raise NotImplementedError
 
     def safe_to_open(self, volume: Volume, lv: LogicalVolume) -> bool:
-        """Whether a guest may open the volume before the operation is finished, as each image reads right."""
+        """Return whether a guest may open the volume before the operation is finished: all images read right."""
         return False
 
     @property
-    def taking_the_place_of(self) -> str | None:
-        """The LV whose name the one that carries it is about to get: that LV may wait for its removal."""
+    def replaces(self) -> str | None:
+        """The LV whose name the carrier of this intent will get; None if it gets none. That LV may then be removed."""
         return None
 
     @property
-    def leaves(self) -> bool:
-        """Whether the snapshot that carries it is about to be removed."""
+    def removes_its_snapshot(self) -> bool:
+        """Whether the operation removes the snapshot that carries this intent."""
         return False
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """What finishes or undoes an operation that was cut; ``operation`` says which, and of the two what.
+    """How an operation that was cut is finished or undone. ``operation`` says which: ``undo snapshot``.
 
-    ``removed`` are LVs that go after the steps, together with all that waits for its removal. ``whole_volume``: nothing
-    of the volume stays, so nothing that waits for its removal is needed.
+    ``removed`` are LVs that are removed after the steps, together with the LVs that wait for their removal.
+    ``whole_volume``: the whole volume is removed, so no LV that waits for its removal is needed.
     """
 
     operation: str
@@ -118,9 +118,9 @@ class Recovery:
 
 
 Recover = Callable[[VolumeGroup, Volume, Measure], Recovery | None]
-"""The recovery of one operation; None where the volume shows no cut of it.
+"""Plans the recovery of one operation. It returns None if the volume shows no cut of that operation.
 
-Raises Corrupt: it shows what no cut of it can leave.
+It raises Corrupt if the volume is in a state that no cut of the operation can leave.
 """
 
 
@@ -129,14 +129,14 @@ def _nothing(vg: VolumeGroup, volume: Volume, measure: Measure) -> None:
 
 
 NOTHING_CUT: Final[Recover] = _nothing
-"""Of an operation that leaves nothing to recover."""
+"""The recovery of an operation that leaves nothing to recover."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation, as the rest of the system sees it.
+    """One operation, as the rest of the library sees it.
 
-    ``cuts`` says in words what a cut leaves, and what recovery makes of it: pairs of that, one for each state.
+    ``cuts`` has a pair of texts for each state that a cut can leave: the state, and what recovery does.
     """
 
     requests: tuple[type[Request], ...]
@@ -146,5 +146,5 @@ class Operation:
 
 
 def carrier(volume: Volume, kind: type[OnLv]) -> Layer | None:
-    """The first layer that carries an intent of a kind."""
+    """Return the first layer that carries an intent of this class; None if no layer does."""
     return next((layer for layer in volume.layers if kind.among(layer.lv.tags)), None)

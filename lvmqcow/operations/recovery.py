@@ -1,19 +1,19 @@
-"""Recovery is a planner too: from what a cut left to the plan that finishes or undoes it.
+"""The recovery planner. From the picture after a cut it makes the plan that finishes or undoes the operation.
 
-It reads nothing but the picture: names, and the intents in LVM's own tags. So it does the same on another host, does
-nothing on a healthy volume, and may itself be cut anywhere and run again. What a cut of an operation leaves, and how
-recovery goes on, stands in the operation's own module. Here is what is common to all of them:
+Recovery reads only the picture: names, and intents in LVM's tags. So it works the same on another host, does nothing on
+a healthy volume, and may itself be cut anywhere and run again. The module of each operation says what a cut leaves and
+how recovery goes on. This module has the part that is common to all:
 
-1. An lvm that was killed may leave a device, or a name in ``/dev``, that is not what its metadata says. What is read
-   there cannot be trusted, so that is put right first, and all is looked at again
+1. A killed lvm may leave a device or a name in ``/dev`` that differs from LVM's metadata. Data read through such a
+   device cannot be trusted. So the first plan repairs the devices, and the next one starts from a new picture
    (`lvmqcow.operations.shared.devices`).
-2. At most one operation was cut: it is finished or undone, as its module says.
-3. Every LV that waits for its removal, under a ``del-`` name and with our tags, is wiped where its record says so, and
-   removed. An operation may have been cut while one before it was still wiping, so this comes with every other.
+2. At most one operation was cut. It is finished or undone as its module says.
+3. Every LV that waits for its removal, under a ``del-`` name and with our tags, is wiped if its record says so, and
+   removed. An operation may be cut while an earlier one is still wiping, so every recovery includes this.
 
-Every other state raises `Corrupt`, and nothing is changed: two operations at once, an intent where its operation would
-not have put it, and above all an LV that is to be removed while something still reads through it, or while what
-replaced it is not there. Such an LV could be the only copy.
+Every other state raises `Corrupt`, and nothing is changed. Examples are two operations at once, and an intent on an LV
+to which its operation does not write it. The most important example is an LV that waits for its removal while something
+still reads through it, or while the LV that should have replaced it is missing. Such an LV could be the only copy.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ __all__ = ["plan_recovery", "unfinished"]
 
 
 def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
-    """What brings a volume back. On a healthy volume, or where there is none, the plan has no steps.
+    """Plan the recovery of a volume. If the volume is healthy or does not exist, the plan has no steps.
 
     Raises:
-        Corrupt: the picture is none that a cut can leave; nothing is to be touched.
-        NoSpace: an unfinished merge needs room.
-        Unchangeable: the volume group as a whole takes no changes.
+        Corrupt: no cut can have left this state. Nothing may be changed.
+        NoSpace: an unfinished merge needs more room.
+        Unchangeable: the volume group is in a state in which nothing may be changed.
     """
     require_changeable(vg)
     volume = vg.find(name)
@@ -63,15 +63,15 @@ def plan_recovery(vg: VolumeGroup, name: VolumeName, measure: Measure) -> Plan:
 
 
 def unfinished(volume: Volume) -> bool:
-    """Whether an operation on it was cut, or runs, that makes the volume unsafe to open.
+    """Return whether an operation was cut, or is running, that makes the volume unsafe to open.
 
-    What waits for its removal does not count. Neither does a merge that waits for space: each image names what it
-    still reads through.
+    LVs that wait for their removal do not count. A merge that waits for space does not count either, because each image
+    still names the right backing file.
     """
     cut = volume.new is not None or any(
         intent is None or not intent.safe_to_open(volume, lv) for lv in volume.members for _, intent in intents_of(lv)
     )
-    return cut or bool(volume.unsettled)
+    return cut or bool(volume.devices_to_restore)
 
 
 def _others(vg: VolumeGroup, volume: Volume) -> tuple[VolumeName, ...]:
@@ -83,9 +83,9 @@ def _others(vg: VolumeGroup, volume: Volume) -> tuple[VolumeName, ...]:
 
 
 def _recovery(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery:
-    """The recovery of the one operation that was cut; of none, one without steps."""
+    """Return the recovery of the operation that was cut; without steps if none was."""
     _require_known(volume)
-    # not that of a ``del-`` LV: it came to that name once all but its removal was done, and may be of an older volume
+    # Intents on ``del-`` LVs do not count: only their removal is left to do, and they may be of an earlier volume.
     begun = {tag for lv in volume.members for tag in lv.intent_tags}
     begun |= {f"a snapshot ({volume.new.name})"} if volume.new else set()
     if len(begun) > 1:
@@ -97,13 +97,13 @@ def _recovery(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery:
     unexplained = [f"{lv.name} carries {tag}" for lv in volume.members for tag in lv.intent_tags]
     if unexplained:
         raise Corrupt(
-            volume.target, [f"{text}, and this version of lvmqcow has no recovery for it" for text in unexplained]
+            volume.target, [f"{text}, and this version of lvmqcow cannot recover that" for text in unexplained]
         )
     return Recovery("finish removal", ())
 
 
 def _require_known(volume: Volume) -> None:
-    """Raises Corrupt for a record that this version cannot read, or would not have written there."""
+    """Refuse a record that this version cannot read, or does not write to such an LV. Raises Corrupt."""
     strange = [
         f"{lv.name} carries {tag}, which this version of lvmqcow does not write on it"
         for lv in volume.logical_volumes
@@ -120,7 +120,11 @@ def _require_known(volume: Volume) -> None:
 
 
 def _require_unread(vg: VolumeGroup, volume: Volume, steps: Iterable[Step]) -> None:
-    """What another volume reads through does not go, unless something else has its name in the end."""
+    """Refuse steps that remove an LV that another volume reads through, unless another LV gets its name.
+
+    Raises:
+        Corrupt: with the layers that would lose their parent.
+    """
     left, removed = set(vg.lv_names), set[str]()
     for step in steps:
         if isinstance(step, LvRename):
@@ -132,27 +136,32 @@ def _require_unread(vg: VolumeGroup, volume: Volume, steps: Iterable[Step]) -> N
     readers = [layer for other in vg.volumes if other.name != volume.name for layer in other.layers]
     wrong = [f"{layer.lv.name} reads through {layer.parent}" for layer in readers if layer.parent in lost]
     if wrong:
-        raise Corrupt(volume.target, [f"{text}, which would go" for text in wrong])
+        raise Corrupt(volume.target, [f"{text}, which would be removed" for text in wrong])
 
 
 def _removable(volume: Volume) -> tuple[LogicalVolume, ...]:
-    """What waits for its removal and is ours; what another tool is about to wipe is left to it.
+    """Return the LVs that wait for their removal and that lvmqcow renamed. Those of another tool are left to it.
 
-    Only once something has its name again, or is about to get it, and so was made of it; or where it says itself that
-    it was given up and nothing reads through it but what goes as well.
+    An LV may be removed in two cases. Another LV has its name again, or is about to get it, and so replaces it. Or its
+    intent or wipe record says that its content is not needed, and no layer that stays reads through it.
+
+    Raises:
+        Corrupt: neither holds for one of these LVs.
     """
     found = [intent for lv in volume.members for intent in _intents(lv)]
-    replaced = {intent.taking_the_place_of for intent in found}
-    staying = [layer for layer in volume.layers if not any(intent.leaves for intent in _intents(layer.lv))]
+    replaced = {intent.replaces for intent in found}
+    staying = [
+        layer for layer in volume.layers if not any(intent.removes_its_snapshot for intent in _intents(layer.lv))
+    ]
     orphans = []
     for lv in volume.own_pending_removals:
         origin = pending_removal_origin(lv.name) or ""
         if origin not in replaced and volume.layer(origin) is None:
             read = any(origin in (layer.parent, parent_in_header(volume, layer)) for layer in staying)
-            if read or not _abandoned(lv):
+            if read or not _content_unneeded(lv):
                 orphans.append(lv.name)
     if orphans:
-        raise Corrupt(volume.target, [f"{name} waits for removal, and nothing took its place" for name in orphans])
+        raise Corrupt(volume.target, [f"{name} waits for its removal, but nothing took its place" for name in orphans])
     return volume.own_pending_removals
 
 
@@ -160,6 +169,6 @@ def _intents(lv: LogicalVolume) -> list[OnLv]:
     return [intent for _, intent in intents_of(lv) if intent is not None]
 
 
-def _abandoned(lv: LogicalVolume) -> bool:
+def _content_unneeded(lv: LogicalVolume) -> bool:
     begun = isinstance(lv.wiping, Wiping) and lv.wiping.done_bytes > 0
-    return begun or any(intent.abandoned for intent in _intents(lv))
+    return begun or any(intent.content_unneeded for intent in _intents(lv))

@@ -1,11 +1,11 @@
 """Remove a volume with all its snapshots.
 
-1. the intent ``remove`` on every LV of it, in one command, and there too the record that it is to be wiped
-2. remove the LVs (`lvmqcow.operations.shared.removal`): without a wipe they are removed in one command
+1. write the intent ``remove`` and the record of the wipe to every LV of the volume, in one command
+2. remove the LVs (`lvmqcow.operations.shared.removal`); without a wipe, one command removes them all
 
-lvm2 works through the LVs of one command one by one, in an order of its own. A cut inside 1 leaves some LVs without
-the intent, so nothing was renamed or removed yet: recovery takes it back. Once all have it, recovery goes on with 2.
-What waits under a ``del-`` name for another tool to wipe it is not ours and stays.
+lvm2 changes the LVs of one command one by one, in its own order. After a cut inside 1, some LVs lack the intent. So
+nothing was renamed or removed yet, and recovery drops the intent. If all LVs have the intent, recovery goes on with 2.
+LVs that wait under a ``del-`` name for another tool to wipe them are not ours and stay.
 
 Source: ``free_image`` of the patch series.
 """
@@ -33,10 +33,10 @@ __all__ = ["REMOVE", "Remove", "Removing", "plan_remove"]
 
 @dataclass(frozen=True)
 class Removing(OnLv):
-    """On every LV of a volume that is given up."""
+    """The volume is being removed. Every LV of the volume carries this intent."""
 
     verb: ClassVar = "remove"
-    abandoned: ClassVar = True
+    content_unneeded: ClassVar = True
 
     def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
         return volume.layer(lv.name) is not None or pending_removal_origin(lv.name) is not None
@@ -53,7 +53,7 @@ class Remove:
 
     volume: VolumeName
     wipe: Wipe | None = None
-    """None: as the storage does by default."""
+    """How the LVs are wiped. None: as the storage does by default."""
 
     @property
     def names(self) -> tuple[VolumeName, ...]:
@@ -64,12 +64,12 @@ class Remove:
         return None
 
     def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
-        """Raises VolumeNotFound, or NotPossible while there are clones of it. A damaged volume can be removed."""
+        """Raises VolumeNotFound, or NotPossible if clones read through the volume. A damaged volume can be removed."""
         return plan_remove(vg, self)
 
 
 def plan_remove(vg: VolumeGroup, request: Remove, segment_bytes: int = SEGMENT_BYTES) -> Plan:
-    """`Remove.plan`; ``segment_bytes`` is how much is wiped between two records."""
+    """Plan a removal, as `Remove.plan` does. ``segment_bytes`` is how much is wiped between two records."""
     volume = vg.volume(request.volume)
     require_no_clones(vg, volume)
     lvs, wipe = volume.members, wipe_or_default(vg, request.wipe)

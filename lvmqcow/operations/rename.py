@@ -1,19 +1,19 @@
-"""Rename a volume O to N, with its snapshots; N may belong to another machine.
+"""Rename a volume O and its snapshots to N. N may have the VMID of another machine.
 
-1. the intent ``rename/O/N`` on every layer, in one command
+1. write the intent ``rename/O/N`` to every layer, in one command
 2. rename each LV
-3. rewrite the backing name in each overlay's header; a template can be written to for as long as that takes
-4. for each LV, in one metadata commit: N's tags instead of O's, the parent's new name, and no intent any more
+3. rewrite the backing name in each overlay's header; a template is writable during this step
+4. for each LV, in one metadata commit: replace O's tags by N's, name the parent's new name, and drop the intent
 
-lvm2 works through the LVs of one command one by one, in an order of its own. A cut inside 1 leaves layers with O's tags
-and no intent, which nothing after 1 does. So nothing was renamed yet, and recovery takes the intent back. Once all have
-it, recovery goes on: with 2 for an LV whose name is still of O, with 3 and 4 for one that has the intent. To do 3
-again changes nothing, and an LV without the intent has all of it behind it, because 3 is over before 4 begins.
+lvm2 changes the LVs of one command one by one, in its own order. A cut inside 1 leaves layers with O's tags and without
+the intent. No later step leaves such layers, so nothing was renamed yet, and recovery drops the intent. If all layers
+have the intent, recovery goes on: with 2 for an LV that still has O's name, with 3 and 4 for an LV that has the intent.
+Step 3 may be repeated without harm. An LV without the intent needs no step, because 3 is done before 4 begins.
 
-What clones read through keeps its name.
+A volume that clones read through is refused.
 
-Until the last LV has lost the intent, all of them, under either name and with either's tags, are the volume O, and
-there is no volume N: the intent names both. N's name was free before, so an LV that has it is O's.
+Until the last LV has lost the intent, the volume is O and no volume N exists. Its LVs may have either name and the tags
+of either, because the intent names both. N's name was free before the rename, so an LV with N's name belongs to O.
 
 Source: ``rename_volume`` of the patch series.
 """
@@ -55,7 +55,7 @@ __all__ = ["RENAME", "Rename", "Renaming"]
 
 @dataclass(frozen=True)
 class Renaming(intents.Renaming, OnLv):
-    """As the picture reads it."""
+    """The intent of a rename; `lvmqcow.core.intents.Renaming` explains it."""
 
     def belongs(self, volume: Volume, lv: LogicalVolume) -> bool:
         new = volume.rename_target
@@ -68,7 +68,7 @@ _COMMIT: Final = Commit(writing(Renaming))
 
 @dataclass(frozen=True)
 class Rename:
-    """Give a volume, with all its snapshots, another name; it may be that of another machine's volume."""
+    """Rename a volume with all its snapshots. The new name may have the VMID of another machine."""
 
     kind: ClassVar = Kind("rename", _COMMIT)
 
@@ -84,9 +84,8 @@ class Rename:
         return self.volume
 
     def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
-        """Raises VolumeNotFound, FormatMismatch, InvalidName (too long, ambiguous), AlreadyExists or Corrupt.
-
-        While there are clones of it, NotPossible.
+        """Raises VolumeNotFound, FormatMismatch, InvalidName (too long, ambiguous), AlreadyExists, Corrupt, or
+        NotPossible (clones read through the volume).
         """
         old, new = self.volume, self.new
         volume = vg.volume(old)
@@ -94,7 +93,7 @@ class Rename:
         if new.format is not old.format:
             raise FormatMismatch(new.text, new.format, old.format)
         there = vg.find(new)
-        if there is not None and (there.members or there.convert_target):  # its snapshots would become ours
+        if there is not None and (there.members or there.convert_target):  # its LVs would become part of this volume
             raise AlreadyExists("volume", new.text)
         check_fits(vg.name, new)
         for layer in volume.layers:
@@ -123,7 +122,7 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | No
     rest = [layer for layer in volume.layers if Renaming.among(layer.lv.tags)]
     without = [layer.lv for layer in volume.layers if layer not in rest]
     if not rest:
-        raise Corrupt(volume.target, [f"an LV of another volume says that it is being renamed to {new}"])
+        raise Corrupt(volume.target, [f"an LV of another volume carries the intent of a rename to {new}"])
     if not any(volume.name.volume_tag in lv.tags for lv in without):
         overlays = [layer for layer in rest if layer.parent]
         steps = (*activate_steps(overlays), *_rename_steps(volume.layers, rest, volume.name, new))
@@ -132,7 +131,8 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | No
         layer.lv.name for layer in volume.layers if renamed_lv_name(layer.lv.name, new, volume.name) != layer.lv.name
     ]
     if renamed:
-        raise Corrupt(volume.target, [f"a rename to {new} was begun on {name}, and not on all" for name in renamed])
+        texts = [f"{name} was renamed to be part of {new}, but not all layers carry the intent" for name in renamed]
+        raise Corrupt(volume.target, texts)
     drop = (Renaming(volume.name.text, new.text).tag,)
     return Recovery("undo rename", (LvTag(tuple(layer.lv.name for layer in rest), drop=drop),))
 
@@ -149,7 +149,7 @@ RENAME: Final = Operation(
 
 
 def _rename_steps(layers: Iterable[Layer], rest: Sequence[Layer], old: VolumeName, new: VolumeName) -> tuple[Step, ...]:
-    """From 2 on; recovery runs the same. ``rest`` are those of ``layers`` that have the intent."""
+    """Return the steps from 2 on. Recovery runs the same steps. ``rest`` are the layers that have the intent."""
 
     def to(lv_name: str) -> str:
         return renamed_lv_name(lv_name, old, new)

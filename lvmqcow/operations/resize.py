@@ -1,17 +1,17 @@
-"""Resize: the volume grows; what is new of it reads as zeros. It never shrinks.
+"""Grow a volume with the current LV V. The new part reads as zeros. A volume never shrinks.
 
-1. the intent ``resize/OLD/NEW`` on V
-2. extend V, where it is too small for NEW
-3. qcow2: write NEW to the image's header; raw: zero what is new, for the extents hold what they held before
-4. drop the intent; the index says NEW
+1. write the intent ``resize/OLD/NEW`` to V; both are sizes in bytes
+2. extend V if it is too small for NEW
+3. qcow2: write NEW to the image's header; raw: zero the new part, because its extents still hold earlier data
+4. drop the intent, and write NEW to the index tags
 
-Only 2 needs space, and recovery needs none. A cut before 2 is undone (nothing has happened but a tag), a cut after it
-is finished, by 3 and 4 again. The LV says which: it is large enough for NEW, or it is not. After a rollback the LV of a
-qcow2 volume is larger than its image needs; the next resize uses that up first.
+Only 2 needs space; recovery needs none. After a cut before 2 only the intent was written, and recovery drops it. After
+a later cut recovery runs 3 and 4. The size of V shows which: V is large enough for NEW, or it is not. After a rollback
+the LV of a qcow2 volume may be larger than its image needs; then the next resize uses that room first.
 
-Resizing to the current size does nothing, so a retry is safe. One thing is done all the same: where V is too small for
-the image it has (the size formula of the patch series, a merge by another tool), V is extended. Then 3 has nothing to
-do and is left out, so that this can be done below a running guest, which needs it most.
+Resizing to the present size does nothing, so a retry is safe. The exception is a V that is too small for its image,
+after the size formula of the patch series or a merge by another tool: then V is extended. Step 3 is left out in this
+case, so a guest may keep running.
 
 Source: ``volume_resize`` of the patch series.
 """
@@ -42,7 +42,10 @@ __all__ = ["RESIZE", "Grow", "Resize", "Resizing"]
 
 @dataclass(frozen=True)
 class Resizing(OnLv):
-    """On the current LV: it grows. The sizes are a guest's, in bytes: what lies between them may not be zero yet."""
+    """A resize is under way. The current LV carries this intent.
+
+    The sizes are those that a guest sees, in bytes. The part between them may not read as zeros yet.
+    """
 
     verb: ClassVar = "resize"
 
@@ -58,7 +61,7 @@ _COMMIT: Final = Commit(writing(Resizing), extended=True)
 
 @dataclass(frozen=True)
 class Resize:
-    """Grow the volume, as its guest sees it, to ``size_bytes``."""
+    """Grow the volume to ``size_bytes``, the size that a guest sees."""
 
     kind: ClassVar = Kind("resize", _COMMIT)
 
@@ -82,7 +85,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Grow:
-    """Make the volume, as its guest sees it, larger by ``more_bytes``: asked again, it grows again."""
+    """Grow the volume by ``more_bytes``. Each such request grows it again."""
 
     kind: ClassVar = Kind("resize", _COMMIT)
 
@@ -98,7 +101,7 @@ class Grow:
         return self.volume
 
     def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
-        """Raises as `Resize.plan`."""
+        """Raises the errors of `Resize.plan`."""
         volume = vg.volume(self.volume)
         require_changing(volume, "resize")
         chain = verified_chain(volume)
@@ -114,7 +117,7 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | No
         return Recovery("undo resize", (LvTag((current.lv.name,), drop=(intent.tag,)),))
     if intent.new_bytes == intent.old_bytes:
         return Recovery("finish resize", (*refresh_steps([current]), *_finish_steps(volume, current, intent)))
-    # a resize that was killed may have allocated a table for more clusters, and not linked it
+    # a killed resize may have allocated a larger table and not linked it
     repair = (QcowRepairLeaks(current.lv.name),) if volume.name.format is Format.QCOW2 else ()
     again = (*repair, *_finish_steps(volume, current, intent))
     return Recovery(
@@ -144,8 +147,8 @@ def _plan(vg: VolumeGroup, volume: Volume, chain: tuple[Layer, ...], size_bytes:
         new_bytes = whole_extents(new_bytes, vg.extent_size_bytes)
     if new_bytes < old_bytes:
         has, beyond = format_apart(old_bytes, new_bytes)
-        reason = f"it has {has}, and making it smaller would cut off what lies beyond {beyond}"
-        raise NotPossible(volume.target, reason, "create a smaller volume and let the guest copy what it needs")
+        reason = f"the volume has {has}, and shrinking it would cut off all data beyond {beyond}"
+        raise NotPossible(volume.target, reason, "create a smaller volume and let the guest copy its data")
     intent = Resizing(old_bytes, new_bytes)
     more = Allocation(vg, measure).extend_steps(current, _lv_bytes(vg, volume, current, intent, measure))
     if new_bytes == old_bytes and not more:
@@ -162,12 +165,12 @@ def _plan(vg: VolumeGroup, volume: Volume, chain: tuple[Layer, ...], size_bytes:
 
 
 def _lv_bytes(vg: VolumeGroup, volume: Volume, current: Layer, intent: Resizing, measure: Measure) -> int:
-    """What the current LV has to hold before anything else happens."""
+    """Return how many bytes the current LV must have before step 3."""
     return Allocation(vg, measure).lv_bytes(volume.name.format, intent.new_bytes, current.options)
 
 
 def _finish_steps(volume: Volume, current: Layer, intent: Resizing) -> tuple[Step, ...]:
-    """From 3 on, once the LV is large enough; recovery runs the same."""
+    """Return the steps from 3 on, for an LV that is large enough. Recovery runs the same steps."""
     name, added = current.lv.name, intent.new_bytes - intent.old_bytes
     if not added:
         return (LvTag((name,), drop=(intent.tag,)),)

@@ -1,19 +1,19 @@
-"""Roll back to a snapshot T: the current LV V is formatted anew, in place, as an empty overlay of T.
+"""Roll back to a snapshot T: format the current LV V in place, as an empty overlay of T.
 
-1. the intent ``rollback`` on V: from here on, what V held is given up
-2. extend V, where T is larger than V is now
+1. write the intent ``rollback`` to V: from here on the content of V is not needed
+2. extend V if T has a larger virtual size than V
 3. format V
-4. drop the intent; V has the snapshot's virtual size, and the options that our images have
+4. drop the intent; V gets the virtual size of T and the options of our images
 
-A cut after 1 leaves V half formatted, which no header shows for certain: the intent does. Recovery formats V again,
-once V is large enough. Before V is extended nothing has happened, and recovery drops the intent. So only 2 needs space,
-and recovery needs none. V is formatted in place, because a volume group need not have room for a second current LV.
+A cut after 1 may leave V half formatted. No header shows that for certain, but the intent does. If V is large enough,
+recovery formats V again. Else V was not extended yet and nothing has happened, so recovery drops the intent. So only 2
+needs space; recovery needs none. V is formatted in place, because the volume group may have no room for a second LV.
 
-The snapshots that V read through above T are in the way, unless the request says what becomes of them. Those that are
-kept are a branch: nothing more is to be done. Where they are discarded, the intent on V is ``discard``, and after 3 it
-is written to all of them, in one command. After 4 they are removed (`lvmqcow.operations.shared.removal`); until then V
-carries the record of their wipe. Until 4 is done V is indexed as what it was, a child of the newest snapshot, so
-recovery finds them by going down from there. Then the intent on them alone says that they go.
+Snapshots between V and T are newer than T. The request says what happens to them; else it is refused. If they are kept,
+they become a branch, and nothing more has to be done. If they are discarded, the intent on V is ``discard``. After 3
+one command writes the intent to all of them, and after 4 they are removed (`lvmqcow.operations.shared.removal`). Until
+then V carries the record of their wipe. Until 4 is done, the index tags of V still name the newest snapshot, so
+recovery finds the discarded snapshots below it. After 4 the intent on the snapshots alone says that they are removed.
 
 Source: ``volume_snapshot_rollback`` of the patch series.
 """
@@ -51,19 +51,19 @@ __all__ = ["ROLLBACK", "Discarding", "Newer", "Rollback", "RollingBack", "newer_
 
 
 class Newer(StrEnum):
-    """What becomes of the snapshots that a rollback leaves behind: the volume read through them, and will not."""
+    """What a rollback does with snapshots that are newer than its target. The volume no longer reads through them."""
 
     REFUSE = "refuse"
-    """No rollback while there are any."""
+    """The rollback is refused if newer snapshots exist."""
     DISCARD = "discard"
-    """They go, once the volume no longer needs them."""
+    """Newer snapshots are removed once the volume no longer needs them."""
     KEEP = "keep"
-    """They stay, as a branch."""
+    """Newer snapshots stay as a branch."""
 
 
 @dataclass(frozen=True)
 class RollingBack(OnLv):
-    """On the current LV: it is being formatted anew over ``backing``; what it held is given up."""
+    """A rollback is under way. The current LV carries this intent and becomes an overlay of ``backing``."""
 
     verb: ClassVar = "rollback"
 
@@ -75,13 +75,14 @@ class RollingBack(OnLv):
 
 @dataclass(frozen=True)
 class Discarding(OnLv):
-    """On snapshots that go, the data with them; ``backing`` is what the lowest of them reads through.
+    """Snapshots are being removed with their data. ``backing`` is the layer that the lowest of them reads through.
 
-    If it is on the current LV, this comes first: as `RollingBack`, and all between the current LV and ``backing`` go.
+    The snapshots carry this intent. If the current LV carries it too, the LV is first formatted as an overlay of
+    ``backing``, as with `RollingBack`, and all snapshots between the two are removed.
     """
 
     verb: ClassVar = "discard"
-    abandoned: ClassVar = True
+    content_unneeded: ClassVar = True
 
     backing: str
 
@@ -90,7 +91,7 @@ class Discarding(OnLv):
         return current or is_snapshot(volume, lv) or pending_removal_origin(lv.name) is not None
 
     @property
-    def leaves(self) -> bool:
+    def removes_its_snapshot(self) -> bool:
         return True
 
 
@@ -99,7 +100,7 @@ _COMMIT: Final = Commit(writing(RollingBack, Discarding), extended=True)
 
 @dataclass(frozen=True)
 class Rollback:
-    """Return the volume to what it was at a snapshot: the newest, or with ``newer`` any."""
+    """Roll the volume back to a snapshot: to the newest, or, if ``newer`` allows it, to any."""
 
     kind: ClassVar = Kind("rollback", _COMMIT)
 
@@ -107,7 +108,7 @@ class Rollback:
     snapshot: str
     newer: Newer = Newer.REFUSE
     wipe: Wipe | None = None
-    """Of snapshots that are discarded. None: as the storage does by default."""
+    """How discarded snapshots are wiped. None: as the storage does by default."""
 
     @property
     def names(self) -> tuple[VolumeName, ...]:
@@ -118,10 +119,10 @@ class Rollback:
         return self.volume
 
     def plan(self, vg: VolumeGroup, images: Questions) -> Plan:
-        """Raises VolumeNotFound, NotPossible (raw), SnapshotNotFound, NewerSnapshots (with them), NoSpace or Corrupt.
+        """Raises VolumeNotFound, NotPossible (the volume is raw), SnapshotNotFound, NewerSnapshots, NoSpace or Corrupt.
 
-        To discard what is newer also SnapshotHasChildren (it has branches or clones), and NotPossible (the snapshot is
-        on another branch).
+        If newer snapshots are to be discarded, it also raises SnapshotHasChildren (one of them has branches or clones)
+        and NotPossible (the snapshot is on another branch).
         """
         volume = vg.volume(self.volume)
         require_qcow2(volume, "snapshots")
@@ -174,13 +175,13 @@ def _finish(
 ) -> Recovery:
     target = volume.layer(intent.backing)
     if target is None or target.snapshot is None or target.virtual_size_bytes is None:
-        raise Corrupt(volume.target, [f"a rollback to {intent.backing} was cut, and there is no such snapshot"])
+        raise Corrupt(volume.target, [f"a rollback to {intent.backing} was cut, but that snapshot is not there"])
     wanted_bytes = _lv_bytes(Allocation(vg, measure), current, target)
     if current.lv.size_bytes < wanted_bytes:
         return Recovery("undo rollback", (LvTag((current.lv.name,), drop=(intent.tag, *wipe_records([current.lv]))),))
     left = newer_snapshots(volume, target) if isinstance(intent, Discarding) else ()
     if left and target not in volume.below(current):
-        reason = f"{current.lv.name} carries {intent.tag}, and does not read through {target.lv.name}"
+        reason = f"{current.lv.name} carries {intent.tag}, but does not read through {target.lv.name}"
         raise Corrupt(volume.target, [reason])
     for layer in left:
         require_read_by_none_but(volume, layer, (current, *left))
@@ -193,28 +194,28 @@ def _finish(
 
 
 def _finish_discard(vg: VolumeGroup, volume: Volume, intent: Discarding) -> Recovery:
-    """Remove the snapshots that carry the intent; the current LV does not, so nothing needs them."""
+    """Remove the snapshots that carry the intent. The current LV does not carry it any more, so nothing needs them."""
     discarded = [layer for layer in volume.layers if intent.tag in layer.lv.tags]
     left = [layer for layer in volume.layers if layer not in discarded]
     needed = {name for layer in left for name in (layer.parent, parent_in_header(volume, layer))}
     going = {layer.lv.name for layer in discarded}
     for layer in discarded:
         if layer.lv.name in needed or volume.clones_of(layer):
-            raise Corrupt(volume.target, [f"{layer.lv.name} may not be removed: others read through it"])
+            raise Corrupt(volume.target, [f"{layer.lv.name} may not be removed: other layers read through it"])
         parent = layer.parent or ""
         if parent not in (intent.backing, *going) and volume.layer(parent) is not None:
-            raise Corrupt(volume.target, [f"{layer.lv.name} carries {intent.tag}, and reads through {parent}"])
+            raise Corrupt(volume.target, [f"{layer.lv.name} carries {intent.tag}, but reads through {parent}"])
     return Recovery("finish removal", removal_steps(vg, [layer.lv for layer in discarded]))
 
 
 def newer_snapshots(volume: Volume, target: Layer) -> tuple[Layer, ...]:
-    """The snapshots that the current layer reads through and ``target`` does not, newest first, as far as they are."""
+    """Return the snapshots that the current layer reads through and ``target`` does not, newest first."""
     kept = volume.below(target)
     return tuple(layer for layer in volume.below(volume.current)[1:] if layer not in kept)
 
 
 def _lv_bytes(allocation: Allocation, current: Layer, target: Layer) -> int:
-    """What the current LV has to hold before it is formatted; 0 where it held as large an image up to now."""
+    """Return how many bytes the current LV must have before it is formatted; 0 if its virtual size does not grow."""
     larger = _size(target) > _size(current)
     return allocation.lv_bytes(Format.QCOW2, _size(target)) if larger else 0
 
@@ -226,7 +227,7 @@ def _format_steps(
     intent: RollingBack | Discarding,
     discarded: tuple[Layer, ...] = (),
 ) -> tuple[Step, ...]:
-    """From 3 on, for a current LV that is large enough: recovery runs the same."""
+    """Return the steps from 3 on, for a current LV that is large enough. Recovery runs the same steps."""
     seen = index_tags(_size(current), current.parent, current.options)
     old = current.lv.index_tags if current.indexed else seen
     new = index_tags(_size(target), target.lv.name)
@@ -243,7 +244,7 @@ def _format_steps(
 
 
 def _discarded(volume: Volume, target: Layer, newer: Newer) -> tuple[Layer, ...]:
-    """The snapshots that go."""
+    """Return the snapshots that the rollback removes. Raises NewerSnapshots, SnapshotHasChildren or NotPossible."""
     left = newer_snapshots(volume, target)
     if not left:
         return ()
@@ -259,10 +260,10 @@ def _discarded(volume: Volume, target: Layer, newer: Newer) -> tuple[Layer, ...]
 
 
 def _discardable(volume: Volume, target: Layer, left: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """The same, if nothing else needs them."""
+    """Return the newer snapshots if nothing else needs them; else raise SnapshotHasChildren or NotPossible."""
     if target not in volume.chain:
-        reason = f"snapshot {target.snapshot!r} is on another branch, and nothing is newer than it there"
-        raise NotPossible(volume.target, reason, "--keep-newer rolls back to it, and the snapshots here stay")
+        reason = f"snapshot {target.snapshot!r} is on another branch, where no newer snapshot can be discarded"
+        raise NotPossible(volume.target, reason, "--keep-newer rolls back to it and keeps the snapshots of this branch")
     require_unread(volume, *left)
     for layer in left:
         kept = [child.lv.name for child in volume.children(layer) if child not in (volume.current, *left)]

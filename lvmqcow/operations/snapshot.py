@@ -1,13 +1,14 @@
-"""Take a snapshot: the current LV becomes the snapshot, a fresh overlay takes its place.
+"""Take a snapshot: the current LV V becomes the snapshot, and a new overlay takes its place.
 
-1. an LV ``new-V``, as large as a full overlay can get
-2. format it as an overlay of the name that the snapshot will have
+1. create an LV ``new-V``, as large as a fully allocated overlay
+2. format ``new-V`` as an overlay of the name that the snapshot will have
 3. rename V to the snapshot's name
 4. rename ``new-V`` to V
 
-Everything that can fail for want of space or of a sound disk is over before the first rename. A cut before 3 leaves
-``new-V`` beside V: recovery removes it. A cut after 3 leaves ``new-V`` and no V: recovery does 4. The names say which;
-no intent is needed. (The patch series renames first, then creates: a failure in between leaves no current volume.)
+All steps that can fail because of a full volume group or a bad disk come before the first rename. A cut before 3 leaves
+``new-V`` and V: recovery removes ``new-V``. A cut after 3 leaves ``new-V`` and no V: recovery runs 4. The names show
+which, so no intent is needed. (The patch series renames first and then creates, so a failure in between leaves the
+volume without a current LV.)
 
 Source: ``volume_snapshot`` of the patch series.
 """
@@ -51,7 +52,7 @@ _COMMIT: Final = Commit(renaming)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Freeze the volume's content under a name."""
+    """Take a snapshot of the volume."""
 
     kind: ClassVar = Kind("snapshot", _COMMIT)
 
@@ -101,7 +102,7 @@ def _recover(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | No
     parent = new.recorded_parent
     if volume.layer(volume.name.text) is not None:
         if parent is None or volume.layer(parent) is not None:
-            raise Corrupt(volume.target, [f"{new.name} is not what a cut snapshot leaves beside {volume.name}"])
+            raise Corrupt(volume.target, [f"{new.name} is not what a cut snapshot of {volume.name} leaves"])
         return Recovery("undo snapshot", (LvRemove((new.name,)),))
     if parent is None or volume.layer(parent) is None:
         raise Corrupt(volume.target, [f"{new.name} is to be the current LV, but its parent {parent} is not there"])

@@ -1,10 +1,10 @@
-"""Make a template of a volume: its current LV V never changes again, so clones may read through it.
+"""Make a volume a template: its current LV V never changes again, so clones may read through it.
 
-1. the tag ``lvmqcow.template`` on V: from here on it is one
+1. add the tag ``lvmqcow.template`` to V: from here on the volume is a template
 2. make V read-only
 
-A cut after 1 leaves a template that can still be written to: recovery goes on with 2. For a template the plan is empty,
-so that a caller who does not know whether it was done may ask again.
+A cut after 1 leaves a template that is still writable: recovery goes on with 2. If the volume is a template already,
+the plan is empty, so a caller may repeat the request.
 
 Source: ``create_base`` of Proxmox VE's storage plugins.
 """
@@ -39,7 +39,7 @@ _COMMIT: Final = Commit(_marks)
 
 @dataclass(frozen=True)
 class Template:
-    """Freeze a volume for good, so that it can be cloned."""
+    """Make a volume a template, which never changes and can be cloned."""
 
     kind: ClassVar = Kind("template", _COMMIT)
 
@@ -57,8 +57,8 @@ class Template:
         """Raises VolumeNotFound, NotPossible (raw) or Corrupt."""
         volume = vg.volume(self.volume)
         if volume.name.format is not Format.QCOW2:
-            reason = "it is raw, and a clone can only read through qcow2"
-            raise NotPossible(volume.target, reason, "copy it to a volume named *.qcow2 and make that a template")
+            reason = "the volume is raw, and a clone can only read through a qcow2 volume"
+            raise NotPossible(volume.target, reason, "copy it to a volume named *.qcow2 and make the copy a template")
         tree = verified_tree(volume)
         current = tree[0]
         if current.lv.template:

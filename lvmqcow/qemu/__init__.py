@@ -1,1 +1,1 @@
-"""QEMU as a tool: qemu-img, qemu-nbd, and which images may be opened."""
+"""Runs qemu-img and qemu-nbd, and decides which images may be opened."""

@@ -1,7 +1,7 @@
-"""A chain of real images, seen header by header before qemu-img opens it.
+"""Read a chain of images header by header before qemu-img opens it.
 
-qemu-img follows the headers, whatever our tags say. Planners compare the two where the headers were read; this is asked
-of the devices themselves, immediately before they are opened, so that it holds for every verb and for recovery.
+qemu-img follows the headers, not our tags. Planners compare both if the headers were read. This check reads the devices
+themselves immediately before they are opened, so it protects every operation and recovery.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ __all__ = ["require_harmless"]
 
 
 def require_harmless(vg: str, lv: str, read: Callable[[str], Header | None]) -> None:
-    """Refuse an image that leads out of the volume group, itself or through those below it.
+    """Refuse to open the image on ``lv`` if it, or an image below it, leads out of the volume group.
 
-    ``read`` gives the header on an LV, None where there is none; an LV without a device ends the chain, for it cannot
-    be opened either: FileNotFoundError.
+    ``read`` returns the header on an LV, or None if the LV holds no qcow2 image. It raises FileNotFoundError for an LV
+    without a device. Such an LV ends the chain, because qemu-img cannot open it either.
 
     Raises:
-        Corrupt: naming the layer.
+        Corrupt: with the name of the layer and the reasons.
     """
     seen: list[str] = []
     name: str | None = lv
@@ -33,7 +33,7 @@ def require_harmless(vg: str, lv: str, read: Callable[[str], Header | None]) -> 
             header = read(name)
         except FileNotFoundError:
             return
-        reasons = header.layer_reasons(vg) if header else ("it holds no qcow2 image",)
+        reasons = header.layer_reasons(vg) if header else ("the device holds no qcow2 image",)
         if header is None or reasons:
             raise Corrupt(f"{vg}/{lv}", [f"{name} must not be opened: {reason}" for reason in reasons])
         name = header.parent_lv(vg)

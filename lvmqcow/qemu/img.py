@@ -1,6 +1,6 @@
-"""Talking to qemu-img: run a command with progress, ask for JSON.
+"""Run qemu-img: commands with progress, and commands that print JSON.
 
-The format of every image is given, never probed; the environment is C; there is no shell.
+Every command names the format of every image, so qemu-img never probes it. The locale is C, and no shell is used.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from lvmqcow.errors import CommandFailed, NotPossible
 from lvmqcow.formats import SourceFormat
 from lvmqcow.steps.limits import READING, Limits
 from lvmqcow.system.callbacks import Progress, Trace
-from lvmqcow.system.complaints import complaints
-from lvmqcow.system.needs import command_environment, require_tools, starting
+from lvmqcow.system.requirements import command_environment, require_tools, starting
 from lvmqcow.system.signals import deferred
+from lvmqcow.system.stderr_pipe import stderr_pipe
 from lvmqcow.system.udev import without_udev
 
 __all__ = ["QemuImg"]
@@ -31,41 +31,41 @@ __all__ = ["QemuImg"]
 _PERCENT = re.compile(rb"\((\d+\.\d+)/100%\)")
 
 
-_CHECKED = (0, 2, 3)  # qemu-img(1): clean, corrupt, leaked clusters; 1 could not be checked, 63 not supported
+_CHECKED = (0, 2, 3)  # qemu-img(1): 0 clean, 2 corrupt, 3 leaked clusters; 1 check failed, 63 not supported
 
 
 _CAN_BE_CHECKED = tuple(each for each in SourceFormat if each not in (SourceFormat.RAW, SourceFormat.VPC))
 
 
-# as Popen tells it: the time was over, or memory could not be had and glib gave up
+# how Popen reports that the time limit was reached, or that glib could not allocate memory
 _LIMIT_HIT = tuple(-number for number in (signal.SIGXCPU, signal.SIGKILL, signal.SIGABRT, signal.SIGTRAP))
 
 
 class QemuImg:
-    """Runs qemu-img. Raises UnfitMachine when there is none."""
+    """Runs qemu-img. Raises UnfitMachine if qemu-img is not installed."""
 
     def __init__(self, trace: Trace | None = None, reading: Limits = READING) -> None:
-        """``reading`` limits what it may use to look at a file from outside."""
+        """``reading`` limits memory and time of qemu-img while it checks a file from outside."""
         require_tools([("qemu-img",)])
         self._trace = trace
         self._reading = reading
-        # each thread's arena reserves 64 MiB of address space, which the limits count
+        # the malloc arena of each thread reserves 64 MiB of address space, which counts against the limits
         self._environment = {**command_environment(), **without_udev(), "MALLOC_ARENA_MAX": "2"}
         self._measured: dict[tuple[int, ImageOptions], int] = {}
 
     def run(self, argv: Sequence[str], progress: Progress | None = None) -> None:
-        """Run a step.
+        """Run the command of a step.
 
-        Children inherit the volume's lock: should this process be killed, the lock holds until its qemu-img ends.
+        The command inherits the lock of the volume. If this process is killed, the lock holds until the command ends.
 
         Raises:
-            CommandFailed: with what it wrote to stderr.
-            UnfitMachine: it could not be started.
-            KeyboardInterrupt: Ctrl-C; the command was told to stop and has stopped.
+            CommandFailed: the command failed; with its stderr.
+            UnfitMachine: the command could not be started.
+            KeyboardInterrupt: Ctrl-C was pressed. The command has been stopped.
         """
         if self._trace is not None:
             self._trace(argv)
-        with complaints() as stderr:
+        with stderr_pipe() as stderr:
             process: subprocess.Popen[bytes] | None = None
             try:
                 with deferred(), starting(argv):
@@ -88,7 +88,7 @@ class QemuImg:
                 raise CommandFailed(argv, process.returncode, stderr.text())
 
     def measure(self, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
-        """Bytes of a fully allocated image of that size with those options. Asked once for each pair."""
+        """Return the bytes of a fully allocated image. qemu-img is asked once for each size with each options."""
         asked = (virtual_size_bytes, options)
         if asked not in self._measured:
             argv = ("qemu-img", "measure", "--output=json", "-O", "qcow2", "-o", str(options))
@@ -97,20 +97,20 @@ class QemuImg:
         return self._measured[asked]
 
     def check(self, path: str, cluster_size_bytes: int) -> ImageCheck:
-        """Check a qcow2 image. ``-U``: a running guest may have it open.
+        """Check a qcow2 image. With ``-U`` a running guest may have the image open.
 
         Raises:
-            CommandFailed: it could not be read as a qcow2 image at all.
+            CommandFailed: qemu-img could not read it as a qcow2 image.
         """
         argv = ("qemu-img", "check", "-U", "-f", "qcow2", "--output=json", path)
         return self._checked(argv, cluster_size_bytes)
 
     def check_file(self, path: str, source_format: SourceFormat) -> FileCheck:
-        """Look at a file from outside whose header is known to be harmless, within limits.
+        """Check a file that is to be imported, within limits. Its header must have been inspected before.
 
         Raises:
-            CommandFailed: it could not be read as that format at all.
-            NotPossible: it needs more than the limits.
+            CommandFailed: qemu-img could not read it as that format.
+            NotPossible: the check needs more memory or time than the limits allow.
         """
         look = (*self._reading.argv, "qemu-img")
         asked = ("-f", source_format.value, "--output=json", path)
@@ -125,16 +125,16 @@ class QemuImg:
             return FileCheck(size_bytes, corruptions, self._data_end((*look, "map", *asked)) > file_bytes)
         except CommandFailed as failed:
             if failed.status in _LIMIT_HIT or os.strerror(errno.ENOMEM) in failed.stderr:
-                reason = f"to look at it, qemu-img needs more than {self._reading}"
+                reason = f"qemu-img needs more than {self._reading} to check the file"
                 convert = f"qemu-img convert -f {source_format} -O qcow2"
-                advice = f"where you trust it, make it simpler: {convert}, and import that"
+                advice = f"if you trust the file, make a simpler copy ({convert}) and import that"
                 raise NotPossible(path, reason, advice) from failed
             raise
 
     def merge_cost(self, child_path: str) -> MergeCost:
-        """What merging a child with the image below it would move, from ``qemu-img map`` of the child.
+        """Return how many bytes a merge of a child with its parent would move, from ``qemu-img map`` of the child.
 
-        The map is read line by line: that of a large, scattered image does not fit in memory.
+        The map is read line by line, because the map of a large, scattered image does not fit in memory.
         """
         pull = push = 0
         for extent in self._extents(("qemu-img", "map", "-f", "qcow2", "--output=json", child_path)):
@@ -145,15 +145,15 @@ class QemuImg:
         return MergeCost(pull_bytes=pull, push_bytes=push)
 
     def _data_end(self, argv: Sequence[str]) -> int:
-        """Where in the file the data of a disk ends, to the byte: of the last cluster only a part may be in use."""
+        """Return where the data of a disk ends in its file, in bytes. The last cluster may be used only in part."""
         data = (extent for extent in self._extents(argv) if extent["data"] and "offset" in extent)
         return max((extent["offset"] + extent["length"] for extent in data), default=0)
 
     def _extents(self, argv: Sequence[str]) -> Iterator[Mapping[str, int]]:
-        """What ``qemu-img map`` tells, one by one."""
+        """Yield the extents that ``qemu-img map`` prints."""
         if self._trace is not None:
             self._trace(argv)
-        with complaints() as stderr:
+        with stderr_pipe() as stderr:
             with starting(argv):
                 process = subprocess.Popen(argv, env=self._environment, stdout=subprocess.PIPE, stderr=stderr.fileno())
             with process:
@@ -191,12 +191,12 @@ class QemuImg:
 
 
 def _corruptions(found: Mapping[str, int]) -> int:
-    """Of what ``qemu-img check`` prints."""
+    """Return the corruptions that ``qemu-img check`` counted, including errors of the check itself."""
     return found.get("corruptions", 0) + found.get("check-errors", 0)
 
 
 def _size_bytes(path: str) -> int:
-    """Of a file or a block device. Raises CommandFailed."""
+    """Return the size of a file or a block device. Raises CommandFailed."""
     try:
         with open(path, "rb") as file:
             return file.seek(0, os.SEEK_END)

@@ -1,8 +1,9 @@
-"""A stream into an image, or out of one.
+"""Copy a stream into an image, or an image to a stream.
 
-qemu-img wants files that it can seek in, and a pipe is none; qemu-nbd serves any image, and this talks to it. Zeros
-that come in are not written, and a stream that is shorter or longer than was said is an error. (``nbdcopy`` of libnbd
-1.14 writes the zeros of a pipe, takes a stream that ends too soon, and ends before its server has closed the image.)
+qemu-img needs files that it can seek in, and a pipe cannot seek. So qemu-nbd serves the image, and this module is its
+client. It does not write zeros that come in, and it refuses a stream that is shorter or longer than announced.
+(``nbdcopy`` of libnbd 1.14 writes the zeros of a pipe, accepts a stream that ends too soon, and ends before its server
+has closed the image.)
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from typing import Final
 from lvmqcow.errors import CommandFailed
 from lvmqcow.qemu.nbd_client import NbdExport
 from lvmqcow.system.callbacks import Progress, Trace
-from lvmqcow.system.complaints import complaints
-from lvmqcow.system.needs import command_environment, starting
+from lvmqcow.system.requirements import command_environment, starting
 from lvmqcow.system.signals import deferred
+from lvmqcow.system.stderr_pipe import stderr_pipe
 from lvmqcow.units import format_exactly
 
 __all__ = ["QemuNbd", "data_runs"]
 
 _CHUNK_BYTES: Final = 1024**2
-_BLOCK_BYTES: Final = 4096  # as qemu-img convert looks for zeros, and as our images allocate
+_BLOCK_BYTES: Final = 4096  # the block in which qemu-img convert looks for zeros, and in which our images allocate
 _DIE_WITH_PARENT: Final = (sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "system" / "die_with_parent.py"))
 _POLL_SECONDS: Final = 0.01
 
@@ -43,13 +44,13 @@ class QemuNbd:
     def receive(
         self, argv: Sequence[str], stream: int, size_bytes: int, progress: Progress | None = None, head: bytes = b""
     ) -> None:
-        """Write the stream into the image that ``argv`` serves, which reads as zeros; it holds ``size_bytes``.
+        """Write a stream of ``size_bytes`` into the image that ``argv`` serves. The image must read as zeros.
 
-        ``head`` is what was read from the stream before: its first bytes.
+        ``head`` are the first bytes of the stream, which were read before.
 
         Raises:
-            CommandFailed: qemu-nbd failed, or the stream is not of that size.
-            KeyboardInterrupt: Ctrl-C; the command was told to stop and has stopped.
+            CommandFailed: qemu-nbd failed, or the stream is shorter or longer.
+            KeyboardInterrupt: Ctrl-C was pressed. The command has been stopped.
         """
 
         def copy(image: NbdExport) -> None:
@@ -76,8 +77,8 @@ class QemuNbd:
         """Write ``head``, then the first ``size_bytes`` of the image that ``argv`` serves, to the stream.
 
         Raises:
-            CommandFailed: qemu-nbd failed, or whoever reads the stream stopped.
-            KeyboardInterrupt: Ctrl-C; the command was told to stop and has stopped.
+            CommandFailed: qemu-nbd failed, or the reader closed the stream.
+            KeyboardInterrupt: Ctrl-C was pressed. The command has been stopped.
         """
 
         def copy(image: NbdExport) -> None:
@@ -91,13 +92,13 @@ class QemuNbd:
         self._serve(argv, copy)
 
     def _serve(self, argv: Sequence[str], copy: Callable[[NbdExport], None]) -> None:
-        """Run ``copy`` while the image is served; it is closed when this returns.
+        """Run ``copy`` while qemu-nbd serves the image. The image is closed when this returns.
 
-        Children inherit the volume's lock, as in `QemuImg.run`; qemu-nbd ends when this process does.
+        qemu-nbd inherits the lock of the volume, as in `QemuImg.run`, and ends when this process ends.
         """
         if self._trace is not None:
             self._trace(argv)
-        with complaints() as stderr:
+        with stderr_pipe() as stderr:
             process: subprocess.Popen[bytes] | None = None
             try:
                 with tempfile.TemporaryDirectory(prefix="lvmqcow-") as directory:
@@ -125,7 +126,7 @@ class QemuNbd:
 
 
 def data_runs(chunk: bytes) -> Iterator[tuple[int, int]]:
-    """Where the blocks that are not all zeros begin and end: the longest runs of them."""
+    """Yield start and end of each run of blocks that are not all zeros."""
     if chunk.count(0) == len(chunk):
         return
     zeros, start = bytes(_BLOCK_BYTES), None
@@ -142,7 +143,7 @@ def data_runs(chunk: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _connect(path: str, process: subprocess.Popen[bytes]) -> socket.socket:
-    """As soon as the server listens. Raises ConnectionError when it ends before it does."""
+    """Connect to the server as soon as it listens. Raises ConnectionError if the server ends before."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     while True:
         ended = process.poll() is not None
@@ -151,14 +152,14 @@ def _connect(path: str, process: subprocess.Popen[bytes]) -> socket.socket:
         except (FileNotFoundError, ConnectionRefusedError):
             if ended:
                 connection.close()
-                raise ConnectionError("it did not start") from None
+                raise ConnectionError("qemu-nbd did not start") from None
             time.sleep(_POLL_SECONDS)
         else:
             return connection
 
 
 def _ended(process: subprocess.Popen[bytes] | None) -> int:
-    """Its exit status, once it has ended, which it is told to if it runs; 1 if that says nothing."""
+    """Stop the process if it runs, and return its exit status; 1 if that is 0 or a signal."""
     if process is None:
         return 1
     if process.poll() is None:
@@ -167,7 +168,7 @@ def _ended(process: subprocess.Popen[bytes] | None) -> int:
 
 
 def _read(stream: int, ahead: bytearray, length_bytes: int) -> bytes:
-    """So many bytes of a stream, fewer only at its end; what was read ahead of it comes first, and is used up."""
+    """Read ``length_bytes`` of a stream, or fewer at its end. Bytes in ``ahead`` come first and are removed there."""
     received = ahead[:length_bytes]
     del ahead[:length_bytes]
     while len(received) < length_bytes:

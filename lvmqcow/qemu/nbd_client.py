@@ -1,7 +1,7 @@
 """A client for one NBD export: read, write, flush.
 
-Only what a server on a local socket needs: the fixed newstyle handshake for the export without a name, one request at
-a time. Source: the NBD project's ``doc/proto.md``.
+It does only what a server on a local socket needs: the fixed newstyle handshake for the export without a name, and one
+request at a time. Source: the NBD project's ``doc/proto.md``.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _READ, _WRITE, _DISCONNECT, _FLUSH = 0, 1, 2, 3
 
 
 class NbdExport:
-    """What a server offers on ``connection``, which is closed with it. Raises OSError for whatever goes wrong."""
+    """The export of a server. Leaving the context closes ``connection``. Every failure raises OSError."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         if self._receive(len(_INIT_MAGIC)) != _INIT_MAGIC:
-            raise ConnectionError("it is no NBD server")
+            raise ConnectionError("the server does not speak NBD")
         (flags,) = struct.unpack(">H", self._receive(2))
         if not flags & _FIXED_NEWSTYLE or not flags & _NO_ZEROES:
-            raise ConnectionError("its handshake is too old")
+            raise ConnectionError("the handshake of the NBD server is too old")
         connection.sendall(struct.pack(">I", _FIXED_NEWSTYLE | _NO_ZEROES) + _OPTION.pack(b"IHAVEOPT", _EXPORT_NAME, 0))
         self.size_bytes: Final[int] = _EXPORT.unpack(self._receive(_EXPORT.size))[0]
 
@@ -49,18 +49,18 @@ class NbdExport:
                 self._ask(_DISCONNECT, 0, 0)
 
     def read(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """The bytes there."""
+        """Read ``length_bytes`` at an offset."""
         self._ask(_READ, offset_bytes, length_bytes)
         self._expect_reply()
         return self._receive(length_bytes)
 
     def write(self, offset_bytes: int, data: bytes) -> None:
-        """Write them there."""
+        """Write ``data`` at an offset."""
         self._ask(_WRITE, offset_bytes, len(data), data)
         self._expect_reply()
 
     def flush(self) -> None:
-        """When it returns, what was written before survives."""
+        """Flush the image. When this returns, earlier writes survive a power loss."""
         self._ask(_FLUSH, 0, 0)
         self._expect_reply()
 
@@ -70,7 +70,7 @@ class NbdExport:
     def _expect_reply(self) -> None:
         magic, error, _ = _REPLY.unpack(self._receive(_REPLY.size))
         if magic != _REPLY_MAGIC:
-            raise ConnectionError("what it answers is no NBD reply")
+            raise ConnectionError("the NBD server sent no valid reply")
         if error:
             raise OSError(error, os.strerror(error))  # the protocol's numbers are those of Linux
 
@@ -80,6 +80,6 @@ class NbdExport:
         while rest:
             count = self._socket.recv_into(rest)
             if not count:
-                raise ConnectionError("it closed the connection")
+                raise ConnectionError("the NBD server closed the connection")
             rest = rest[count:]
         return bytes(received)

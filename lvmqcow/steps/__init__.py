@@ -1,7 +1,7 @@
-"""The steps that plans are made of. A step is one action of one tool, as data.
+"""The steps that plans consist of. A step is one action of one tool, as data.
 
-One module a tool; `lvmqcow.steps.base` has what every step states. Adding a tool is adding a module here, and what runs
-its steps in `lvmqcow.real_host` and `lvmqcow.testing.simulated`.
+Each tool has one module. `lvmqcow.steps.base` defines what every step declares. A new tool needs a module here, and
+code that runs its steps in `lvmqcow.real_host` and in `lvmqcow.testing.simulated`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The contract of a step: what every one of them states, all of it, with no defaults.
+"""The contract of a step: what every step declares. No member has a default.
 
-A step is one action of one tool, as data: after it, or inside it, a cut leaves a state that recovery knows. Hosts run
-steps (`lvmqcow.real_host`) or model what they do (`lvmqcow.testing.simulated`). A step that states only a part of this
-does not type-check where steps are used.
+A step is one action of one tool, as data. A cut after a step, or inside it, leaves a state that recovery knows. A host
+runs steps (`lvmqcow.real_host`) or models their effect (`lvmqcow.testing.simulated`). A class that lacks a member of
+the contract does not type-check as a step.
 """
 
 from __future__ import annotations
@@ -19,55 +19,55 @@ NOTHING: Final[tuple[()]] = ()
 
 
 class Tool(StrEnum):
-    """What runs a step."""
+    """The tool that runs a step."""
 
     LVM = "lvm"
-    """LVM: one command, in the persistent shell or as a process."""
+    """One LVM command, in the persistent shell or as a process."""
     DEVICES = "devices"
-    """dmsetup, and rm for links in ``/dev``."""
+    """dmsetup, or rm for links in ``/dev``."""
     RANGES = "ranges"
-    """blkdiscard, in pieces that can be watched, slowed down and stopped."""
+    """blkdiscard on one chunk after the other, so that the step reports progress and can be slowed down and stopped."""
     IMAGES = "images"
-    """qemu-img, or blkdiscard of a whole LV; then the LV is flushed."""
+    """qemu-img, or blkdiscard of a whole LV. Then the LV is flushed."""
     STREAMS = "streams"
-    """qemu-nbd, and a client that copies between it and a file descriptor."""
+    """qemu-nbd, and a client that copies between qemu-nbd and a file descriptor."""
 
 
 class Contract(Protocol):
-    """What a step states. `lvmqcow.steps.Step` is the union of all that there are."""
+    """What a step declares. `lvmqcow.steps.Step` is the union of all steps."""
 
     @property
     def tool(self) -> Tool:
-        """What runs it."""
+        """The tool that runs the step."""
 
     @property
     def opens(self) -> tuple[str, ...]:
-        """The LVs whose qcow2 images it opens, and through them their backing images. All must be harmless.
+        """The LVs whose qcow2 images the step opens. Their backing files are opened too, and all must be harmless.
 
-        A step that writes over an image without a look at it opens none.
+        A step that overwrites an image without reading it opens none.
         """
 
     @property
     def disturbs(self) -> tuple[str, ...]:
-        """The LVs that nothing may use meanwhile: their bytes change, or their owner does."""
+        """The LVs that no program may use during the step, because their content or their name changes."""
 
     @property
     def fills(self) -> str | None:
-        """The LV in which it takes space for an image. With more room there, the step can be run again."""
+        """The LV in which the step allocates clusters. If the LV is full, the step can run again on a larger LV."""
 
     @property
     def mend(self) -> tuple[Contract, ...]:
-        """What makes the image it fills what it was, before it is run again with more room."""
+        """The steps that restore the image in `fills` before the step runs again on a larger LV."""
 
     @property
     def parts(self) -> tuple[Contract, ...]:
-        """What it may have done of itself when it is killed: of a command on several LVs, the same on some."""
+        """What the step may have done when it is killed: a command on several LVs may have changed some of them."""
 
     def argv(self, vg: str) -> Argv:
-        """The command, for a volume group of that name."""
+        """Return the command of the step for the volume group ``vg``."""
 
 
 def some_of(lvs: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Some, but not all, of these LVs: LVM works through the LVs of one command in an order of its own."""
+    """Yield every choice of some, but not all, of these LVs. LVM changes the LVs of one command in its own order."""
     for count in range(1, len(lvs)):
         yield from combinations(lvs, count)

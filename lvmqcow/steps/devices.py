@@ -1,4 +1,4 @@
-"""The steps that put right what LVM made in the kernel and in ``/dev``.
+"""The steps that repair what LVM left in the kernel and in ``/dev``.
 
 Source: dmsetup(8).
 """
@@ -16,9 +16,10 @@ __all__ = ["DeviceClear", "DeviceRemove", "DeviceStep", "LinkRemove", "NodeRemov
 
 @dataclass(frozen=True)
 class DeviceClear:
-    """Drop a table that waits in the device of an LV; the table in force stays (dmsetup(8)).
+    """Drop the inactive table of an LV's device; the active table stays (dmsetup(8)).
 
-    The device is named by the UUIDs of group and LV: where a rename was cut, its name may be another one.
+    The step identifies the device by the UUIDs of volume group and LV. After a rename that was cut, the name of the
+    device may differ from that of the LV.
     """
 
     lv: str
@@ -38,7 +39,7 @@ class DeviceClear:
 
 @dataclass(frozen=True)
 class DeviceRemove:
-    """Remove a device whose LV is gone. dmsetup refuses while somebody has it open."""
+    """Remove a device whose LV is gone. dmsetup refuses while a program has the device open."""
 
     lv: str
 
@@ -58,7 +59,7 @@ class DeviceRemove:
 
 @dataclass(frozen=True)
 class NodeRemove:
-    """Remove device nodes of LVs that have no device; dmsetup looks, and leaves one that has (``dmsetup mknodes``)."""
+    """Remove the device nodes of LVs that have no device. ``dmsetup mknodes`` keeps a node that has a device."""
 
     lvs: tuple[str, ...]
 
@@ -78,7 +79,7 @@ class NodeRemove:
 
 @dataclass(frozen=True)
 class LinkRemove:
-    """Remove links in ``/dev/VG`` of LVs that have no device. One that is not there is no failure."""
+    """Remove the links in ``/dev/VG`` of LVs that have no device. A missing link is no failure."""
 
     lvs: tuple[str, ...]
 

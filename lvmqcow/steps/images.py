@@ -1,6 +1,7 @@
 """The steps of qemu-img: one command each.
 
-Every command names the format of every image it opens. Every cache mode is the one whose crash behaviour was proved.
+Every command names the format of every image that it opens. Every cache mode is one whose behaviour after a crash is
+tested.
 
 Source: qemu-img(1) of QEMU 7.2.
 """
@@ -32,9 +33,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class QcowCreate:
-    """Format as an empty qcow2 image, or as an overlay of ``backing``, a sibling's bare LV name.
+    """Format the LV as an empty qcow2 image, or as an overlay of ``backing``, the name of an LV in the volume group.
 
-    The backing image need not exist yet (``-u``): a snapshot formats its overlay before it renames.
+    The backing file need not exist yet (``-u``): a snapshot formats the overlay before it renames the current LV.
     """
 
     lv: str
@@ -61,7 +62,7 @@ class QcowCreate:
 
 @dataclass(frozen=True)
 class QcowCommit:
-    """Write the data of ``lv`` into its backing image, ``into``. ``-d`` keeps it in ``lv`` too: a cut loses nothing."""
+    """Write the data of ``lv`` into its backing file, ``into``. ``-d`` keeps the data in ``lv``, so a cut is safe."""
 
     lv: str
     into: str
@@ -91,12 +92,12 @@ class QcowCommit:
 
 @dataclass(frozen=True)
 class QcowRebase:
-    """Copy into ``lv`` what it reads through its backing image and not through ``backing``, then name that.
+    """Copy into ``lv`` the data by which its backing file ``was`` differs from ``backing``, then name ``backing``.
 
-    ``was`` is the backing image until then.
+    None as ``backing`` copies all data and leaves no backing file.
 
-    ``directsync``: with the default cache mode a kill, or an I/O error, leaves a header that names the new backing
-    image while the data is not there.
+    ``directsync``: with the default cache mode, a kill or an I/O error may leave a header that names the new backing
+    file while the data is not in the image.
     """
 
     lv: str
@@ -156,7 +157,7 @@ class QcowRelink:
 
 @dataclass(frozen=True)
 class QcowRepairLeaks:
-    """Free clusters that a killed rebase allocated and did not link."""
+    """Free leaked clusters: a killed rebase, commit or resize allocated them and did not link them."""
 
     lv: str
 
@@ -179,9 +180,9 @@ class QcowRepairLeaks:
 
 @dataclass(frozen=True)
 class QcowResize:
-    """Grow the virtual size; to the size it has succeeds.
+    """Grow the virtual size. Resizing to the present size succeeds.
 
-    Nothing is preallocated: a cluster that is only allocated shows what the LV held before.
+    The step preallocates nothing: an allocated cluster that was not written shows the earlier content of the LV.
     """
 
     lv: str
@@ -209,9 +210,9 @@ class QcowResize:
 
 @dataclass(frozen=True)
 class ImageWrite:
-    """Copy an image file into an LV that reads as zeros: data is written, holes are left.
+    """Copy an image file into an LV that reads as zeros. Only data is written; holes stay holes.
 
-    The file is from outside: where its tables lead qemu-img, its use of memory is limited.
+    The file comes from outside and its tables could make qemu-img allocate much memory, so a limit applies.
     """
 
     source: str
@@ -239,7 +240,7 @@ class ImageWrite:
 
 @dataclass(frozen=True)
 class ImageCopy:
-    """Copy what a guest reads from an LV, backing images included, into an LV that reads as zeros."""
+    """Copy what a guest reads from an LV, through all backing files, into an LV that reads as zeros."""
 
     source_lv: str
     source_format: Format
@@ -268,7 +269,7 @@ class ImageCopy:
 
 @dataclass(frozen=True)
 class ImageExport:
-    """Copy what a guest reads from an LV, backing images included, into a file; holes are left."""
+    """Copy what a guest reads from an LV, through all backing files, into a file. Holes stay holes."""
 
     lv: str
     format: Format

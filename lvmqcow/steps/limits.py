@@ -1,6 +1,6 @@
-"""What qemu-img may use while it reads what came from outside: a small file can ask for much.
+"""Limits for qemu-img while it reads a file from outside. A small file can make qemu-img allocate much memory.
 
-A limit is part of the command (``prlimit``), so that a dry run shows it, and nothing runs between fork and exec.
+A limit is part of the command (``prlimit``). So a dry run shows it, and no code of ours runs between fork and exec.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ __all__ = ["COPYING", "READING", "Limits"]
 
 @dataclass(frozen=True)
 class Limits:
-    """Address space in bytes, and time on the processor; None: as long as it takes."""
+    """A limit of the address space in bytes, and of processor time in seconds; None is no limit."""
 
     memory_bytes: int
     cpu_seconds: int | None = None
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """What stands before the command."""
-        # told at the soft limit (SIGXCPU), killed at the hard one
+        """The words that precede the command."""
+        # SIGXCPU at the soft limit, SIGKILL at the hard limit
         cpu = (f"--cpu={self.cpu_seconds}:{self.cpu_seconds + 1}",) if self.cpu_seconds is not None else ()
         return ("prlimit", f"--as={self.memory_bytes}", *cpu)
 
@@ -30,7 +30,7 @@ class Limits:
 
 
 READING = Limits(memory_bytes=1024**3, cpu_seconds=30)
-"""For looking at an image's metadata."""
+"""The limit while qemu-img reads the metadata of an image."""
 
 COPYING = Limits(memory_bytes=1024**3)
-"""For copying an image's data: as much as its virtual size, for which the volume group had the room."""
+"""The limit while qemu-img copies the data of an image. It may take any time: the volume group has the room."""

@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Permission(StrEnum):
-    """What may be done with the device of an LV."""
+    """Whether the device of an LV is read-only or writable."""
 
     READ = "r"
     WRITE = "rw"
@@ -36,7 +36,7 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True)
 class LvCreate:
-    """A new, active logical volume that no boot activates by itself; old signatures on it are wiped."""
+    """Create an active LV that no host activates at boot. Old signatures on it are wiped."""
 
     lv: str
     size_bytes: int
@@ -59,7 +59,7 @@ class LvCreate:
 
 @dataclass(frozen=True)
 class LvRename:
-    """One LVM metadata commit: the LV has the old name or the new one, never both or none."""
+    """Rename an LV in one metadata commit: a cut leaves either the old name or the new one."""
 
     lv: str
     to: str
@@ -80,7 +80,7 @@ class LvRename:
 
 @dataclass(frozen=True)
 class LvRemove:
-    """Remove logical volumes, in this order."""
+    """Remove logical volumes with one command."""
 
     lvs: tuple[str, ...]
 
@@ -103,7 +103,7 @@ class LvRemove:
 
 @dataclass(frozen=True)
 class LvExtend:
-    """Grow to ``size_bytes``. Planned only where the LV is smaller: lvextend to the same size is an error."""
+    """Grow an LV to ``size_bytes``. Plans use it only on a smaller LV: lvextend to the same size is an error."""
 
     lv: str
     size_bytes: int
@@ -121,7 +121,7 @@ class LvExtend:
 
 @dataclass(frozen=True)
 class LvTag:
-    """Change tags: one command, and for each LV one metadata commit."""
+    """Add and drop tags with one command. Each LV gets one metadata commit, in LVM's own order."""
 
     lvs: tuple[str, ...]
     add: tuple[str, ...] = ()
@@ -145,7 +145,7 @@ class LvTag:
 
 @dataclass(frozen=True)
 class LvPermission:
-    """Whether the LV can be written to. Planned only where it changes: to the same is an error."""
+    """Make an LV read-only or writable. Plans use it only for a change: LVM fails if the permission is the same."""
 
     lv: str
     permission: Permission
@@ -166,7 +166,7 @@ class LvPermission:
 
 @dataclass(frozen=True)
 class LvActivate:
-    """Activate on this host alone."""
+    """Activate LVs exclusively on this host."""
 
     lvs: tuple[str, ...]
 
@@ -186,7 +186,7 @@ class LvActivate:
 
 @dataclass(frozen=True)
 class LvDeactivate:
-    """Deactivate on this host."""
+    """Deactivate LVs on this host."""
 
     lvs: tuple[str, ...]
 
@@ -209,7 +209,7 @@ class LvDeactivate:
 
 @dataclass(frozen=True)
 class LvRefresh:
-    """Load what the metadata says into active LVs: one that another host extended keeps its old size until then."""
+    """Reload active LVs from the metadata. An LV that another host extended keeps its old size until then."""
 
     lvs: tuple[str, ...]
 
@@ -229,7 +229,7 @@ class LvRefresh:
 
 @dataclass(frozen=True)
 class LvAutoactivation:
-    """Whether a boot activates them by itself, on whatever host. What is active stays so."""
+    """Set whether hosts activate the LVs at boot. Active LVs stay active."""
 
     lvs: tuple[str, ...]
     at_boot: bool

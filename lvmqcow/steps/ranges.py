@@ -14,14 +14,14 @@ from lvmqcow.steps.base import NOTHING, Argv, Tool
 __all__ = ["LvDiscardRange", "LvZero", "LvZeroRange", "RangeStep"]
 
 _STEP = ("--step", str(32 * 1024**2))
-"""One request to the kernel is for so much: it cannot be interrupted within one."""
+"""How many bytes one request to the kernel covers. A request cannot be interrupted."""
 
 
 @dataclass(frozen=True)
 class LvZero:
-    """Overwrite the whole LV with zeros; where the device can, without sending them, else the kernel writes them.
+    """Overwrite the whole LV with zeros. A device that can zero its blocks by itself does so; else the kernel writes.
 
-    blkdiscard opens nothing but a block device: where there is none, no file of zeros is made in memory.
+    blkdiscard opens only block devices. If the LV has no device, blkdiscard fails and creates no file in ``/dev``.
     """
 
     lv: str
@@ -42,9 +42,9 @@ class LvZero:
 
 @dataclass(frozen=True)
 class LvZeroRange:
-    """Overwrite a part of the LV with zeros, as `LvZero`.
+    """Overwrite a part of the LV with zeros, as `LvZero` does.
 
-    What it was extended by still holds the bytes of an earlier owner; what is to be removed, those of its own.
+    Resize uses it on new extents, which still hold the data of an earlier owner. Removal uses it to wipe an LV.
     """
 
     lv: str
@@ -68,9 +68,9 @@ class LvZeroRange:
 
 @dataclass(frozen=True)
 class LvDiscardRange:
-    """Tell the device that nobody needs a part of the LV. What it reads afterwards is not defined.
+    """Discard a part of the LV. What can be read there afterwards is not defined.
 
-    A host whose device cannot discard runs the same as `LvZeroRange`.
+    If the device cannot discard, the host runs `LvZeroRange` instead.
     """
 
     lv: str

@@ -18,7 +18,7 @@ __all__ = ["ImageReceive", "ImageSend", "StreamStep"]
 class ImageReceive:
     """Copy a stream of ``size_bytes`` raw bytes into an LV that reads as zeros; ``stream`` is a file descriptor.
 
-    The command serves the image; whoever runs it writes to what it serves (`lvmqcow.qemu.nbd`).
+    The command only serves the image. The host copies the stream into the served image (`lvmqcow.qemu.nbd`).
     """
 
     stream: int
@@ -26,7 +26,7 @@ class ImageReceive:
     lv: str
     format: Format
     head: bytes = b""
-    """Those of the bytes that were read from the stream already."""
+    """The first bytes of the stream, which were read before."""
 
     tool: ClassVar = Tool.STREAMS
     opens: ClassVar = NOTHING
@@ -46,7 +46,7 @@ class ImageReceive:
 class ImageSend:
     """Send ``head``, then the ``size_bytes`` that a guest reads from an LV, to ``stream``, a file descriptor.
 
-    The command serves the image, as with `ImageReceive`.
+    The command only serves the image, as with `ImageReceive`.
     """
 
     lv: str

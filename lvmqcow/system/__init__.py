@@ -1,1 +1,1 @@
-"""The machine below: processes, signals, udev, and what has to be installed."""
+"""The machine: processes, signals, locks, udev, and what has to be installed."""

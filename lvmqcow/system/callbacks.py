@@ -1,4 +1,4 @@
-"""What a caller may want to be told while commands run."""
+"""The types of callbacks that are called while commands run."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["Progress", "Trace", "Warned"]
 
 
 Progress = Callable[[float], None]
-"""Is told how much of a long step is done, in percent."""
+"""Called with how much of a long step is done, in percent."""
 
 
 Trace = Callable[[Sequence[str]], None]
-"""Is told the argv of every external command."""
+"""Called with the argv of every external command."""
 
 
 Warned = Callable[[str], None]
-"""Is told what LVM says though the command succeeded, line by line, each line once."""
+"""Called with each line that LVM prints although its command succeeded; once for each line."""

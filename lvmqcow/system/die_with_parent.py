@@ -1,9 +1,9 @@
-"""Become a command that ends when its parent does, even if that is killed.
+"""Run a command that ends when its parent process ends, even if the parent is killed.
 
-It is run as ``die_with_parent.py PARENT COMMAND ARGUMENT…``.
+Usage: ``die_with_parent.py PARENT COMMAND ARGUMENT…``.
 
-A server that nobody has talked to yet would otherwise wait for ever, and keep its image open. Run as a file: it needs
-nothing of this package.
+Without this, a server to which no client has connected would wait without a limit and keep its image open. The file
+imports nothing of this package, so it can be run as a script.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main(parent: str, *argv: str) -> None:
-    """Run it in this process's place; ``parent`` is the number of the process that it is tied to."""
+    """Replace this process by the command ``argv``. ``parent`` is the process ID of the parent."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(parent):  # it ended before that
+    if os.getppid() != int(parent):  # the parent ended before prctl
         sys.exit(1)
     os.execvp(argv[0], argv)
 

@@ -1,7 +1,7 @@
-"""Who uses a block device: LVM says that somebody does, and not who.
+"""Find out what uses a block device. LVM only says that the device is in use.
 
-The kernel knows the devices stacked on one (``/sys/dev/block/M:N/holders``) and what is mounted; which process has it
-open stands in ``/proc/PID/fd``. A process in a PID namespace that is not below ours cannot be seen.
+``/sys/dev/block/M:N/holders`` lists the devices on top of a device, ``/proc/self/mountinfo`` the mounts, and
+``/proc/PID/fd`` the processes that have it open. A process in a PID namespace that is not below ours cannot be seen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from lvmqcow.core.holder import Holder, HolderKind
-from lvmqcow.system.needs import needed
+from lvmqcow.system.requirements import required
 
 __all__ = ["holders"]
 
@@ -23,12 +23,12 @@ _ADVICE: Final = "mount what is missing: mount -t proc proc /proc; mount -t sysf
 
 
 def holders(path: str) -> tuple[Holder, ...]:
-    """Everything that holds the block device open; nothing if there is no such device.
+    """Return everything that has the block device open; empty if the device does not exist.
 
     Raises:
-        UnfitMachine: nobody can tell, as ``/proc`` or ``/sys`` is not there. Nobody must take that for "nothing".
+        UnfitMachine: ``/proc`` or ``/sys`` is missing, so the users are unknown. This must not count as "unused".
     """
-    with needed(f"nobody can tell what uses {path}", _ADVICE):
+    with required(f"it is unknown what uses {path}", _ADVICE):
         try:
             device = os.stat(path).st_rdev
         except FileNotFoundError:
@@ -40,7 +40,7 @@ def holders(path: str) -> tuple[Holder, ...]:
 
 def _processes(device: int) -> Iterator[Holder]:
     for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
-        with suppress(OSError):  # it ended while we looked
+        with suppress(OSError):  # the process ended meanwhile
             if any(_is_open(fd, device) for fd in (process / "fd").iterdir()):
                 yield Holder(HolderKind.PROCESS, (process / "comm").read_text().strip(), int(process.name))
 
@@ -48,7 +48,7 @@ def _processes(device: int) -> Iterator[Holder]:
 def _is_open(fd: Path, device: int) -> bool:
     try:
         opened = fd.stat()
-    except OSError:  # closed while we looked
+    except OSError:  # closed meanwhile
         return False
     return stat.S_ISBLK(opened.st_mode) and opened.st_rdev == device
 

@@ -1,4 +1,4 @@
-"""Ctrl-C between a step and its process: no command may start without somebody who will stop it."""
+"""Delay Ctrl-C while a process is started, so that no command starts that nobody can stop."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let SIGINT and SIGTERM wait until the block is over, then deliver them to the handlers that were there.
+    """Delay SIGINT and SIGTERM until the block ends, then deliver them to the earlier handlers.
 
-    Outside the main thread Python runs no handlers, so there is nothing to defer.
+    Outside the main thread Python runs no handlers, so nothing has to be delayed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

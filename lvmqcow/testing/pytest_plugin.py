@@ -59,7 +59,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _device_mapper() -> bool:
     """Whether LVs can be activated here, by this user."""
     from lvmqcow.errors import UnfitMachine
-    from lvmqcow.system.needs import require_device_mapper
+    from lvmqcow.system.requirements import require_device_mapper
 
     if os.geteuid() != 0:
         return False
@@ -91,7 +91,7 @@ def lvmqcow_vg(request: pytest.FixtureRequest) -> Iterator[str]:
     """
     from lvmqcow.core.sizing import parse_size
     from lvmqcow.lvm import loopvg
-    from lvmqcow.system.needs import require_device_mapper
+    from lvmqcow.system.requirements import require_device_mapper
 
     require_device_mapper()
     name = f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"

@@ -327,7 +327,7 @@ def test_lv_limit_refuses_only_requests_that_create_lvs(group: Group, lvm: str) 
     before = group.metadata()
     with Storage.open(group.name, lvm=lvm, locks=NoLocks()) as storage:  # type: ignore[arg-type]
         for request in (Create(NEIGHBOUR, 4 * MIB), Snapshot(DISK, "s2")):
-            with pytest.raises(NotPossible, match="may have 2"):
+            with pytest.raises(NotPossible, match="its limit is 2"):
                 storage.apply(request)
         assert group.metadata() == before
         storage.volume(DISK.text).resize(8 * MIB)

@@ -96,7 +96,7 @@ def test_foreign_disk_without_a_declared_format_is_refused(
     before = world.host.observe()
     command = f"lvmqcow import {file} VG/{TARGETS[0]} --source-format {source_format}"
     assert command in lvmqcow("import", file, target, expect=2)
-    assert "and is called .raw" in lvmqcow("import", file.rename(tmp_path / "file.raw"), target, expect=2)
+    assert "and its name ends in .raw" in lvmqcow("import", file.rename(tmp_path / "file.raw"), target, expect=2)
     piped = (tmp_path / "file.raw").read_bytes()
     if name != "vhd-fixed":  # a fixed VHD starts with the disk content
         said = lvmqcow("import", "-", target, "--size", str(len(piped)), stdin=piped, expect=2)

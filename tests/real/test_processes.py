@@ -159,7 +159,7 @@ class Crowd:
         entries = [json.loads(line) for line in lines]
         return [Entry(entry["worker"], entry["event"], tuple(entry["operation"]), entry["error"]) for entry in entries]
 
-    def complaints(self) -> str:
+    def stderr_pipe(self) -> str:
         return "".join(path.read_text() for path in sorted(self.directory.glob("stderr-*")))
 
     def wait(self) -> None:
@@ -238,7 +238,7 @@ def test_concurrent_processes_act_like_one_sequence(
     for seed in range(WORKERS):
         crowd.start(seed)
     crowd.wait()
-    assert [process.returncode for process in crowd.started] == [0] * WORKERS, crowd.complaints()
+    assert [process.returncode for process in crowd.started] == [0] * WORKERS, crowd.stderr_pipe()
     require_as_the_log_says(world, crowd, capsys)
 
 
@@ -258,7 +258,7 @@ def test_other_processes_recover_the_work_of_killed_ones(
             victim.wait()
         crowd.start(seed)
     crowd.wait()
-    assert {process.returncode for process in crowd.started} <= {0, -signal.SIGKILL}, crowd.complaints()
+    assert {process.returncode for process in crowd.started} <= {0, -signal.SIGKILL}, crowd.stderr_pipe()
     require_as_the_log_says(world, crowd, capsys)
 
 

@@ -78,7 +78,7 @@ def require_whole(
     )
     assert intents(host) == [], where
     wrong = [name for name, lv in host.state.lvs.items() if lv.active and lv.device_bytes != lv.size_bytes]
-    wrong += [lv.name for lv in host.observe().logical_volumes if lv.unsettled]
+    wrong += [lv.name for lv in host.observe().logical_volumes if lv.devices_to_restore]
     assert wrong == [], f"{where}: the devices of {wrong} are not what LVM says"
     assert host.observe().strays == (), where
     for lv in host.observe().logical_volumes:

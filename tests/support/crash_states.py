@@ -175,24 +175,24 @@ def _after_commit(host: SimHost, step: Step) -> Iterator[SimHost]:
     match step:
         case LvCreate():
             yield _suspended(run(host, step), step.lv)
-            yield _misplaced(run(host, step), step.lv)
+            yield _wrong_in_dev(run(host, step), step.lv)
         case LvExtend() | LvPermission() | LvRename() if host.state.lvs[step.lv].active:
             yield _not_resumed(host, step)
             if isinstance(step, LvRename):
                 for kind in (StrayKind.NODE, StrayKind.LINK):
-                    renamed = _misplaced(run(host, step), step.to)
+                    renamed = _wrong_in_dev(run(host, step), step.to)
                     renamed.stray(step.lv, kind)
                     yield renamed
-                    renamed = _misplaced(_not_resumed(host, step), step.to)
+                    renamed = _wrong_in_dev(_not_resumed(host, step), step.to)
                     renamed.stray(step.lv, kind)
                     yield renamed
         case LvActivate() if idle := [lv for lv in step.lvs if not host.state.lvs[lv].active]:
             yield _suspended(run(host, step), idle[0])
-            yield _misplaced(run(host, step), idle[0])
+            yield _wrong_in_dev(run(host, step), idle[0])
         case LvRefresh() if host.state.lvs[step.lvs[0]].active:
             yield _suspended(run(host, step), step.lvs[0])
         case LvDeactivate() if going := [lv for lv in step.lvs if host.state.lvs[lv].active]:
-            yield _misplaced(run(host, step), going[0])
+            yield _wrong_in_dev(run(host, step), going[0])
         case LvRemove() if going := [lv for lv in step.lvs if host.state.lvs[lv].active]:
             for kind in (StrayKind.NODE, StrayKind.LINK):
                 removed = run(host, step)
@@ -201,7 +201,7 @@ def _after_commit(host: SimHost, step: Step) -> Iterator[SimHost]:
                 yield removed
 
 
-def _misplaced(host: SimHost, lv: str) -> SimHost:
+def _wrong_in_dev(host: SimHost, lv: str) -> SimHost:
     """Its name in /dev is not as it should be."""
     host.misplace(lv)
     return host

@@ -96,7 +96,7 @@ DAMAGES: dict[str, Damage] = {
         [LvTag((S1,), drop=(*DISK.tags, SIZE))], S1, D, "not there", f"lvchange --addtag pve-vm-100 --addtag pve-{DISK}"
     ),
     "a layer that waits for removal": Damage(
-        [LvRename(S1, f"del-{S1}")], DISK.text, D, "nothing took its place", "recover either"
+        [LvRename(S1, f"del-{S1}")], DISK.text, D, "nothing took its place", "do not run recover"
     ),
     "a layer that another tool is about to remove": Damage(
         [LvTag((S1,), drop=(SIZE,)), LvRename(S1, f"del-{S1}")], S1, D, "not there", f"lvrename sim del-{S1} {S1}"
@@ -109,14 +109,20 @@ DAMAGES: dict[str, Damage] = {
     # what contradicts itself
     "a circle": Damage([LvTag((S1,), add=(_parent(S2),))], S2, D, "through itself", "qemu-img info"),
     "tags end the chain early": Damage(
-        [LvTag((S2,), drop=(_parent(S1),))], S2, D, "its tags None", "lvchange --addtag"
+        [LvTag((S2,), drop=(_parent(S1),))], S2, D, "its tags name no parent", "lvchange --addtag"
     ),
     "the header names another": Damage(
         [QcowRelink(DISK.text, S1)], DISK.text, D, f"names {S1}", f"--deltag {_parent(S2)} --addtag {_parent(S1)}"
     ),
-    "the header names a file": Damage([QcowRelink(DISK.text, "/etc/shadow")], DISK.text, D, "/etc/shadow", "no tool"),
+    "the header names a file": Damage(
+        [QcowRelink(DISK.text, "/etc/shadow")], DISK.text, D, "/etc/shadow", "do not open the image"
+    ),
     "the tags have another size": Damage(
-        [LvTag((DISK.text,), add=("lvmqcow.size=9",), drop=(SIZE,))], DISK.text, D, "its tags 9", f"--addtag {SIZE}"
+        [LvTag((DISK.text,), add=("lvmqcow.size=9",), drop=(SIZE,))],
+        DISK.text,
+        D,
+        "its tags give 9",
+        f"--addtag {SIZE}",
     ),
     "two sizes": Damage([LvTag((S2,), add=("lvmqcow.size=9",))], S2, D, "of one image", "--deltag lvmqcow.size=9"),
     "two parents": Damage([LvTag((S2,), add=(_parent(DISK.text),))], S2, D, "of one image", "--deltag lvmqcow.parent"),
@@ -127,10 +133,12 @@ DAMAGES: dict[str, Damage] = {
     "the tags of two volumes": Damage(
         [LvTag((S2,), add=("pve-vm-300-x.qcow2",))], S2, D, "the tags of", "--deltag pve-vm-300-x.qcow2"
     ),
-    "smaller than what is below": Damage(an_overlay_smaller_than_its_backing, DISK.text, D, "fewer than", "qemu-img"),
+    "smaller than what is below": Damage(an_overlay_smaller_than_its_backing, DISK.text, D, "less than", "qemu-img"),
     "no header": Damage([LvZero(DISK.text)], DISK.text, D, "no readable qcow2 header", COPY),
     "no header, of a snapshot": Damage([LvZero(S1)], S1, D, "no readable qcow2 header", COPY),
-    "half formatted, without an intent": Damage([QcowCreate(DISK.text, 0)], DISK.text, D, "names None", "lvchange"),
+    "half formatted, without an intent": Damage(
+        [QcowCreate(DISK.text, 0)], DISK.text, D, "names no backing file", "lvchange"
+    ),
     "an LV cut short": Damage(an_lv_cut_short, DISK.text, D, "too small for it", "vgcfgrestore", in_image=True),
     # what no cut leaves
     "an intent of another version": Damage(
@@ -173,7 +181,7 @@ DAMAGES: dict[str, Damage] = {
         [LvTag((S1,), drop=("pve-vm-100",))], S1, F, "lacks pve-vm-100", f"lvchange --addtag pve-vm-100 sim/{S1}"
     ),
     "the current LV has lost its tags": Damage(
-        [LvTag((DISK.text,), drop=DISK.tags)], DISK.text, D, "by which its snapshots are known", f"--addtag pve-{DISK}"
+        [LvTag((DISK.text,), drop=DISK.tags)], DISK.text, D, "which identifies the snapshots", f"--addtag pve-{DISK}"
     ),
     "one snapshot in two layouts": Damage(
         [
@@ -181,7 +189,7 @@ DAMAGES: dict[str, Damage] = {
             QcowRelink(DISK.text, PVE9_S1),
             LvTag((DISK.text,), add=(_parent(PVE9_S1),), drop=(_parent(S2),)),
         ],
-        *(PVE9_S1, F, "not the only snapshot 's1'", "qemu-img info"),
+        *(PVE9_S1, F, "claim to be snapshot 's1'", "qemu-img info"),
     ),
     "leaked clusters": Damage(leaked_clusters, S2, L, "3 clusters", "qemu-img check -f qcow2 -r leaks"),
     "another tool's removal": Damage([_made(f"del-{S1}", *DISK.tags)], f"del-{S1}", L, "another tool", "lvremove"),

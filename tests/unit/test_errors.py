@@ -47,7 +47,7 @@ EXAMPLES: list[tuple[LvmqcowError, list[str]]] = [
     ),
     (
         NothingChanged("create", "vg/v", 3, FAILED),
-        ["create of vg/v", "Failed to find", "Nothing was changed", "ask again"],
+        ["create of vg/v", "Failed to find", "Nothing was changed", "try again"],
     ),
     (InvalidName("snapshot", "a/b", "no slashes"), ["snapshot", "'a/b'", "no slashes"]),
     (InvalidSize("-1", "too small"), ["'-1'", "too small"]),
@@ -58,8 +58,8 @@ EXAMPLES: list[tuple[LvmqcowError, list[str]]] = [
     (SnapshotNotFound("vg/v", "s3", ["s1", "s2"]), ["vg/v", "'s3'", "s1, s2"]),
     (SnapshotNotFound("vg/v", "s3", []), ["it has none"]),
     (
-        SourceMismatch("x.vdi", "a VHD (vpc)", "is called .vdi", "say so"),
-        ["x.vdi is a VHD (vpc), and is", ".vdi: say so"],
+        SourceMismatch("x.vdi", "a VHD (vpc)", "its name ends in .vdi", "say so"),
+        ["x.vdi is a VHD (vpc), and its", ".vdi: say so"],
     ),
     (SourceNotFound("/srv/x", "No such file"), ["/srv/x", "No such file"]),
     (Locked("vg/v", "process 7", 1.5), ["vg/v", "process 7", "1.5 s"]),

@@ -60,10 +60,10 @@ def test_no_space_error_has_readable_sizes(needed: int, free: int, says: str) ->
 
 
 def test_too_large_size_is_named_as_typed_or_in_readable_units() -> None:
-    with pytest.raises(InvalidSize, match="'100T' is not possible: more than 64 TiB") as typed:
+    with pytest.raises(InvalidSize, match="'100T' is not possible: the largest supported size is 64 TiB") as typed:
         parse_size("100T")
     assert typed.value.size_bytes == 100 * 1024**4
-    with pytest.raises(InvalidSize, match="'100 TiB' is not possible: more than 64 TiB"):
+    with pytest.raises(InvalidSize, match="'100 TiB' is not possible: the largest supported size is 64 TiB"):
         whole_sectors(100 * 1024**4)
     with pytest.raises(InvalidSize, match=rf"'64 TiB \({LARGEST_DISK_BYTES + 512} bytes\)' is not possible"):
         whole_sectors(LARGEST_DISK_BYTES + 512)

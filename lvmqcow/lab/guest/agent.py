@@ -50,7 +50,7 @@ class Lines:
 
 
 def serve(job: Job, lines: Lines) -> None:
-    """Run the job to its end, and report how it ended."""
+    """Run the job to its end, and report its exit status."""
     wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(waker)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
@@ -63,7 +63,7 @@ def serve(job: Job, lines: Lines) -> None:
 
 
 def _make_durable(job: Job) -> None:
-    """What the command wrote to the outside; the rest of the lab may be cut off after this."""
+    """Flush what the command wrote outside the lab. After this the lab may be killed."""
     sync_file_system(job.directory)
     for disk in job.disks:
         descriptor = os.open(disk, os.O_RDWR)
@@ -87,7 +87,7 @@ class _Service:
         self._status: int | None = None
 
     def run(self) -> int:
-        """The exit status of the command, when all it wrote has been delivered."""
+        """Run the loop; returns the command's exit status once all its output has been delivered."""
         self._lines.tell(Kind.WANT_STDIN)
         while self._status is None:
             self._turn(None)

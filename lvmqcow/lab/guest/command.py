@@ -1,6 +1,6 @@
-"""Starts a command in a session of its own, on pipes or on a terminal.
+"""Start a command in a new session, on pipes or on a terminal.
 
-What a shell would say applies: status 127 when there is no such command, 126 when it cannot be run.
+As in a shell, the status is 127 if the command does not exist, and 126 if it cannot be run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPEN_FILES = 4096
 
 @dataclass(frozen=True)
 class Command:
-    """A running command, and our ends of its streams."""
+    """A running command and our ends of its streams."""
 
     pid: int
     stdin: int
@@ -39,7 +39,7 @@ class Command:
             _set_window(self.stdout, rows, columns)
 
     def close_input(self) -> None:
-        """Let it read the end of its input."""
+        """Let the command read the end of its input."""
         if self.terminal:
             os.write(self.stdin, _END_OF_INPUT)
         else:

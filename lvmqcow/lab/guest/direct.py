@@ -52,7 +52,7 @@ def _make_private(run_directory: Path) -> None:
 
 
 def _cover_dev(fresh: Path) -> None:
-    """The kernel's own /dev, with what was mounted below the old one."""
+    """Mount the kernel's own /dev, with the mounts that were below the old one."""
     fresh.mkdir()
     kernel.mount("lab", str(fresh), "devtmpfs")
     for name in ("pts", "shm", "mqueue"):

@@ -1,4 +1,4 @@
-"""What the lab is asked to do: the one file the host hands to process 1."""
+"""The job of a lab: the file that the host passes to process 1."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def read_job(path: Path) -> Job:
 
 
 def settle(job: Job, lvm_home: Path, disks: Sequence[str]) -> Job:
-    """The job with what only the inside knows: where LVM's home is, and the disks' devices."""
+    """Return the job with what only the inside knows: the directory of LVM's home, and the devices of the disks."""
     inside = {"LVM_SYSTEM_DIR": str(lvm_home), "LVMQCOW_LAB_DISKS": " ".join(disks)}
     return replace(job, environment={**job.environment, **inside}, disks=tuple(disks))

@@ -50,7 +50,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 
 
 def detach_mount(target: str) -> None:
-    """umount2(2): out of sight now, gone when nobody uses it."""
+    """umount2(2) with MNT_DETACH: the mount vanishes now, and is released when no process uses it."""
     _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), f"detach {target}")
 
 
@@ -78,7 +78,7 @@ def power_off() -> None:
 
 
 def sync_file_system(directory: str) -> None:
-    """syncfs(2): only this file system. sync(2) would wait for ever on a suspended dm device."""
+    """syncfs(2): flush only this file system. sync(2) would hang on a suspended dm device."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _check(_libc.syncfs(descriptor), f"sync {directory}")

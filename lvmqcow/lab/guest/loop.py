@@ -1,4 +1,4 @@
-"""Loop devices that detach by themselves when their holder ends, however it ends."""
+"""Loop devices that detach by themselves when their holder ends, even if it is killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOP_CONFIG = struct.Struct("=II5Q4I64s64s32s2Q8Q")
 
 
 def attach(file: str) -> tuple[str, int]:
-    """The device, and the descriptor that keeps it: it is detached when that is closed."""
+    """Attach a file; returns the device and a descriptor. Closing the descriptor detaches the device."""
     backing = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
         while True:

@@ -1,7 +1,7 @@
-"""A private home for LVM: its configuration, profiles, locks and archives touch nobody else's.
+"""Make a private home for LVM, so that its configuration, profiles, locks and archives are separate.
 
-Each setting answers a known failure of LVM in containers and on loop devices; `lab doctor` tells
-the same stories about the machine's own configuration.
+Each setting avoids a known failure of LVM in containers and on loop devices. `lab doctor` checks the
+machine's own configuration for the same failures.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["LVM_ENVIRONMENT", "furnish"]
 
 LVM_ENVIRONMENT = {
     "DM_DISABLE_UDEV": "1",  # no udev here: LVM makes the nodes itself instead of waiting for them
-    "LVM_SUPPRESS_FD_WARNINGS": "1",  # descriptors that callers leave open are none of its business
+    "LVM_SUPPRESS_FD_WARNINGS": "1",  # no warnings about descriptors that callers leave open
 }
 
 _CONFIGURATION = """\
@@ -43,7 +43,7 @@ global {
 
 
 def furnish(home: Path) -> Path:
-    """Fill the directory `home`; returns it, for LVM_SYSTEM_DIR."""
+    """Fill the directory `home`; returns its path, for LVM_SYSTEM_DIR."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "lock").mkdir(exist_ok=True)
     (home / "profile").mkdir(exist_ok=True)

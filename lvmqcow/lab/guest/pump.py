@@ -1,7 +1,7 @@
-"""Copies one descriptor to another, a chunk at a time, for a loop around poll(2).
+"""Copy one descriptor to another, one chunk at a time, for a loop around poll(2).
 
-A pump waits for one thing at a time: for its source to be readable, or for its sink to take what
-it holds. Sinks may be blocking: a chunk is no longer than what a writable pipe takes at once.
+A pump waits for one event at a time: its source becomes readable, or its sink becomes writable.
+Sinks may be blocking, because a chunk is no longer than what a writable pipe takes at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Pump"]
 
 
 class Pump:
-    """From `source` to `sink`, until the source ends or the sink refuses."""
+    """Copies `source` to `sink` until the source ends or the sink refuses data."""
 
     def __init__(self, source: int, sink: int) -> None:
         self.source = source
@@ -26,24 +26,24 @@ class Pump:
 
     @property
     def holds(self) -> bool:
-        """It has data that its sink has not taken yet."""
+        """Whether the pump has data that its sink has not taken yet."""
         return bool(self._held)
 
     def interest(self) -> tuple[int, int] | None:
-        """The descriptor and the poll event to wait for; None when there is nothing to do."""
+        """The descriptor and the poll event to wait for; None if there is nothing to do."""
         if self.ended:
             return None
         return (self.sink, select.POLLOUT) if self._held else (self.source, select.POLLIN)
 
     def step(self) -> None:
-        """Do what was waited for."""
+        """Read from the source or write to the sink, after the event came."""
         if self._held:
             self._deliver()
         else:
             self._fetch()
 
     def close(self) -> None:
-        """Stop, and let whoever writes to the source know that nobody listens."""
+        """Stop, and close the source, so that its writer gets an error."""
         if not self.ended:
             self.ended = True
             self._held = b""

@@ -1,4 +1,4 @@
-"""Shows entries of the machine's /tmp, /run and /dev/shm in the lab's own, which are empty.
+"""Show entries of the machine's /tmp, /run and /dev/shm in the lab, where these directories are empty.
 
     held = hold(entries)    before these places are covered
     show(held)              after
@@ -18,11 +18,11 @@ from . import kernel
 __all__ = ["OWN_PLACES", "hold", "show"]
 
 OWN_PLACES = ("/tmp", "/run", "/dev/shm")
-"""What the lab covers with directories of its own."""
+"""The directories that the lab covers with its own."""
 
 
 def hold(entries: Sequence[str]) -> dict[str, int]:
-    """Keep hold of each path, by a descriptor; one that is not there any more is left out."""
+    """Open a descriptor for each path. A path that no longer exists is left out."""
     held = {}
     for path in entries:
         with contextlib.suppress(OSError):
@@ -31,7 +31,7 @@ def hold(entries: Sequence[str]) -> dict[str, int]:
 
 
 def show(held: dict[str, int]) -> None:
-    """Put what is held where it was, unless the lab has something of its own there, and let go of it."""
+    """Mount what is held at its old place, unless the lab has something there, and close the descriptors."""
     for path, descriptor in held.items():
         if not os.path.lexists(path):
             _put(path, descriptor)

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _load_modules(run_directory: Path, modules: Path) -> None:
-    """modprobe finds them where the machine keeps them, which is not below /lib."""
+    """Let modprobe find the kernel's modules where the machine keeps them, which is not below /lib."""
     kernel.mount("lab", str(run_directory), "tmpfs", options="mode=755,size=50%")
     (run_directory / "lib").mkdir()
     (run_directory / "lib/modules").symlink_to(modules)
@@ -58,7 +58,7 @@ def _load_modules(run_directory: Path, modules: Path) -> None:
 
 
 def _enter_overlay(run_directory: Path) -> None:
-    """The machine's files below, memory above, and this as the root directory."""
+    """Make an overlay of the machine's files, with writes kept in memory, the root directory."""
     for name in ("upper", "work", "root"):
         (run_directory / name).mkdir()
     layers = f"lowerdir=/,upperdir={run_directory}/upper,workdir={run_directory}/work"
@@ -77,7 +77,7 @@ def _mount_own_places(kernels_modules: Path) -> None:
     for link, target in (("fd", "self/fd"), ("stdin", "self/fd/0"), ("stdout", "self/fd/1"),
                          ("stderr", "self/fd/2")):  # fmt: skip
         os.symlink(f"/proc/{target}", f"/dev/{link}")
-    # The lab's memory is the limit; sparse files may look as large as they like.
+    # The lab's memory limits what files hold; sparse files may have any size.
     kernel.mount("tmpfs", "/tmp", "tmpfs", options="mode=1777,size=100%,nr_inodes=0")
     kernel.mount("tmpfs", "/run", "tmpfs", options="mode=755")
     for directory in ("/run/lock", "/run/lvm"):
@@ -91,7 +91,7 @@ def _mount_own_places(kernels_modules: Path) -> None:
 
 
 def _share(directory: str) -> None:
-    """Last, because the directory may be below one that has just been covered, such as /tmp."""
+    """Share the job's directory. This comes last, because it may be in a directory that was just covered, as /tmp."""
     os.makedirs(directory, exist_ok=True)
     kernel.mount("lab", directory, "hostfs", options=directory)
 
@@ -102,7 +102,7 @@ def _open_lines() -> Lines:
 
 
 def _open_serial(path: str) -> int:
-    """A serial line that passes bytes on as they are."""
+    """Open a serial line that passes bytes on unchanged."""
     line = os.open(path, os.O_RDWR | os.O_NOCTTY)
     _, _, control, _, input_speed, output_speed, characters = termios.tcgetattr(line)
     characters[termios.VMIN], characters[termios.VTIME] = 1, 0

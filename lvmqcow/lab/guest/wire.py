@@ -18,15 +18,14 @@ from enum import IntEnum
 __all__ = ["CHUNK_BYTES", "STDIN_BYTES", "Decoder", "Frame", "Kind", "encode", "pair", "unpair"]
 
 CHUNK_BYTES = 4096  # PIPE_BUF: what a pipe that polls as writable takes without blocking
-# A serial line of User-mode Linux that has to be throttled (from 3968 unread bytes on) stays silent
-# for ever.
+# A serial line of User-mode Linux that is throttled (from 3968 unread bytes on) never sends again.
 STDIN_BYTES = 2048
 _HEADER = struct.Struct("!BI")
 _PAIR = struct.Struct("!HH")
 
 
 class Kind(IntEnum):
-    """What a frame says."""
+    """The kind of a frame."""
 
     READY = 1  # the world is built; the command starts now
     WANT_STDIN = 2  # the last chunk has been delivered: send the next
@@ -51,13 +50,13 @@ def encode(frame: Frame) -> bytes:
 
 
 class Decoder:
-    """Puts frames together again from whatever pieces the line delivers."""
+    """Assembles frames from the chunks of bytes that the line delivers."""
 
     def __init__(self) -> None:
         self._buffer = b""
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that `data` completes."""
+        """Yield the frames that `data` completes."""
         self._buffer += data
         while len(self._buffer) >= _HEADER.size:
             kind, length = _HEADER.unpack_from(self._buffer)

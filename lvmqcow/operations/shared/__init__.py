@@ -1,1 +1,1 @@
-"""What several operations need: the plan, refusals, common steps, removal, room, devices."""
+"""Code that several operations share: plans, refusals, common steps, removal, more room, devices."""

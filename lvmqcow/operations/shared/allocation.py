@@ -1,6 +1,6 @@
 """How large a logical volume has to be, and whether LVM has the room.
 
-Volumes are thick: an LV holds all that its image can grow to. `Allocation` is the one place that says so.
+Volumes are not thin: an LV is as large as its fully allocated image. Only `Allocation` computes these sizes.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ __all__ = ["Allocation", "require_space"]
 
 @dataclass(frozen=True)
 class Allocation:
-    """The sizes of LVs in a volume group. ``measure`` says how large a fully allocated qcow2 image gets."""
+    """Computes the sizes of LVs in a volume group. ``measure`` returns the size of a fully allocated qcow2 image."""
 
     vg: VolumeGroup
     measure: Measure
 
     def lv_bytes(self, format: Format, virtual_size_bytes: int, options: ImageOptions = OURS) -> int:
-        """What an LV has to hold for a disk of that size, as its guest sees it."""
+        """Return how many bytes an LV must have for a disk of that virtual size."""
         return self.measure(virtual_size_bytes, options) if format is Format.QCOW2 else virtual_size_bytes
 
     def new_lv_bytes(self, format: Format, virtual_size_bytes: int) -> int:
-        """The size of a new LV for such a disk, in whole extents.
+        """Return the size in bytes of a new LV for a disk of that virtual size, in whole extents.
 
         Raises:
-            NoSpace: LVM has no extents for it.
-            NotPossible: the volume group may have no more LVs.
+            NoSpace: LVM has too few extents.
+            NotPossible: the volume group has reached its limit of LVs.
         """
         size_bytes = whole_extents(self.lv_bytes(format, virtual_size_bytes), self.vg.extent_size_bytes)
         require_lv_slot(self.vg)
@@ -44,10 +44,10 @@ class Allocation:
         return size_bytes
 
     def extend_steps(self, layer: Layer, size_bytes: int) -> tuple[LvExtend, ...]:
-        """The step that makes a layer's LV hold ``size_bytes``; none where the LV does already.
+        """Return the step that extends a layer's LV to ``size_bytes``; empty if the LV is large enough.
 
         Raises:
-            NoSpace: the volume group cannot give the extents.
+            NoSpace: LVM has too few extents.
         """
         wanted = whole_extents(size_bytes, self.vg.extent_size_bytes)
         if wanted <= layer.lv.size_bytes:
@@ -57,7 +57,7 @@ class Allocation:
 
 
 def require_space(vg: VolumeGroup, size_bytes: int, lv: LogicalVolume | None = None) -> None:
-    """Raises NoSpace unless LVM has extents for ``size_bytes``: for a new LV, or for ``lv`` to grow by."""
+    """Check that LVM has extents for ``size_bytes``: for a new LV, or for ``lv`` to grow by. Raises NoSpace."""
     needed, room = extents(size_bytes, vg.extent_size_bytes), vg.room_extents(lv)
     if needed > room:
         policy = vg.allocation_policy if needed <= vg.free_extents else ""

@@ -1,4 +1,4 @@
-"""Steps that several operations begin or end with: activation, and the index tags."""
+"""Steps with which several operations begin or end: activation, deactivation, refresh and index tags."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ __all__ = ["activate_steps", "deactivate_steps", "index_steps", "refresh_steps"]
 
 
 def activate_steps(layers: Iterable[Layer]) -> tuple[LvActivate, ...]:
-    """The step that activates those of ``layers`` that are not active."""
+    """Return the step that activates the inactive ones of ``layers``."""
     inactive = _inactive(layers)
     return (LvActivate(inactive),) if inactive else ()
 
 
 def deactivate_steps(layers: Iterable[Layer]) -> tuple[LvDeactivate, ...]:
-    """The step that undoes `activate_steps`."""
+    """Return the step that deactivates the layers that `activate_steps` activates."""
     inactive = _inactive(layers)
     return (LvDeactivate(inactive),) if inactive else ()
 
 
 def refresh_steps(layers: Iterable[Layer]) -> tuple[LvRefresh, ...]:
-    """The step that gives the devices of those that are active the size of their LV: a cut lvextend may not have."""
+    """Return the step that refreshes the active layers: after a cut lvextend, a device may still have the old size."""
     active = tuple(layer.lv.name for layer in layers if layer.lv.active)
     return (LvRefresh(active),) if active else ()
 
 
 def index_steps(layers: Iterable[Layer]) -> tuple[Step, ...]:
-    """The steps that give layers known by their header only (written by Proxmox VE) the index tags."""
+    """Return the steps that write index tags to layers that lack them and whose headers are known (of Proxmox VE)."""
     return tuple(
         LvTag((layer.lv.name,), add=index_tags(layer.virtual_size_bytes, layer.parent, layer.options))
         for layer in layers

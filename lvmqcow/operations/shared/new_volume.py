@@ -1,10 +1,10 @@
-"""The making of a volume: what create, import, copy, convert and clone have in common.
+"""How a volume is made: what create, import, copy, convert and clone have in common.
 
-1. an LV with the intent ``create``
-2. format the LV (qcow2) or zero it (raw); where there is content, copy it in
+1. create an LV with the intent ``create``
+2. format the LV (qcow2) or zero it (raw), and copy the content into it, if any
 3. drop the intent: now the volume exists
 
-A cut before 3 leaves an LV that says that it holds nothing yet: recovery removes it.
+A cut before 3 leaves an LV with the intent ``create``, which holds no data: recovery removes it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Creating", "allocate_steps", "commit_step", "created", "recover_new_
 
 @dataclass(frozen=True)
 class Creating(OnLv):
-    """On a new volume that holds nothing yet."""
+    """A volume is being made. Its LV carries this intent and holds no data that anybody needs."""
 
     verb: ClassVar = "create"
 
@@ -44,15 +44,16 @@ created: Final = Commit(dropping(Creating))
 def allocate_steps(
     vg: VolumeGroup, name: VolumeName, size_bytes: int, measure: Measure, fill: tuple[Step, ...]
 ) -> tuple[Step, ...]:
-    """Steps 1 and 2: ``fill`` finds an LV of that name that reads as zeros.
+    """Return steps 1 and 2. ``fill`` copies the content into an LV of that name that reads as zeros.
 
-    LVs of an earlier volume of that name that wait for their removal, as ``del-…``, are not in the way.
+    ``size_bytes`` is the virtual size. LVs of an earlier volume of that name that wait for their removal, as ``del-…``,
+    do not matter.
 
     Raises:
         AlreadyExists, NoSpace, NotPossible, InvalidName.
     """
     check_fits(vg.name, name)
-    if any(volume.name == name and volume.members for volume in vg.volumes):  # its snapshots would become ours
+    if any(volume.name == name and volume.members for volume in vg.volumes):  # its LVs would become part of the new one
         raise AlreadyExists("volume", name.text)
     require_free_name(vg, "volume", name.text, name.text)
     require_unclaimed(vg, name)
@@ -67,23 +68,23 @@ def allocate_steps(
 
 
 def commit_step(name: VolumeName) -> LvTag:
-    """Step 3."""
+    """Return step 3, which drops the intent."""
     return LvTag((name.text,), drop=(Creating().tag,))
 
 
 def recover_new_volume(vg: VolumeGroup, volume: Volume, measure: Measure) -> Recovery | None:
-    """Undo the making of a volume."""
+    """Plan the removal of a volume whose making was cut; None if it was not cut."""
     layer = carrier(volume, Creating)
     return Recovery("undo create", undo_steps(volume, layer)) if layer else None
 
 
 def undo_steps(volume: Volume, layer: Layer) -> tuple[Step, ...]:
-    """Remove the LV that says that it holds nothing yet.
+    """Return the step that removes the LV with the intent ``create``.
 
     Raises:
-        Corrupt: the LV is part of a chain, so it may hold something.
+        Corrupt: the LV is part of a chain, so it may hold data.
     """
     own_parent = layer.parent is not None and not volume.is_base(layer.parent)
     if len(volume.layers) > 1 or volume.clones or own_parent or layer.lv.name != volume.name.text:
-        raise Corrupt(volume.target, [f"{layer.lv.name} is said to be new and empty, and is part of a chain"])
+        raise Corrupt(volume.target, [f"{layer.lv.name} carries the intent of a new volume, but is part of a chain"])
     return (LvRemove((layer.lv.name,)),)

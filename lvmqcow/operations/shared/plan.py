@@ -1,4 +1,4 @@
-"""A plan: what an operation will do, as data; and when it has happened."""
+"""A plan: the steps of an operation as data, and its commit point."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ __all__ = ["HAPPENED", "NEVER", "Commit", "Measure", "Plan", "dropping", "renami
 
 @dataclass(frozen=True)
 class Commit:
-    """When an operation has happened: with the first step that ``by`` tells; if an LV is extended next, after that.
+    """The commit point of an operation. Recovery undoes a cut before it and finishes a cut after it.
 
-    Recovery undoes a cut before it, and finishes one after it.
+    The operation commits with the first step for which ``by`` returns True. ``extended``: if the next step extends an
+    LV, the operation commits with that one.
     """
 
     by: Callable[[Step], bool]
@@ -26,17 +27,17 @@ class Commit:
 
 
 def writing(*intents: type[Intent]) -> Callable[[Step], bool]:
-    """Told by a step that writes one of these intents."""
+    """Return a test for the step that writes one of these intents."""
     return lambda step: isinstance(step, LvTag) and any(intent.among(step.add) for intent in intents)
 
 
 def dropping(intent: type[Intent]) -> Callable[[Step], bool]:
-    """Told by the step that drops the intent."""
+    """Return a test for the step that drops the intent."""
     return lambda step: isinstance(step, LvTag) and intent.among(step.drop) is not None
 
 
 def renaming(step: Step) -> bool:
-    """Told by the first LV that gets another name."""
+    """Return whether the step renames an LV."""
     return isinstance(step, LvRename)
 
 
@@ -45,18 +46,18 @@ def _nothing(step: Step) -> bool:
 
 
 NEVER: Final = Commit(_nothing)
-"""Nothing that a volume holds or is called changes: a cut leaves nothing to recover."""
+"""The commit point of an operation that changes neither content nor name of a volume: nothing has to be recovered."""
 HAPPENED: Final = Commit(_nothing)
-"""Of a recovery: what it is about has happened, or is undone, from the start."""
+"""The commit point of a recovery: it lies before the first step."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """The steps of one operation on one volume.
 
-    ``other_names`` are those of other volumes that it is about, or the volume's new name where it gets one.
-    ``must_not_change`` are the LVs that are read. ``if_it_fails`` are steps to try where one fails, of a plan that
-    commits nothing.
+    ``other_names`` are those of other volumes that the plan concerns, and the new name of a volume that gets one.
+    ``must_not_change`` are LVs that the plan reads, so no program may write to them. ``if_it_fails`` are steps to run
+    if a step fails, for a plan that leaves nothing to recover.
     """
 
     operation: str
@@ -74,7 +75,7 @@ class Plan:
 
     @property
     def commit_point(self) -> int:
-        """After how many steps the operation has happened. Where nothing commits, the last step counts."""
+        """How many steps lead up to and include the commit point. If no step commits, all steps count."""
         if self.recovers:
             return 0
         at = next((number for number, step in enumerate(self.steps, 1) if self.commit.by(step)), len(self.steps))
@@ -83,12 +84,12 @@ class Plan:
 
     @property
     def recovers(self) -> bool:
-        """Whether it is a recovery of what was cut before."""
+        """Whether the plan is a recovery."""
         return self.commit is HAPPENED
 
     @property
     def names(self) -> frozenset[VolumeName]:
-        """Every volume name that the plan touches."""
+        """The volume names that the plan concerns."""
         return frozenset({self.volume, *self.other_names})
 
     @property
@@ -98,11 +99,11 @@ class Plan:
 
     @property
     def disturbed(self) -> frozenset[str]:
-        """The LVs that nobody may use meanwhile: their bytes change or must not change, or whose they are changes."""
+        """The LVs that no program may use while the plan runs: their content or name changes, or must not change."""
         return self.must_not_change.union(lv for step in self.steps for lv in step.disturbs)
 
     def outcome(self, done: int) -> str:
-        """What recovery makes of a cut after ``done`` steps: ``undoes``, ``finishes``, or nothing where it need not."""
+        """Return what recovery does after a cut behind ``done`` steps: ``undoes``, ``finishes``; empty: nothing."""
         if self.commit is NEVER:
             return ""
         return "finishes" if done >= self.commit_point else "undoes"

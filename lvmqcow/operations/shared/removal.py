@@ -1,17 +1,17 @@
-"""The end of logical volumes: how what is no longer part of a volume leaves the volume group.
+"""How logical volumes that are no longer part of a volume are wiped and removed.
 
-Those that carry the record of a wipe (`lvmqcow.core.wiping`), put on them or on their snapshot together with the
-operation's intent, go in four steps:
+LVs that carry the record of a wipe (`lvmqcow.core.wiping`) are removed in four steps. The operation wrote the record
+together with its intent.
 
-1. rename each to ``del-…``: its old name is free, and what is done to the volume no longer reaches it
-2. activate them, in one command, and refresh those that were active: only then are the devices there, in full size;
-   what was a template may be written to again
-3. for each, segment by segment: overwrite or discard it, then record how far that is
-4. remove them all, in one command
+1. rename each LV to ``del-…``: its old name becomes free, and no operation on the volume reaches it any more
+2. activate the LVs in one command, and refresh those that were active, so that each device has its full size; make a
+   former template writable again
+3. for each LV, segment by segment: overwrite or discard the segment, then record how many bytes are done
+4. remove all LVs in one command
 
-Those without the record need only 4. A cut anywhere leaves logical volumes that say by their name that they go, and by
-their record what is still to be wiped: recovery goes on from there, and does again at most one segment. A new volume
-may have the old name by then: to its planners they are nothing but extents that are not free yet.
+LVs without the record need only 4. After a cut, the name of an LV says that it is to be removed, and its record says
+how much of it is still to be wiped. Recovery goes on from there and repeats at most one segment. A new volume may have
+the old name by then. For its planners, the ``del-…`` LVs are only extents that are not free yet.
 """
 
 from __future__ import annotations
@@ -40,25 +40,26 @@ from lvmqcow.steps import (
 __all__ = ["SEGMENT_BYTES", "removal_steps", "wipe_or_default", "with_wipe_record"]
 
 SEGMENT_BYTES: Final = 16 * 1024**3
-"""How much is wiped between two records: a minute's work or so."""
+"""How much is wiped between two records. This takes about a minute."""
 
 
 def wipe_or_default(vg: VolumeGroup, wipe: Wipe | None) -> Wipe:
-    """What happens to the content of LVs that go: as a request says, or as the storage does by default."""
+    """Return how LVs are wiped before their removal: as the request says, or as the storage does by default."""
     return vg.wipe if wipe is None else wipe
 
 
 def with_wipe_record(lv: LogicalVolume, wipe: Wipe | None) -> LogicalVolume:
-    """The LV as it is once it carries the record."""
+    """Return the LV with the record of a wipe among its tags."""
     return replace(lv, tags=lv.tags | set(wipe_tags(wipe)))
 
 
 def removal_steps(
     vg: VolumeGroup, lvs: Iterable[LogicalVolume], segment_bytes: int = SEGMENT_BYTES
 ) -> tuple[Step, ...]:
-    """Wipe what is to be wiped of ``lvs``, each as its own record says, and remove them all; no step if there is none.
+    """Return the steps that wipe ``lvs``, each as its own record says, and remove them all; empty if there are none.
 
-    They are as they will be when this begins: marked, active or not. Those called ``del-…`` already keep that name.
+    ``lvs`` are as they will be when the first of these steps runs: with their records, active or inactive. LVs that are
+    called ``del-…`` already keep that name.
     """
     steps: list[Step] = []
     going: list[LogicalVolume] = []

@@ -1,17 +1,17 @@
-"""More room for an image that found none while a step wrote to it.
+"""More room for an image whose LV was full while a step wrote to it.
 
-An LV holds what the fully allocated image needs, and that can be too little: a guest that discarded and rewrote, or a
-commit that freed clusters, leaves holes, and QEMU wants contiguous clusters for one request. So whoever runs a plan
-(`lvmqcow.engine.run_plan`) and is told that there is no space
+An LV is as large as its fully allocated image, and even that can be too little: a guest that discards and rewrites, or
+a commit that frees clusters, leaves holes, and QEMU wants contiguous clusters for one request. If a step fails because
+its LV is full, `lvmqcow.engine.run_plan`
 
 1. extends the LV that the step writes to
-2. makes of the image what it was: a rebase may have named its new backing image, a commit have left clusters leaked
+2. restores the image: a rebase may have named its new backing file, and a commit may have leaked clusters
 3. runs the step again
 
-and again, until it is done or the volume group has no extents left. A cut leaves what a cut inside the step does, and
-an LV that is larger than its image needs, which harms nothing.
+It repeats this until the step succeeds or the volume group has no extents left. A cut leaves the same as a cut inside
+the step, and an LV that is larger than its image needs, which is harmless.
 
-For LVM's own steps there is nothing to be done: the plan had seen the extents, and somebody else took them since.
+An LVM step that finds no space cannot be helped: another process took the extents after the plan was made.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from lvmqcow.steps import LvCreate, LvExtend, Step
 __all__ = ["more_room"]
 
 _PART = 16
-"""An LV grows by one of so many parts of itself: a step that is run again has all to do again, so not by an extent."""
+"""An LV grows by this fraction of itself, not by one extent, because the step starts from its beginning each time."""
 
 
 def more_room(vg: VolumeGroup, step: Step, failed: CommandFailed) -> tuple[Step, ...]:
-    """What lets a step that failed be run again; nothing where it did not fail for want of space.
+    """Return the steps after which a failed step can run again; empty if it did not fail because its LV was full.
 
     Raises:
-        NoSpace: the volume group has no extents for it.
+        NoSpace: the volume group has too few extents.
     """
     if isinstance(step, LvCreate):
         require_space(vg, step.size_bytes)

@@ -109,9 +109,9 @@ def _vmdks(outside: bytes) -> Iterator[Specimen]:
     yield refused("parent-number", "a parent's number, and no name", _vmdk(parent=b"parentCID=12345678\n"), "parent")
     yield refused("second-extent", "a second extent, in a file of the host", _vmdk(_SPARSE_TEXT + flat), "2 extents")
     only = b'createType="monolithicSparse"\n' + flat
-    yield refused("flat-extent", "its one extent is a file of the host", _vmdk(only), "1 extents, not one that is this")
+    yield refused("flat-extent", "its one extent is a file of the host", _vmdk(only), "1 extents, not one sparse")
     split = _SPARSE_TEXT.replace(b"monolithicSparse", b"twoGbMaxExtentSparse")
-    yield refused("split", "the type of a disk of several files", _vmdk(split), "of the type twoGbMaxExtentSparse")
+    yield refused("split", "the type of a disk of several files", _vmdk(split), "type is twoGbMaxExtentSparse")
     text = b'# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n' + flat
     what = "a descriptor whose extent is a file of the host"
     yield refused("descriptor", what, Image({0: text}, 4096), "several files", SourceMismatch)
@@ -192,7 +192,7 @@ def _vdis() -> Iterator[Specimen]:
     yield refused("block-large", "blocks of 2 GiB", _vdi(block_bytes=2**31), "not supported")
     yield refused("block-extra", "bytes before each block", _vdi(extra=512), "not supported")
     yield refused("map-outside", "a block map behind the file", _vdi(map_offset=2**31), "its block map ends")
-    yield refused("map-odd", "a block map within a sector", _vdi(map_offset=513), "whole sectors")
+    yield refused("map-odd", "a block map within a sector", _vdi(map_offset=513), "inside a sector")
     yield refused("data-outside", "a block behind the file", _vdi(block=9), "its data ends at")
     yield refused("cut-in-data", "a VDI that is cut short in its last block", _vdi(size_bytes=MIB), "its data ends at")
 
@@ -291,10 +291,10 @@ def _undeclared() -> Iterator[Specimen]:
     def refused(name: str, what: str, image: Image, says: str) -> Specimen:
         return Specimen(f"undeclared-{name}", what, image, None, Notice.HEADER, SourceMismatch, says)
 
-    yield refused("vmdk", "a VMDK, and nobody said so", _vmdk(), "a VMware disk (vmdk), and nobody said what it is")
+    yield refused("vmdk", "a VMDK, and nobody said so", _vmdk(), "(vmdk), and its format was not declared")
     yield refused("vmdk.vmdk", "called so, which is not enough", _vmdk(), "--source-format vmdk")
-    yield refused("vmdk.vdi", "a VMDK that is called a VDI", _vmdk(), "(vmdk), and is called .vdi")
-    yield refused("vmdk.raw", "a VMDK that is called raw", _vmdk(), "(vmdk), and is called .raw")
+    yield refused("vmdk.vdi", "a VMDK that is called a VDI", _vmdk(), "(vmdk), and its name ends in .vdi")
+    yield refused("vmdk.raw", "a VMDK that is called raw", _vmdk(), "(vmdk), and its name ends in .raw")
     yield refused("vdi", "a VDI, and nobody said so", _vdi(), "--source-format vdi")
     yield refused("vhdx", "a VHDX, and nobody said so", _vhdx(), "--source-format vhdx")
     yield refused("vhd", "a dynamic VHD, and nobody said so", _vhd(), "--source-format vpc")
@@ -302,7 +302,7 @@ def _undeclared() -> Iterator[Specimen]:
     yield refused("qed", "a QED, and nobody said so", _qed(), "--source-format qed")
     yield refused("parallels", "a Parallels disk, and nobody said so", _parallels_disk(), "--source-format parallels")
     raw = Image({0: DATA_BYTES}, MIB)
-    yield refused("raw.vmdk", "raw bytes that are called a VMDK", raw, "is raw bytes, and is called .vmdk")
+    yield refused("raw.vmdk", "raw bytes that are called a VMDK", raw, "is raw bytes, and its name ends in .vmdk")
     for suffix, start, says in (
         ("gz", b"\x1f\x8b\x08", "gzip -dc"),
         ("xz", b"\xfd7zXZ\0", "xz -dc"),

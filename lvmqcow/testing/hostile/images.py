@@ -308,7 +308,9 @@ def _misdeclared(outside: bytes) -> Iterator[Specimen]:
     for name in ("guest-vmdk", "guest-vdi", "guest-luks", "guest-qed", "guest-vhdx"):
         image, what = guests[f"{name}.raw"].image, f"as qcow2: {guests[f'{name}.raw'].what}"
         mistaken = f"mistaken-{name.removeprefix('guest-')}.qcow2"
-        yield Specimen(mistaken, what, image, SourceFormat.QCOW2, Notice.HEADER, SourceMismatch, "was said to be qcow2")
+        yield Specimen(
+            mistaken, what, image, SourceFormat.QCOW2, Notice.HEADER, SourceMismatch, "was declared as qcow2"
+        )
     for name, what in (
         ("undeclared.raw", "called raw"),
         ("undeclared", "not called"),
@@ -316,7 +318,7 @@ def _misdeclared(outside: bytes) -> Iterator[Specimen]:
     ):
         said = f"a qcow2 header with a backing file, {what}, and nobody said what it is"
         image = guests["guest-qcow2.raw"].image
-        why = "is called .raw" if name.endswith(".raw") else "nobody said what it is"
+        why = "its name ends in .raw" if name.endswith(".raw") else "its format was not declared"
         yield Specimen(name, said, image, None, Notice.HEADER, SourceMismatch, f"is a qcow2 image, and {why}")
 
 

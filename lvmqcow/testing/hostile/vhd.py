@@ -76,10 +76,10 @@ def vhd_specimens(outside: bytes) -> Iterator[Specimen]:
     )
     yield refused("parent-unsaid", "a parent's name in one that is not differencing", _vhd(parent_name=name), "parent")
     yield refused("parent-located", "where a parent's name is, and nothing more", _vhd(locator=where), "parent")
-    yield refused("parent-fixed", "a differencing VHD without a start", _vhd_fixed(kind=4), "of the type 4")
-    yield refused("fixed-in-front", "a fixed VHD with a footer at its start", _vhd(kind=2), "of the type 2")
+    yield refused("parent-fixed", "a differencing VHD without a start", _vhd_fixed(kind=4), "type is 4")
+    yield refused("fixed-in-front", "a fixed VHD with a footer at its start", _vhd(kind=2), "type is 2")
     shadowed = _vhd_fixed(start=_vhd_footer(kind=3, creator=b"win ", next_offset=2**62, disk_bytes=MIB))
-    yield refused("shadowed", "a fixed VHD whose guest wrote a footer to its start", shadowed, "no header of a dynamic")
+    yield refused("shadowed", "a fixed VHD whose guest wrote a footer to its start", shadowed, "lacks the header")
     yield refused("size-absurd", "a VHD of 8 EiB", _vhd(disk_bytes=2**63), "8 EiB", InvalidSize)
     yield refused("fixed-long", "a fixed VHD that is larger than its file", _vhd_fixed(disk_bytes=2 * MIB), "cut short")
     yield refused("blocks-few", "a table of no blocks", _vhd(entries=0), "table of 0 blocks")
@@ -88,7 +88,9 @@ def vhd_specimens(outside: bytes) -> Iterator[Specimen]:
     yield refused("block-none", "blocks of nothing", _vhd(block_bytes=0), "blocks of 0 bytes")
     yield refused("table-outside", "a block table behind the file", _vhd(table_offset=2**62), "its block table ends")
     yield refused("data-outside", "a VHD's block behind the file", _vhd(block=2**31), "its data ends at")
-    yield refused("header-outside", "a header at the end of all addresses", _vhd(next_offset=2**64 - 2), "no header of")
+    yield refused(
+        "header-outside", "a header at the end of all addresses", _vhd(next_offset=2**64 - 2), "lacks the header"
+    )
 
 
 @cache
@@ -167,10 +169,10 @@ def vhdx_specimens(outside: bytes) -> Iterator[Specimen]:
     yield refused(
         "table-outside", "a VHDX's block table behind the file", _vhdx(table_offset=2**62), "its block table ends"
     )
-    yield refused("regions-absurd", "2^32 regions", _vhdx(regions=2**32 - 1), "no table of its regions")
+    yield refused("regions-absurd", "2^32 regions", _vhdx(regions=2**32 - 1), "no region table")
     yield refused("regions-none", "no regions", _vhdx(regions=0), "is missing")
     yield refused("metadata-outside", "metadata behind the file", _vhdx(metadata_offset=2**62), "no metadata")
-    yield refused("metadata-none", "metadata that says nothing", _vhdx(items=0), "does not say what it is")
+    yield refused("metadata-none", "metadata that says nothing", _vhdx(items=0), "lacks the parameters")
     cut = _vhdx(size_bytes=5 * MIB - 65536)
     yield Specimen(
         "vhdx-cut-in-data.vhdx",
@@ -179,5 +181,5 @@ def vhdx_specimens(outside: bytes) -> Iterator[Specimen]:
         SourceFormat.VHDX,
         Notice.TABLES,
         Corrupt,
-        "qemu-img cannot read it",
+        "qemu-img cannot read the file",
     )

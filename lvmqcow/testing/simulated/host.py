@@ -134,7 +134,7 @@ class SimHost:
 
     def misplace(self, lv_name: str) -> None:
         """From now on the name of an LV in ``/dev`` is wrong: missing if it is active, and there if it is not."""
-        self.state.lvs[lv_name] = replace(self.state.find(lv_name, ("misplace", lv_name)), misplaced=True)
+        self.state.lvs[lv_name] = replace(self.state.find(lv_name, ("misplace", lv_name)), wrong_in_dev=True)
 
     def stray(self, lv_name: str, kind: StrayKind) -> None:
         """From now on something is in ``/dev`` under a name that no LV has."""
@@ -143,7 +143,7 @@ class SimHost:
     def reboot(self) -> None:
         """The machine starts again: nothing is active, and ``/dev`` is new."""
         for name, lv in self.state.lvs.items():
-            self.state.lvs[name] = replace(lv, active=False, suspended=False, preloaded_bytes=None, misplaced=False)
+            self.state.lvs[name] = replace(lv, active=False, suspended=False, preloaded_bytes=None, wrong_in_dev=False)
         self.state.strays.clear()
 
     def fail_next(self, said: str) -> None:

@@ -68,7 +68,7 @@ def run_lvm(state: State, step: LvmStep, argv: tuple[str, ...]) -> None:
         case LvDeactivate():
             for name in step.lvs:
                 lv = replace(state.unused(name, argv), active=False, suspended=False)
-                state.lvs[name] = replace(lv, preloaded_bytes=None, misplaced=lv.misplaced and not lv.active)
+                state.lvs[name] = replace(lv, preloaded_bytes=None, wrong_in_dev=lv.wrong_in_dev and not lv.active)
         case LvAutoactivation():
             for name in step.lvs:
                 state.lvs[name] = replace(state.find(name, argv), autoactivated=step.at_boot)
@@ -78,8 +78,8 @@ def run_lvm(state: State, step: LvmStep, argv: tuple[str, ...]) -> None:
                 if lv.preloaded_bytes is not None:
                     state.lvs[name] = lv.resumed()
                 else:
-                    misplaced = lv.misplaced and not lv.active
-                    right = replace(lv, device_bytes=lv.size_bytes, suspended=False, misplaced=misplaced)
+                    wrong_in_dev = lv.wrong_in_dev and not lv.active
+                    right = replace(lv, device_bytes=lv.size_bytes, suspended=False, wrong_in_dev=wrong_in_dev)
                     state.lvs[name] = right
         case _:
             assert_never(step)
@@ -103,7 +103,7 @@ def run_device(state: State, step: DeviceStep, argv: tuple[str, ...]) -> None:
                 if state.strays.get(name) is StrayKind.LINK:
                     del state.strays[name]
                 elif (idle := state.lvs.get(name)) and not idle.active:
-                    state.lvs[name] = replace(idle, misplaced=False)
+                    state.lvs[name] = replace(idle, wrong_in_dev=False)
         case _:
             assert_never(step)
 

@@ -62,7 +62,7 @@ class Lv:
     """Until LVM changes it once more: then whoever reads it would wait for ever."""
     preloaded_bytes: int | None = None
     """How large its device would be with the table that waits in it; that comes into force when LVM resumes it."""
-    misplaced: bool = False
+    wrong_in_dev: bool = False
     """Its name in ``/dev`` is not what it should be."""
     discarded_bytes: int = 0
     """How much of it was discarded, from its start: what a device reads there is its own affair."""
@@ -117,8 +117,8 @@ class State:
                 writable=lv.writable,
                 autoactivated=lv.autoactivated,
                 suspended=lv.active and lv.suspended,
-                preloaded=lv.active and lv.preloaded_bytes is not None,
-                misplaced=lv.misplaced,
+                has_inactive_table=lv.active and lv.preloaded_bytes is not None,
+                wrong_in_dev=lv.wrong_in_dev,
             )
             for name, lv in sorted(self.lvs.items())
         )
@@ -152,7 +152,7 @@ class State:
             raise CommandFailed(argv, 1, f"Could not open '/dev/{self.vg}/{lv_name}': No such file or directory")
         if lv.suspended:
             raise CommandFailed(argv, 1, f"/dev/{self.vg}/{lv_name} is suspended: a real one would wait for ever")
-        if lv.misplaced:
+        if lv.wrong_in_dev:
             raise CommandFailed(argv, 1, f"/dev/{self.vg}/{lv_name} is not there, or another LV's")
         return lv
 

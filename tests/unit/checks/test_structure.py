@@ -64,11 +64,11 @@ def test_inactive_volume_of_proxmox_ve_is_unchecked_not_damaged() -> None:
     ("damage", "lv", "text"),
     [
         (LvRemove((DISK.text,)), DISK.text, "no current logical volume"),
-        (LvRemove((S1,)), S1, "it is not there"),
+        (LvRemove((S1,)), S1, "which is not there"),
         (LvTag((S1,), add=(f"lvmqcow.parent={S2}",)), S2, "reads through itself"),
-        (LvTag((S2,), drop=(f"lvmqcow.parent={S1}",)), S2, f"names {S1} as backing, its tags None"),
-        (QcowRelink(DISK.text, S1), DISK.text, f"names {S1} as backing, its tags {S2}"),
-        (LvTag((DISK.text,), add=("lvmqcow.size=9",), drop=(f"lvmqcow.size={4 * MIB}",)), DISK.text, "its tags 9"),
+        (LvTag((S2,), drop=(f"lvmqcow.parent={S1}",)), S2, f"names {S1}, its tags name no parent"),
+        (QcowRelink(DISK.text, S1), DISK.text, f"names {S1}, its tags name {S2}"),
+        (LvTag((DISK.text,), add=("lvmqcow.size=9",), drop=(f"lvmqcow.size={4 * MIB}",)), DISK.text, "its tags give 9"),
         (LvZero(DISK.text), DISK.text, "no readable qcow2 header"),
         (LvTag((S1,), add=(f"{INTENT_PREFIX}copy",)), S1, "another version"),
     ],
@@ -124,7 +124,7 @@ def test_cut_operation_is_unfinished_with_recover_as_advice(cut: Step) -> None:
 def test_check_reports_the_progress_of_a_cut_wipe() -> None:
     left = LvCreate(f"del-{DISK}", 8 * MIB, (*DISK.tags, Removing().tag, f"lvmqcow.wipe=zero/{2 * MIB}"))
     (found,) = storage(run(chain(2), left)).check()
-    assert found.text == "its removal was cut, 2 MiB of 8 MiB are wiped"
+    assert found.text == "the removal of this logical volume was cut; 2 MiB of 8 MiB are wiped"
 
 
 def test_unreadable_wipe_record_is_damage() -> None:

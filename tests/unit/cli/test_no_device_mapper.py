@@ -10,7 +10,7 @@ import pytest
 
 from lvmqcow.cli import main
 from lvmqcow.errors import UnfitMachine
-from lvmqcow.system import needs
+from lvmqcow.system import requirements
 
 DISK = "vg0/vm-100-disk-0.qcow2"
 REPORT = {
@@ -65,7 +65,7 @@ def changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tools / name).write_text(f"#!/bin/sh\n{script}\n")
         (tools / name).chmod(0o755)
     (tmp_path / "misc").write_text("237 loop-control\n")
-    monkeypatch.setattr(needs, "_MISC_DEVICES", tmp_path / "misc")
+    monkeypatch.setattr(requirements, "_MISC_DEVICES", tmp_path / "misc")
     monkeypatch.setattr("lvmqcow.cli.common._LOCKS", tmp_path / "locks")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
@@ -113,6 +113,6 @@ def test_pytest_fixture_reports_missing_device_mapper(
         pytest.main(["-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(test)]) == pytest.ExitCode.TESTS_FAILED
     )
     said = capsys.readouterr().out
-    assert "UnfitMachine: no device-mapper" in said
+    assert "UnfitMachine: this kernel has no device-mapper" in said
     assert "lvmqcow lab run" in said
     assert changes.read_text() == ""

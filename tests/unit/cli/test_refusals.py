@@ -31,7 +31,7 @@ VOLUME = "vg0/vm-100-disk-0.qcow2"
         (("create", "vg0", "--vmid", "100", "--size", "0"), "positive"),
         (("create", "vg0", "--vmid", "100", "--size", "1G", "--format", "vmdk"), "--format"),
         (("resize", VOLUME, "--size", "+0"), "positive"),
-        (("resize", VOLUME, "--size", "++1G"), "write it like 10G"),
+        (("resize", VOLUME, "--size", "++1G"), "write a size like 10G"),
         (("resize", VOLUME, "--size=-1G"), "positive"),
         (("resize", VOLUME), "--size"),
         (("rename", VOLUME, "disk"), "vm-<id>-<disk>"),
@@ -56,16 +56,19 @@ VOLUME = "vg0/vm-100-disk-0.qcow2"
         (("create", "v g/vm-100-disk-0", "--size", "1G"), "volume group name"),
         (("create", VOLUME, "--size", "0"), "positive"),
         (("create", VOLUME, "--size=-1G"), "positive"),
-        (("create", VOLUME, "--size", "ten"), "write it like 10G"),
-        (("create", VOLUME, "--size", "65T"), "size '65T' is not possible: more than 64 TiB"),
-        (("create", VOLUME, "--size", "1G", "--format", "raw"), "says qcow2, the request says raw"),
-        (("create", "vg0/vm-100-disk-0", "--size", "1G", "--format", "qcow2"), "says raw, the request says qcow2"),
+        (("create", VOLUME, "--size", "ten"), "write a size like 10G"),
+        (("create", VOLUME, "--size", "65T"), "size '65T' is not possible: the largest supported size is 64 TiB"),
+        (("create", VOLUME, "--size", "1G", "--format", "raw"), "means qcow2, but the request asks for raw"),
+        (
+            ("create", "vg0/vm-100-disk-0", "--size", "1G", "--format", "qcow2"),
+            "means raw, but the request asks for qcow2",
+        ),
         (("loopvg", "create", "..", "--size", "1G"), "volume group name"),
         (("list", "v;g"), "volume group name"),
         (("remove", VOLUME, "--wipe", "shred"), "--wipe"),
-        (("remove", VOLUME, "--wipe-rate", "fast"), "write it like 10G"),
+        (("remove", VOLUME, "--wipe-rate", "fast"), "write a size like 10G"),
         (("remove", VOLUME, "--wipe-rate", "0"), "positive"),
-        (("recover", "vg0", "--wipe-rate", "fast"), "write it like 10G"),
+        (("recover", "vg0", "--wipe-rate", "fast"), "write a size like 10G"),
     ],
 )
 def test_impossible_command_line_exits_2_with_a_reason(
@@ -81,7 +84,9 @@ def test_impossible_command_line_exits_2_with_a_reason(
     assert captured.out == ""
 
 
-@pytest.mark.parametrize(("variable", "says"), [("LVMQCOW_WIPE", "--wipe"), ("LVMQCOW_WIPE_RATE", "write it like 10G")])
+@pytest.mark.parametrize(
+    ("variable", "says"), [("LVMQCOW_WIPE", "--wipe"), ("LVMQCOW_WIPE_RATE", "write a size like 10G")]
+)
 def test_environment_default_is_validated_like_the_option(
     variable: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,7 +140,7 @@ def test_piped_vmdk_declared_vdi_is_refused_with_the_right_command() -> None:
     done = subprocess.run(argv, input=b"KDMV".ljust(MIB, b"\0"), capture_output=True)
     said = done.stderr.decode()
     assert done.returncode == 2, said
-    assert "the stream is a VMware disk (vmdk), and was said to be vdi" in said
+    assert "the stream is a VMware disk (vmdk), and it was declared as vdi" in said
     assert "`lvmqcow import - VG/vm-100-disk-0 --source-format vmdk`" in said
 
 

@@ -128,7 +128,7 @@ def test_stream_size_is_8_bytes_little_endian(tmp_path: Path, size_bytes: int) -
 def test_stream_that_ends_inside_its_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "stream"
     path.write_bytes(bytes(7))
-    with path.open("rb", buffering=0) as stream, pytest.raises(SourceNotFound, match="after 7 of the 8 bytes"):
+    with path.open("rb", buffering=0) as stream, pytest.raises(SourceNotFound, match="only 7 of the 8 bytes"):
         read_size(stream.fileno())
 
 

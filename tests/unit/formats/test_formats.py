@@ -228,7 +228,7 @@ def test_file_with_a_foreign_magic_needs_a_declared_format(
     with pytest.raises(SourceMismatch) as refused:
         inspect(path, DISK, None)
     said = str(refused.value)
-    assert "nobody said what it is" in said
+    assert "its format was not declared" in said
     if source_format:
         assert f"lvmqcow import {path} VG/{DISK} --source-format {source_format}" in said
     assert inspect(path, DISK, SourceFormat.RAW).source_format is SourceFormat.RAW
@@ -260,17 +260,17 @@ def test_format_shown_only_at_the_end_is_detected(tmp_path: Path, end: bytes) ->
 @pytest.mark.parametrize(
     ("called", "content", "says"),
     [
-        ("disk.raw", b"KDMV", "a VMware disk (vmdk), and is called .raw"),
-        ("disk.vdi", b"KDMV", "a VMware disk (vmdk), and is called .vdi"),
-        ("disk.VMDK", b"vhdxfile", "a Hyper-V disk (vhdx), and is called .VMDK"),
-        ("disk.qcow2", b"KDMV", "a VMware disk (vmdk), and is called .qcow2"),
-        ("disk.qcow2", b"raw", "raw bytes, and is called .qcow2"),
-        ("disk-flat.vmdk", b"raw", "raw bytes, and is called .vmdk"),
-        ("disk.raw.gz", b"raw", "raw bytes, and is called .gz"),
+        ("disk.raw", b"KDMV", "a VMware disk (vmdk), and its name ends in .raw"),
+        ("disk.vdi", b"KDMV", "a VMware disk (vmdk), and its name ends in .vdi"),
+        ("disk.VMDK", b"vhdxfile", "a Hyper-V disk (vhdx), and its name ends in .VMDK"),
+        ("disk.qcow2", b"KDMV", "a VMware disk (vmdk), and its name ends in .qcow2"),
+        ("disk.qcow2", b"raw", "raw bytes, and its name ends in .qcow2"),
+        ("disk-flat.vmdk", b"raw", "raw bytes, and its name ends in .vmdk"),
+        ("disk.raw.gz", b"raw", "raw bytes, and its name ends in .gz"),
         ("disk.raw.gz", b"\x1f\x8b\x08", "gzip -dc"),
-        ("disk.raw.xz", b"\x1f\x8b\x08", "compressed with gzip, and is called .xz"),
+        ("disk.raw.xz", b"\x1f\x8b\x08", "compressed with gzip, and its name ends in .xz"),
         ("appliance.ova", b"a".ljust(257, b"\0") + b"ustar\x0000", "tar -xf"),
-        ("disk.vmdk", b"KDMV", "nobody said what it is"),
+        ("disk.vmdk", b"KDMV", "its format was not declared"),
         ("disk.vmdk", b"# Disk DescriptorFile", "-flat.vmdk beside it"),
         ("disk.img", b"QFI\xfb\0\0\0\3", "--source-format qcow2"),
     ],
@@ -295,7 +295,7 @@ def test_wrong_declared_format_is_refused_and_both_are_named(
         return
     with pytest.raises(SourceMismatch) as refused:
         inspect(path, DISK, declared)
-    assert f"was said to be {declared}" in str(refused.value)
+    assert f"was declared as {declared}" in str(refused.value)
     assert f"--source-format {made[name].format}" in str(refused.value)
 
 
@@ -335,7 +335,7 @@ def test_vhd_that_qemu_would_truncate_is_refused_with_a_command(made: dict[str, 
     sizes = format_apart(SIZE_BYTES, 100 * 4 * 17 * 512)
     with pytest.raises(Corrupt, match=f"has {sizes[0]}, and qemu-img would read {sizes[1]}") as refused:
         imported(path, SourceFormat.VPC)
-    command = str(refused.value).partition("needs: ")[2].replace(" COPY", f" {copy}")
+    command = str(refused.value).partition("import the copy: ")[2].replace(" COPY", f" {copy}")
     subprocess.run(command, shell=True, check=True)
     assert imported(copy, SourceFormat.QCOW2) == one.disk
 

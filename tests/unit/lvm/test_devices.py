@@ -42,7 +42,7 @@ def test_regular_file_is_not_taken_for_a_leftover_of_lvm(name: str, monkeypatch:
     monkeypatch.setattr(devices, "device_names", lambda vg: there)
     seen = with_devices(picture("vm-1-a"), there)
     assert seen.strays == (Stray(name, StrayKind.OTHER),)
-    assert not any(lv.misplaced for lv in seen.logical_volumes)
+    assert not any(lv.wrong_in_dev for lv in seen.logical_volumes)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,6 @@ def test_existing_file_is_kept(tmp_path: Path) -> None:
     path.write_bytes(b"mine")
     with pytest.raises(AlreadyExists):
         _make_file(path, MIB)
-    with pytest.raises(NotPossible, match="it cannot be made: Not a directory; nothing was begun"):
+    with pytest.raises(NotPossible, match="the file cannot be made: Not a directory; nothing was begun"):
         _make_file(path / "below" / "vg1.img", MIB)
     assert path.read_bytes() == b"mine"

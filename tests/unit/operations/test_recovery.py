@@ -589,5 +589,5 @@ def test_recovery_without_progress_stops_with_an_error() -> None:
     host = Unmended()
     host.__dict__.update(chain(1).__dict__)
     host.suspend(DISK.text)
-    with pytest.raises(Corrupt, match="restore devices is done, and the same is to be done again"):
+    with pytest.raises(Corrupt, match="recovery made no progress: it would run the same plan again"):
         storage(host).recover()

@@ -20,10 +20,10 @@ from lvmqcow.errors import AlreadyExists, CommandFailed, InvalidSize, NotPossibl
 from lvmqcow.lvm import devices, loopvg
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.qemu.nbd import QemuNbd
-from lvmqcow.system import flock, holders, needs
-from lvmqcow.system.complaints import complaints
+from lvmqcow.system import flock, holders, requirements
 from lvmqcow.system.flock import FlockLocks, child_environment
-from lvmqcow.system.needs import command_environment, find_tool, require_temporary_directory, require_tools
+from lvmqcow.system.requirements import command_environment, find_tool, require_temporary_directory, require_tools
+from lvmqcow.system.stderr_pipe import stderr_pipe
 
 MIB = 1024**2
 COMPLAINS = ("sh", "-c", "echo 50.00/100%; echo no luck >&2; exit 3")
@@ -104,7 +104,7 @@ def test_command_with_very_long_stderr_ends() -> None:
 
 
 def test_stderr_text_is_returned_once() -> None:
-    with complaints() as heard:
+    with stderr_pipe() as heard:
         assert heard.text() == ""
         os.write(heard.fileno(), b"one")
         assert (heard.text(), heard.text()) == ("one", "")
@@ -119,7 +119,7 @@ def test_stream_without_a_temporary_directory_is_refused(no_temporary_directory:
 
 def test_tool_missing_for_a_later_step_is_reported_first(monkeypatch: pytest.MonkeyPatch) -> None:
     require_tools([("sh", "-c", "true")])
-    monkeypatch.setattr(needs, "_ROOT_DIRECTORIES", ())
+    monkeypatch.setattr(requirements, "_ROOT_DIRECTORIES", ())
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UnfitMachine, match="apt-get install util-linux"):
         require_tools([("blkdiscard", "--zeroout", "/dev/x")])
@@ -225,7 +225,7 @@ def test_impossible_loop_file_path_is_refused(name: str, tmp_path: Path) -> None
 
 
 def test_loop_file_without_space_is_not_left_behind(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSize, match="takes no file that large"), limited(resource.RLIMIT_FSIZE, 4096):
+    with pytest.raises(InvalidSize, match="cannot hold a file that large"), limited(resource.RLIMIT_FSIZE, 4096):
         loopvg._make_file(tmp_path / "pv.img", MIB)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,7 +1,7 @@
-"""What lvmqcow needs of the machine below it, and the error that says which of it is not there.
+"""What lvmqcow requires of the machine, and the error that names what is missing.
 
-A machine that is short of something is where recovery is wanted. So whatever the operating system refuses, a directory,
-a process, ``/proc``, is an error of `lvmqcow.errors` with the reason and what to mend, and no traceback.
+Recovery is often needed on a machine that lacks memory, space or a directory. So if the operating system refuses
+something, the user gets an error of `lvmqcow.errors` with the reason and an advice, not a traceback.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from lvmqcow.errors import UnfitMachine
 __all__ = [
     "command_environment",
     "find_tool",
-    "needed",
     "require_device_mapper",
     "require_temporary_directory",
     "require_tools",
+    "required",
     "root_path",
     "starting",
 ]
@@ -43,24 +43,24 @@ _DRIVER: Final = "device-mapper"
 
 
 def root_path(caller: Mapping[str, str]) -> str:
-    """The caller's PATH, and then where root's tools are: the PATH of cron, or of an ordinary user, leaves them out."""
+    """Return the caller's PATH and the directories of root's tools, which the PATH of cron or of a user may lack."""
     directories = [*caller.get("PATH", "").split(":"), *_ROOT_DIRECTORIES]
     return ":".join(dict.fromkeys(filter(None, directories)))
 
 
 def command_environment() -> dict[str, str]:
-    """The environment of every command: this process's, with messages in plain C, and a PATH that has root's tools."""
+    """Return the environment of every command: this process's, with the locale C and root's tools in PATH."""
     return {**os.environ, "LC_ALL": "C", "PATH": root_path(os.environ)}
 
 
 def find_tool(name: str) -> str | None:
-    """The path of a tool, as a command with that environment finds it; None where it is not installed."""
+    """Return the path of a tool, as a command with that environment finds it; None if it is not installed."""
     return shutil.which(name, path=root_path(os.environ))
 
 
 @contextmanager
-def needed(what: str, advice: str) -> Iterator[None]:
-    """Raises UnfitMachine where the operating system refuses what is within: ``what`` failed, and why."""
+def required(what: str, advice: str) -> Iterator[None]:
+    """Turn an OSError of the block into UnfitMachine. ``what`` says what failed."""
     try:
         yield
     except OSError as error:
@@ -69,36 +69,36 @@ def needed(what: str, advice: str) -> Iterator[None]:
 
 @contextmanager
 def starting(argv: Sequence[str]) -> Iterator[None]:
-    """Raises UnfitMachine where the command that is started within cannot be started."""
+    """Turn an OSError of the block, which starts the command ``argv``, into UnfitMachine."""
     tool = Path(argv[0]).name
     try:
         yield
     except FileNotFoundError as error:
         raise _missing(tool) from error
     except OSError as error:
-        advice = "it may lack memory, processes or open files (`ulimit -a`): free some, and ask again"
+        advice = "free memory, processes or open files (`ulimit -a`), then try again"
         raise UnfitMachine(f"{tool} cannot be started: {error.strerror or error}", advice) from error
 
 
 def require_tools(commands: Iterable[Sequence[str]]) -> None:
-    """Raises UnfitMachine: one of these commands is not installed, or may not be executed."""
+    """Check that these commands are installed and executable. Raises UnfitMachine."""
     for tool in sorted({argv[0] for argv in commands}):
         if find_tool(tool) is None:
             raise _missing(tool)
 
 
 def require_temporary_directory() -> None:
-    """Raises UnfitMachine: there is no directory for temporary files, which TMPDIR names."""
-    with needed("no temporary directory can be written", "make /tmp writable, or name a directory with TMPDIR"):
+    """Check that a directory for temporary files is writable. Raises UnfitMachine."""
+    with required("no temporary directory can be written", "make /tmp writable, or name a directory with TMPDIR"):
         tempfile.gettempdir()
 
 
 def require_device_mapper() -> None:
-    """Raises UnfitMachine: this kernel has no device-mapper, so no LV can be activated.
+    """Check that the kernel has device-mapper, without which no LV can be activated. Raises UnfitMachine.
 
-    The kernel loads the driver when somebody first opens its device. Only where it is not there yet, dmsetup tries.
+    The kernel loads the driver when its device is first opened. So if the driver is not there yet, dmsetup opens it.
     """
-    with suppress(OSError):  # then dmsetup tells
+    with suppress(OSError):  # dmsetup tells it then
         if _DRIVER in _MISC_DEVICES.read_text().split():
             return
     argv = ("dmsetup", "version")
@@ -108,12 +108,12 @@ def require_device_mapper() -> None:
         )
     if tried.returncode:
         raise UnfitMachine(
-            "no device-mapper in this kernel, and no logical volume without it",
-            "`lvmqcow lab run` gives a machine that has it; on a machine of your own: modprobe dm-mod",
+            "this kernel has no device-mapper, so no logical volume can be used",
+            "load it (`modprobe dm-mod`), or use the lab, a virtual machine that has it (`lvmqcow lab run`)",
         )
 
 
 def _missing(tool: str) -> UnfitMachine:
     package = _PACKAGES.get(tool)
-    advice = f"install {package} (`apt-get install {package}`)" if package else "install it, or mend PATH"
+    advice = f"install {package} (`apt-get install {package}`)" if package else "install it, or correct PATH"
     return UnfitMachine(f"{tool} is missing", advice)
