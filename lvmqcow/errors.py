@@ -35,11 +35,9 @@ Each error keeps its facts as attributes. Its message says what could not be don
 
 from __future__ import annotations
 
-import errno
-import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from lvmqcow.units import format_apart
 
@@ -72,6 +70,8 @@ __all__ = [
     "VolumeNotFound",
 ]
 
+_NO_SPACE: Final = "No space left on device"  # ENOSPC; commands run with LC_ALL=C
+
 
 class LvmqcowError(Exception):
     """The base class of all errors. It is never raised itself."""
@@ -91,7 +91,7 @@ class CommandFailed(LvmqcowError):
     @property
     def no_space(self) -> bool:
         """Whether a device or a file system was full. All tools print the C library's text for this error."""
-        return os.strerror(errno.ENOSPC) in self.stderr
+        return _NO_SPACE in self.stderr
 
     def __str__(self) -> str:
         said = self.stderr or "it printed no reason"

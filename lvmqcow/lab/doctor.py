@@ -12,8 +12,8 @@ from enum import Enum
 
 from lvmqcow.system.udev import KERNELS_DEV
 
-from .kernels import LEAST_WITH_AMX
 from .machine import UML_MODULES, Driver, Machine
+from .uml.kernels import LEAST_WITH_AMX
 
 __all__ = ["Finding", "Status", "diagnose", "lab_kind", "verdict"]
 

@@ -15,7 +15,7 @@ from .errors import LabError
 from .guest.job import Job
 from .machine import probe
 from .terminal import is_interactive, raw_terminal, window_size
-from .uml import run_in_uml
+from .uml.boot import run_in_uml
 
 __all__ = ["DEFAULT_MEMORY_BYTES", "run"]
 

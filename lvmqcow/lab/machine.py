@@ -22,9 +22,9 @@ from pathlib import Path
 from lvmqcow.system.requirements import root_path
 from lvmqcow.system.udev import CONTROL, INITIAL_IPC_NAMESPACE, dev_file_system
 
-from .kernels import installed_kernel, version_of
 from .rundir import leftover_run_directories
-from .uml import is_executable_memory, memory_directories
+from .uml.boot import is_executable_memory, memory_directories
+from .uml.kernels import installed_kernel, version_of
 
 __all__ = ["LVM_SETTINGS", "TOOLS", "UML_MODULES", "Driver", "Machine", "MemoryDirectory", "probe"]
 

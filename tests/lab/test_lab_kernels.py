@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lvmqcow.lab.kernels import KERNELS, LEAST_WITH_AMX, Kernel, installed_kernel, version_of
+from lvmqcow.lab.uml.kernels import KERNELS, LEAST_WITH_AMX, Kernel, installed_kernel, version_of
 
 
 def saying(path: Path, text: str) -> Kernel:

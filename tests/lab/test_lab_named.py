@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lvmqcow.lab import named
 from lvmqcow.lab.guest.job import Job
+from lvmqcow.lab.uml import named
 
 
 @pytest.fixture

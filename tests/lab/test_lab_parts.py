@@ -14,11 +14,11 @@ import pytest
 
 from lvmqcow.lab import LabError, launch, rundir
 from lvmqcow.lab.cli import add_parsers, main, parse_size
-from lvmqcow.lab.cpu import CPU_VARIABLE, claim_cpu
 from lvmqcow.lab.environment import lab_environment
 from lvmqcow.lab.guest.job import Job, read_job, settle, write_job
 from lvmqcow.lab.guest.wire import Decoder, Frame, Kind, encode, pair, unpair
-from lvmqcow.lab.uml import run_in_uml
+from lvmqcow.lab.uml.boot import run_in_uml
+from lvmqcow.lab.uml.cpu import CPU_VARIABLE, claim_cpu
 from tests.support.labs import CHECKOUT
 
 from .test_lab_doctor import NO_UML

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..errors import LabError
+from ..guest.job import Job, write_job
+from ..inside import guest_program
+from ..rundir import RunDirectory, new_run_directory
+from ..session import LabLines, run_session
 from .cpu import claim_cpu
-from .errors import LabError
-from .guest.job import Job, write_job
-from .inside import guest_program
 from .kernels import Kernel, installed_kernel
 from .named import named_entries
-from .rundir import RunDirectory, new_run_directory
-from .session import LabLines, run_session
 
 __all__ = ["is_executable_memory", "memory_directories", "run_in_uml"]
 

@@ -13,8 +13,8 @@ import re
 import shutil
 from collections.abc import Iterator
 
-from .guest.job import Job
-from .guest.shown import OWN_PLACES
+from ..guest.job import Job
+from ..guest.shown import OWN_PLACES
 
 __all__ = ["named_entries"]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .errors import LabError
+from ..errors import LabError
 
 __all__ = ["CPU_VARIABLE", "CpuClaim", "claim_cpu"]
 
