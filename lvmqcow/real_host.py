@@ -19,7 +19,7 @@ from lvmqcow.formats import SourceFormat
 from lvmqcow.lvm.commands import Lvm
 from lvmqcow.lvm.devices import device_names, with_devices
 from lvmqcow.lvm.look import read_volume_group
-from lvmqcow.qemu.image_safety import require_harmless
+from lvmqcow.qemu.image_safety import require_harmless, require_harmless_alone
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.qemu.nbd import QemuNbd
 from lvmqcow.steps import (
@@ -108,6 +108,8 @@ class RealHost:
             _require_device(device_path(self._vg, step.lv))
         for lv_name in step.opens:
             require_harmless(self._vg, lv_name, self._header)
+        for lv_name in step.opens_alone:
+            require_harmless_alone(self._vg, lv_name, self._header)
         self._run(step, step.argv(self._vg), progress)
         for path in self._lvm.physical_volumes:
             self._flush(path)  # LVM sends no flush of its own after a metadata commit

@@ -60,7 +60,7 @@ a snapshot never grows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -392,9 +392,7 @@ def _look(volume: Volume, lv_name: str) -> str:
     return f"compare with the headers: qemu-img info -U {chain}-f qcow2 {device_path(volume.vg, lv_name)}"
 
 
-def _lvchange(
-    vg: str, lv: LogicalVolume, add: tuple[str, ...] | list[str] = (), drop: tuple[str, ...] | list[str] = ()
-) -> str:
+def _lvchange(vg: str, lv: LogicalVolume, add: Sequence[str] = (), drop: Sequence[str] = ()) -> str:
     """Return the command that adds the tags that the LV lacks, and drops those of ``drop`` that it has."""
     words = [f"--deltag {tag}" for tag in sorted(set(drop) & lv.tags - set(add))]
     words += [f"--addtag {tag}" for tag in add if tag not in lv.tags]

@@ -110,7 +110,7 @@ class Header:
         return (
             *((f"it reads through to another file, {self.backing!r}",) if reaches else ()),
             *(("its dirty bit is set: it was in use, or its writer died",) if self.dirty else ()),
-            *self._own_reasons,
+            *self.own_reasons,
         )
 
     def layer_reasons(self, vg: str) -> tuple[str, ...]:
@@ -119,13 +119,13 @@ class Header:
         A layer may have another LV of the volume group as its backing file, and a dirty bit while a guest runs.
         """
         if self.backing is None:
-            return self._own_reasons
+            return self.own_reasons
         outside = _SIBLING.fullmatch(self.parent_lv(vg) or "") is None
         strange = self.backing_format not in (None, "qcow2")
         return (
             *((f"its backing file {self.backing!r} is no qcow2 image of this volume group",) if outside else ()),
             *((f"its backing file {self.backing!r} is read as {self.backing_format}, not qcow2",) if strange else ()),
-            *self._own_reasons,
+            *self.own_reasons,
         )
 
     @property
@@ -144,7 +144,7 @@ class Header:
         )
 
     @property
-    def _own_reasons(self) -> tuple[str, ...]:
+    def own_reasons(self) -> tuple[str, ...]:
         """The reasons that hold for layers and for images from outside alike."""
         return tuple(
             reason

@@ -307,7 +307,7 @@ def _unseen(planned: Plan, request: Request, picture: VolumeGroup) -> tuple[str,
     read through that LV although its tags do not say so.
     """
     volume = picture.find(planned.volume) if request.headers_of is not None else None
-    looks = any(step.opens or isinstance(step, LvRemove) for step in planned.steps)
+    looks = any(step.opens or step.opens_alone or isinstance(step, LvRemove) for step in planned.steps)
     if volume is None or not looks:
         return ()
     return tuple(layer.lv.name for layer in volume.layers if layer.lv.header is None and not layer.lv.active)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from lvmqcow.core.qcow2 import Header
 from lvmqcow.errors import Corrupt
 
-__all__ = ["require_harmless"]
+__all__ = ["require_harmless", "require_harmless_alone"]
 
 
 def require_harmless(vg: str, lv: str, read: Callable[[str], Header | None]) -> None:
@@ -37,3 +37,19 @@ def require_harmless(vg: str, lv: str, read: Callable[[str], Header | None]) -> 
         if header is None or reasons:
             raise Corrupt(f"{vg}/{lv}", [f"{name} must not be opened: {reason}" for reason in reasons])
         name = header.parent_lv(vg)
+
+
+def require_harmless_alone(vg: str, lv: str, read: Callable[[str], Header | None]) -> None:
+    """Refuse to open the image on ``lv`` if it leads out of the volume group in another way than by its backing name.
+
+    It is for a command that ignores the backing file. A power cut may tear the write of a header: then the backing name
+    has its old text and its new length, and names nothing. Only such a command puts that right.
+
+    Raises:
+        Corrupt: with the reasons.
+        FileNotFoundError: the LV has no device.
+    """
+    header = read(lv)
+    reasons = header.own_reasons if header else ("the device holds no qcow2 image",)
+    if header is None or reasons:
+        raise Corrupt(f"{vg}/{lv}", [f"{lv} must not be opened: {reason}" for reason in reasons])

@@ -48,6 +48,10 @@ class Contract(Protocol):
         """
 
     @property
+    def opens_alone(self) -> tuple[str, ...]:
+        """The LVs whose qcow2 images the step opens without their backing images, whatever their headers name."""
+
+    @property
     def disturbs(self) -> tuple[str, ...]:
         """The LVs that no program may use during the step, because their content or their name changes."""
 

@@ -27,6 +27,7 @@ class DeviceClear:
     lv_uuid: str
 
     tool: ClassVar = Tool.DEVICES
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     disturbs: ClassVar = NOTHING
     fills: ClassVar = None
@@ -44,6 +45,7 @@ class DeviceRemove:
     lv: str
 
     tool: ClassVar = Tool.DEVICES
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING
@@ -64,6 +66,7 @@ class NodeRemove:
     lvs: tuple[str, ...]
 
     tool: ClassVar = Tool.DEVICES
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     disturbs: ClassVar = NOTHING
     fills: ClassVar = None
@@ -84,6 +87,7 @@ class LinkRemove:
     lvs: tuple[str, ...]
 
     tool: ClassVar = Tool.DEVICES
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     disturbs: ClassVar = NOTHING
     fills: ClassVar = None

@@ -43,6 +43,7 @@ class QcowCreate:
     backing: str | None = None
 
     tool: ClassVar = Tool.IMAGES
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING
@@ -68,6 +69,7 @@ class QcowCommit:
     into: str
 
     tool: ClassVar = Tool.IMAGES
+    opens_alone: ClassVar = NOTHING
     parts: ClassVar = NOTHING
 
     def argv(self, vg: str) -> Argv:
@@ -105,6 +107,7 @@ class QcowRebase:
     was: str
 
     tool: ClassVar = Tool.IMAGES
+    opens_alone: ClassVar = NOTHING
     parts: ClassVar = NOTHING
 
     def argv(self, vg: str) -> Argv:
@@ -136,6 +139,7 @@ class QcowRelink:
     backing: str
 
     tool: ClassVar = Tool.IMAGES
+    opens: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING
     parts: ClassVar = NOTHING
@@ -147,7 +151,7 @@ class QcowRelink:
         )
 
     @property
-    def opens(self) -> tuple[str, ...]:
+    def opens_alone(self) -> tuple[str, ...]:
         return (self.lv,)
 
     @property
@@ -162,6 +166,7 @@ class QcowRepairLeaks:
     lv: str
 
     tool: ClassVar = Tool.IMAGES
+    opens_alone: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING
     parts: ClassVar = NOTHING
@@ -189,6 +194,7 @@ class QcowResize:
     virtual_size_bytes: int
 
     tool: ClassVar = Tool.IMAGES
+    opens_alone: ClassVar = NOTHING
     mend: ClassVar = NOTHING
     parts: ClassVar = NOTHING
 
@@ -221,6 +227,7 @@ class ImageWrite:
     format: Format
 
     tool: ClassVar = Tool.IMAGES
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     mend: ClassVar = NOTHING
     parts: ClassVar = NOTHING
@@ -248,6 +255,7 @@ class ImageCopy:
     format: Format
 
     tool: ClassVar = Tool.IMAGES
+    opens_alone: ClassVar = NOTHING
     mend: ClassVar = NOTHING
     parts: ClassVar = NOTHING
 
@@ -277,6 +285,7 @@ class ImageExport:
     path_format: Format
 
     tool: ClassVar = Tool.IMAGES
+    opens_alone: ClassVar = NOTHING
     disturbs: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING

@@ -43,6 +43,7 @@ class LvCreate:
     tags: tuple[str, ...]
 
     tool: ClassVar = Tool.LVM
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     disturbs: ClassVar = NOTHING
     fills: ClassVar = None
@@ -65,6 +66,7 @@ class LvRename:
     to: str
 
     tool: ClassVar = Tool.LVM
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING
@@ -85,6 +87,7 @@ class LvRemove:
     lvs: tuple[str, ...]
 
     tool: ClassVar = Tool.LVM
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING
@@ -109,6 +112,7 @@ class LvExtend:
     size_bytes: int
 
     tool: ClassVar = Tool.LVM
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     disturbs: ClassVar = NOTHING
     fills: ClassVar = None
@@ -128,6 +132,7 @@ class LvTag:
     drop: tuple[str, ...] = ()
 
     tool: ClassVar = Tool.LVM
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     disturbs: ClassVar = NOTHING
     fills: ClassVar = None
@@ -151,6 +156,7 @@ class LvPermission:
     permission: Permission
 
     tool: ClassVar = Tool.LVM
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING
@@ -171,6 +177,7 @@ class LvActivate:
     lvs: tuple[str, ...]
 
     tool: ClassVar = Tool.LVM
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     disturbs: ClassVar = NOTHING
     fills: ClassVar = None
@@ -191,6 +198,7 @@ class LvDeactivate:
     lvs: tuple[str, ...]
 
     tool: ClassVar = Tool.LVM
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING
@@ -214,6 +222,7 @@ class LvRefresh:
     lvs: tuple[str, ...]
 
     tool: ClassVar = Tool.LVM
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     disturbs: ClassVar = NOTHING
     fills: ClassVar = None
@@ -235,6 +244,7 @@ class LvAutoactivation:
     at_boot: bool
 
     tool: ClassVar = Tool.LVM
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     disturbs: ClassVar = NOTHING
     fills: ClassVar = None

@@ -27,6 +27,7 @@ class LvZero:
     lv: str
 
     tool: ClassVar = Tool.IMAGES
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING
@@ -52,6 +53,7 @@ class LvZeroRange:
     length_bytes: int
 
     tool: ClassVar = Tool.RANGES
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING
@@ -78,6 +80,7 @@ class LvDiscardRange:
     length_bytes: int
 
     tool: ClassVar = Tool.RANGES
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING

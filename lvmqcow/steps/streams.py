@@ -29,6 +29,7 @@ class ImageReceive:
     """The first bytes of the stream, which were read before."""
 
     tool: ClassVar = Tool.STREAMS
+    opens_alone: ClassVar = NOTHING
     opens: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING
@@ -56,6 +57,7 @@ class ImageSend:
     size_bytes: int
 
     tool: ClassVar = Tool.STREAMS
+    opens_alone: ClassVar = NOTHING
     disturbs: ClassVar = NOTHING
     fills: ClassVar = None
     mend: ClassVar = NOTHING

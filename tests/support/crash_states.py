@@ -128,10 +128,13 @@ def begun(host: SimHost, step: Step) -> Iterator[SimHost]:
             yield _leaked(copied, step.lv)
             yield _header_first(copied, step)
             yield _header_first(host, step)
+            yield from _torn(copied, step.lv, step.backing)
         case LvCreate() | LvRename() | LvExtend() | LvPermission() | LvZeroRange() | LvDiscardRange():
             pass  # one metadata commit, or one block
-        case QcowRelink() | QcowRepairLeaks():
-            pass  # one write to the header; a leak more or less
+        case QcowRelink():
+            yield from _torn(host, step.lv, step.backing)
+        case QcowRepairLeaks():
+            pass  # a leak more or less
         case DeviceClear() | DeviceRemove():
             pass  # one call
         case ImageExport() | ImageSend():
@@ -234,3 +237,12 @@ def _header_first(host: SimHost, step: QcowRebase) -> SimHost:
     twin = host.copy()
     twin.state.put(step.lv, replace(twin.state.qcow(step.lv, ("rebase", step.lv)), backing=step.backing))
     return twin
+
+
+def _torn(host: SimHost, lv: str, backing: str | None) -> Iterator[SimHost]:
+    """The first sector of the header is written, with the length of the new backing name, and not the name itself."""
+    image = host.state.qcow(lv, ("tear", lv))
+    if backing and image.backing and len(backing) != len(image.backing):
+        twin = host.copy()
+        twin.state.put(lv, replace(image, backing=image.backing.ljust(len(backing), "\0")[: len(backing)]))
+        yield twin

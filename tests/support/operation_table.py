@@ -77,8 +77,8 @@ _Place = TypeVar("_Place")
 
 DEEPEST = 4
 WIPES = (Wipe.ZERO, Wipe.DISCARD)
-ELSEWHERE = parse_volume_name("vm-200-disk-7.qcow2")
-RAW_ELSEWHERE = parse_volume_name("vm-200-disk-7")
+ELSEWHERE = parse_volume_name("vm-200-disk-17.qcow2")
+RAW_ELSEWHERE = parse_volume_name("vm-200-disk-17")
 
 _NEW: dict[str, Request] = {
     **{f"create {name}": Create(name, 4 * MIB) for name in (DISK, RAW)},

@@ -240,6 +240,7 @@ NO_SPACE = CommandFailed(("qemu-img",), 1, "No space left on device")
 DISPATCHES: dict[str, Callable[[Step], object]] = {
     "opens": lambda step: step.opens,
     "disturbed": lambda step: Plan("recover", "sim", DISK, (step,), HAPPENED).disturbed,
+    "opens_alone": lambda step: step.opens_alone,
     "fills": lambda step: step.fills,
     "mend": lambda step: step.mend,
     "tool": lambda step: step.tool,

@@ -10,7 +10,7 @@ import pytest
 from lvmqcow.core.names import Format
 from lvmqcow.core.qcow2 import Header, parse_header
 from lvmqcow.errors import Corrupt
-from lvmqcow.qemu.image_safety import require_harmless
+from lvmqcow.qemu.image_safety import require_harmless, require_harmless_alone
 from lvmqcow.steps import ImageCopy, ImageSend, QcowCommit, QcowRebase, QcowRelink, Step
 from lvmqcow.testing.hostile.images import specimens
 
@@ -41,6 +41,8 @@ def look(step: Step) -> None:
     """The check that a host makes before it runs a step."""
     for lv in step.opens:
         require_harmless("vg", lv, read)
+    for lv in step.opens_alone:
+        require_harmless_alone("vg", lv, read)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +81,17 @@ def test_step_that_opens_an_image_outside_the_vg_is_refused(step: Step) -> None:
 def test_new_backing_chain_of_a_rebase_is_checked_to_its_end() -> None:
     with pytest.raises(Corrupt, match=f"{BAD} must not be opened"):
         look(QcowRebase(TOP, OVER_BAD, MIDDLE))
+
+
+def test_backing_name_torn_by_a_power_cut_can_be_rewritten() -> None:
+    """`qemu-img rebase -u` ignores the old backing file, so nothing outside is opened."""
+    torn = replace(GOOD, backing="vm-1-middle.qcow2\0\0\0", backing_format="qcow2")
+    require_harmless_alone("vg", TOP, lambda lv: torn)
+    with pytest.raises(Corrupt, match="backing file"):
+        require_harmless("vg", TOP, lambda lv: torn)
+
+
+@pytest.mark.parametrize("header", [replace(GOOD, external_data=True), replace(GOOD, unknown_features=1), None])
+def test_header_that_leads_out_otherwise_is_not_rewritten(header: Header | None) -> None:
+    with pytest.raises(Corrupt, match=f"{TOP} must not be opened"):
+        require_harmless_alone("vg", TOP, lambda lv: header)

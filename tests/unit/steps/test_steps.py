@@ -120,7 +120,6 @@ def test_table_covers_every_step_class() -> None:
 OPENED: dict[type[Step], set[tuple[str, ...]]] = {
     QcowCommit: {("a",)},
     QcowRebase: {("a", "b"), ("a",)},
-    QcowRelink: {("a",)},
     QcowRepairLeaks: {("a",)},
     QcowResize: {("a",)},
     ImageCopy: {("b",)},
@@ -132,6 +131,11 @@ OPENED: dict[type[Step], set[tuple[str, ...]]] = {
 @pytest.mark.parametrize("kind", get_args(Step), ids=lambda kind: str(kind.__name__))
 def test_step_names_every_image_it_opens(kind: type[Step]) -> None:
     assert {step.opens for step, _ in STEPS if type(step) is kind} == OPENED.get(kind, {()})
+
+
+def test_only_a_relink_opens_an_image_without_its_backing_images() -> None:
+    alone = {type(step): step.opens_alone for step, _ in STEPS if step.opens_alone}
+    assert alone == {QcowRelink: ("a",)}
 
 
 @pytest.mark.parametrize("argv", QEMU_IMG, ids=" ".join)
