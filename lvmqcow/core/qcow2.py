@@ -61,6 +61,7 @@ _MOST_L1_BYTES, _MOST_REFCOUNT_TABLE_BYTES, _MOST_NAME_BYTES = 32 * 1024**2, 8 *
 _ZLIB, _ZSTD = 0, 1
 # The backing names that cannot lead out of the volume group's qcow2 images: no path, no protocol, no raw LV.
 _SIBLING = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]*\.qcow2")
+_TORN_SIBLING = re.compile(r"[A-Za-z0-9+_.-]*\0*")
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Header:
         return (
             *((f"it reads through to another file, {self.backing!r}",) if reaches else ()),
             *(("its dirty bit is set: it was in use, or its writer died",) if self.dirty else ()),
-            *self.own_reasons,
+            *self._own_reasons,
         )
 
     def layer_reasons(self, vg: str) -> tuple[str, ...]:
@@ -118,14 +119,24 @@ class Header:
 
         A layer may have another LV of the volume group as its backing file, and a dirty bit while a guest runs.
         """
+        return self._reasons(_SIBLING, vg)
+
+    def relink_reasons(self, vg: str) -> tuple[str, ...]:
+        """Return why the backing name in the header must not be rewritten; empty if it may be.
+
+        As `layer_reasons`, but a name that a power cut tore is allowed: the length of one LV name, and text of another.
+        """
+        return self._reasons(_TORN_SIBLING, vg)
+
+    def _reasons(self, sibling: re.Pattern[str], vg: str) -> tuple[str, ...]:
         if self.backing is None:
-            return self.own_reasons
-        outside = _SIBLING.fullmatch(self.parent_lv(vg) or "") is None
+            return self._own_reasons
+        outside = sibling.fullmatch(self.parent_lv(vg) or "") is None
         strange = self.backing_format not in (None, "qcow2")
         return (
             *((f"its backing file {self.backing!r} is no qcow2 image of this volume group",) if outside else ()),
             *((f"its backing file {self.backing!r} is read as {self.backing_format}, not qcow2",) if strange else ()),
-            *self.own_reasons,
+            *self._own_reasons,
         )
 
     @property
@@ -144,7 +155,7 @@ class Header:
         )
 
     @property
-    def own_reasons(self) -> tuple[str, ...]:
+    def _own_reasons(self) -> tuple[str, ...]:
         """The reasons that hold for layers and for images from outside alike."""
         return tuple(
             reason

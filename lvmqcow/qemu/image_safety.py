@@ -40,16 +40,16 @@ def require_harmless(vg: str, lv: str, read: Callable[[str], Header | None]) -> 
 
 
 def require_harmless_alone(vg: str, lv: str, read: Callable[[str], Header | None]) -> None:
-    """Refuse to open the image on ``lv`` if it leads out of the volume group in another way than by its backing name.
+    """Refuse to open the image on ``lv``, without its backing images, if its header leads out of the volume group.
 
-    It is for a command that ignores the backing file. A power cut may tear the write of a header: then the backing name
-    has its old text and its new length, and names nothing. Only such a command puts that right.
+    A power cut may tear the write of a header: then the backing name has its old text and its new length, and names
+    nothing. That is allowed, because the command ignores the backing file and writes its name anew.
 
     Raises:
         Corrupt: with the reasons.
         FileNotFoundError: the LV has no device.
     """
     header = read(lv)
-    reasons = header.own_reasons if header else ("the device holds no qcow2 image",)
+    reasons = header.relink_reasons(vg) if header else ("the device holds no qcow2 image",)
     if header is None or reasons:
         raise Corrupt(f"{vg}/{lv}", [f"{lv} must not be opened: {reason}" for reason in reasons])

@@ -2,7 +2,7 @@
 
 What `qemu-img check` and `qemu-img compare` say of an image depends on its bytes and on those that it reads through,
 and on nothing else. Of many thousand images that differ in one of their neighbours, most are byte for byte the same;
-reading them costs a tenth of asking again.
+reading them costs a tenth of the time of asking qemu-img again.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _MOST_LAYERS: Final = 100
 
 
 class RememberedHost(HostWrapper):
-    """A host, and what was said of images on it."""
+    """A host that keeps what qemu-img said of each image."""
 
     def __init__(self, host: Host, golden: Path) -> None:
-        """``golden`` is a file to compare with; it is left there."""
+        """``golden`` is a file that images are compared with; the caller removes it."""
         super().__init__(host)
         self._golden = golden
         self._checks: dict[_Image, ImageCheck] = {}
@@ -52,7 +52,7 @@ class RememberedHost(HostWrapper):
         self.host.run(step, progress)
 
     def difference(self, lv_name: str, image_format: Format, expected: Content) -> str | None:
-        """What distinguishes an image from the expected content; None when nothing does."""
+        """Return how an image differs from the expected content; None if it does not."""
         image = self._image(lv_name) if image_format is Format.QCOW2 else (self._bytes_of(lv_name)[0],)
         if (image, expected) not in self._differences:
             path = device_path(self.vg, lv_name)
@@ -68,7 +68,7 @@ class RememberedHost(HostWrapper):
         return tuple(digests)
 
     def _bytes_of(self, lv_name: str) -> tuple[bytes, str | None]:
-        """The digest of an LV, and the LV that its header names."""
+        """Return the digest of an LV, and the LV that its header names."""
         if lv_name not in self._read:
             content = self._content(device_path(self.vg, lv_name))
             header = parse_header(bytes(content[:HEADER_BYTES]))
@@ -76,7 +76,10 @@ class RememberedHost(HostWrapper):
         return self._read[lv_name]
 
     def _content(self, path: str) -> memoryview:
-        """All of a device, until the next one is asked for; read past the page cache, which would keep a copy."""
+        """Return all bytes of a device, valid until the next call.
+
+        O_DIRECT, because the page cache would keep a copy.
+        """
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT)
         try:
             size_bytes = os.lseek(descriptor, 0, os.SEEK_END)

@@ -1,7 +1,8 @@
-"""A file that nobody may touch: it tells who opened it, not only whether it changed.
+"""A file that no program may open. The canary reports every open, not only changes.
 
-What was read leaves no trace in a file. The kernel tells of every open, read and write on this machine, by whatever
-process, from the moment the canary is set (inotify(7)).
+A read leaves no trace in a file. From the moment the canary is set, the kernel reports every open, read and write by
+any
+process on this machine (inotify(7)).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Canary:
         self._inotify = inotify
 
     def touches(self) -> tuple[str, ...]:
-        """What happened to it since this was last asked, in words."""
+        """Return what happened to the file since the last call, in words."""
         found: list[str] = []
         try:
             events = os.read(self._inotify, 1 << 16)
@@ -44,10 +45,10 @@ class Canary:
 
 @contextmanager
 def canary(path: Path) -> Iterator[Canary]:
-    """Set one; at the end it must be as it was, and untouched.
+    """Set a canary for the block; at the end the file must be unchanged and unopened.
 
     Raises:
-        AssertionError: somebody opened it.
+        AssertionError: a program opened it.
     """
     path.write_bytes(_SONG)
     os.sync()

@@ -54,7 +54,7 @@ class Content:
         return hash((self.size_bytes, frozenset(self._visible().items())))
 
     def written(self, writes: Iterable[Write]) -> Content:
-        """What is there after the writes; what reaches beyond the end is cut off."""
+        """Return the content after the writes. The part of a write beyond the end is cut off."""
         blocks = dict(self.blocks)
         for write in writes:
             blocks.update(write.blocks)
@@ -62,7 +62,7 @@ class Content:
         return Content(self.size_bytes, {block: byte for block, byte in blocks.items() if block < last})
 
     def save(self, path: Path) -> None:
-        """Write it as a sparse raw file: the golden file that qemu-img compares with."""
+        """Write the content as a sparse raw file: the golden file that qemu-img compares with."""
         with path.open("wb") as file:
             os.truncate(file.fileno(), self.size_bytes)
             for run in runs(self._visible()):
@@ -74,7 +74,7 @@ class Content:
 
 
 def runs(blocks: Blocks) -> Iterator[Write]:
-    """The fewest writes that make ``blocks``."""
+    """Return the fewest writes that produce ``blocks``."""
     run: Write | None = None
     for block in sorted(blocks):
         if run and block == run.block + run.count and blocks[block] == run.byte:

@@ -1,8 +1,8 @@
 """The state machine: random operations on a storage, against a model that cannot lose anything.
 
-One rule an operation (Hypothesis switches whole rules on and off, so each must be its own). The model keeps what
-every volume and every snapshot holds; after each step every one of them is compared with it, `check` must find
-nothing, and nothing may be left over. The same class runs on the simulated and the real world::
+Each operation is one rule, because Hypothesis switches whole rules on and off. The model keeps the content of every
+volume and every snapshot. After each step all of them are compared with the model, `check` must find nothing, and
+nothing may be left over. The same class runs on the simulated and the real world::
 
     TestMine = machine(make_world).TestCase
 """
@@ -106,7 +106,7 @@ class StorageMachine(RuleBasedStateMachine):
     @precondition(lambda self: bool(writable(self.disks)))
     @rule(data=st.data(), merge=st.sampled_from(Merge))
     def backup(self, data: st.DataObject, merge: Merge) -> None:
-        """What happens most: a snapshot, the guest writes while it is copied away, and it is deleted again."""
+        """A backup: take a snapshot, let the guest write, and delete the snapshot again."""
         name = data.draw(st.sampled_from(writable(self.disks)), label="volume")
         volume, disk = self.world.storage.volume(name), self.disks[name]
         if not refusal_of_snapshot(self.disks, disk, _BACKUP):
@@ -443,7 +443,7 @@ class StorageMachine(RuleBasedStateMachine):
 
     def _write(self, data: st.DataObject, name: str) -> None:
         disk = self.disks[name]
-        if disk.base:  # whoever has the base may have deactivated it
+        if disk.base:  # an operation on the base's volume may have deactivated it
             self.world.storage.volume(name).activate()
         drawn = data.draw(writes(disk.current.size_bytes // BLOCK_BYTES), label="writes")
         self.world.write(name, disk.image_format, drawn)
@@ -460,7 +460,7 @@ class StorageMachine(RuleBasedStateMachine):
         self.disks[name] = DiskModel(image_format, holds, active=active)
 
     def _size(self, image_format: Format, size_bytes: int) -> int:
-        """What a guest sees of a volume that was asked to be so large."""
+        """Return the size that a guest sees of a volume for which this size was requested."""
         if image_format is Format.QCOW2:
             return size_bytes
         return whole_extents(size_bytes, self.world.host.observe().extent_size_bytes)
@@ -484,5 +484,8 @@ class StorageMachine(RuleBasedStateMachine):
 
 
 def machine(world: Callable[[], World], ended: Callable[[int], None] = lambda steps: None) -> type[StorageMachine]:
-    """The machine in a world; ``world`` makes a fresh one for every sequence, ``ended`` is told how long that was."""
+    """Return the machine for a world.
+
+    ``world`` makes a fresh world for each sequence; ``ended`` gets its number of steps.
+    """
     return type("StorageMachine", (StorageMachine,), {"make_world": staticmethod(world), "ended": staticmethod(ended)})

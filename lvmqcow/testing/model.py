@@ -85,22 +85,22 @@ Disks = Mapping[str, DiskModel]
 
 
 def changing(disks: Disks) -> list[str]:
-    """All but the templates."""
+    """Return the volumes that are no templates."""
     return sorted(name for name, disk in disks.items() if not disk.template)
 
 
 def writable(disks: Disks) -> list[str]:
-    """Those that a guest can write to."""
+    """Return the volumes that a guest can write to."""
     return [name for name in changing(disks) if disks[name].active]
 
 
 def with_snapshots(disks: Disks) -> list[str]:
-    """Those whose snapshots may be changed."""
+    """Return the volumes whose snapshots may be changed."""
     return [name for name in changing(disks) if disks[name].snapshots]
 
 
 def clones(disks: Disks, name: str, snapshot: str | None = None) -> list[str]:
-    """The clones that read through a volume, or through a snapshot of it."""
+    """Return the clones that read through a volume, or through a snapshot of it."""
     found = {other: disk.base[1] for other, disk in disks.items() if disk.base and disk.base[0] == name}
     disk = disks[name]
     return sorted(
@@ -111,14 +111,14 @@ def clones(disks: Disks, name: str, snapshot: str | None = None) -> list[str]:
 
 
 def loosen(disks: Disks, clone: DiskModel) -> None:
-    """It reads through others no more."""
+    """Record that a clone no longer reads through other volumes."""
     while clone.base:
         clone = disks[clone.base[0]]
         clone.loose = True
 
 
 def with_older_snapshots(disks: Disks) -> dict[str, list[str]]:
-    """By volume, the snapshots to which no rollback leads without leaving others behind."""
+    """Return, by volume, the snapshots that are not the newest: a rollback to one leaves others behind."""
     older = {
         name: [snapshot for snapshot in disks[name].snapshots if disks[name].newer(snapshot)]
         for name in changing(disks)
@@ -154,7 +154,7 @@ def refusal_of_conversion(disks: Disks, disk: DiskModel, new: str) -> type[Lvmqc
 
 
 def source_of(disk: DiskModel) -> str | None:
-    """What a clone is said to be one of."""
+    """Return how a listing names the source of a clone."""
     if disk.base is None:
         return None
     name, snapshot = disk.base
@@ -162,7 +162,7 @@ def source_of(disk: DiskModel) -> str | None:
 
 
 def contents_of(name: str, disk: DiskModel, layout: Layout) -> dict[str, Content]:
-    """What each logical volume of a volume should hold."""
+    """Return what each logical volume of a volume should hold."""
     volume = parse_volume_name(name)
     frozen = {snapshot_lv_name(volume, name, layout): snapshot.content for name, snapshot in disk.snapshots.items()}
     return {name: disk.current, **frozen}

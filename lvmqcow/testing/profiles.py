@@ -1,6 +1,6 @@
 """Hypothesis profiles: how much to try, and whether to try the same again.
 
-``lvmqcow-ci``       derandomized, a fixed number of examples: a failure fails for everybody
+``lvmqcow-ci``       derandomized, a fixed number of examples: a failure is the same on every machine
 ``lvmqcow-nightly``  random, saves its failures, many examples
 ``lvmqcow-soak``     random, one example after another until the time is over (``LVMQCOW_SOAK_SECONDS``)
 

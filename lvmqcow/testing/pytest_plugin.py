@@ -57,7 +57,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _device_mapper() -> bool:
-    """Whether LVs can be activated here, by this user."""
+    """Return whether this user can activate LVs here."""
     from lvmqcow.errors import UnfitMachine
     from lvmqcow.system.requirements import require_device_mapper
 
@@ -84,7 +84,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def lvmqcow_vg(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of a volume group on a sparse file: one for each worker, gone at the end.
+    """Yield the name of a volume group on a sparse file: one for each worker, removed at the end.
 
     Raises:
         UnfitMachine: there is no device-mapper here. A test that is marked ``lvmqcow_real`` is skipped then.
@@ -104,7 +104,7 @@ def lvmqcow_vg(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def lvmqcow_world(lvmqcow_vg: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RealWorld]]:
-    """Makes a fresh world on this worker's volume group, emptied each time; in another layout where one is given."""
+    """Yield a function that makes a fresh world on this worker's volume group, emptied each time, in a given layout."""
     from lvmqcow.core.names import Layout
     from lvmqcow.lvm.commands import LvmShell
     from lvmqcow.qemu.img import QemuImg

@@ -1,4 +1,4 @@
-"""What Hypothesis draws: names, sizes, guest writes. Small pools, so that names meet again."""
+"""What Hypothesis draws: names, sizes, guest writes. The pools are small, so that the same names come again."""
 
 from __future__ import annotations
 

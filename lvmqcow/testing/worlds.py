@@ -41,25 +41,25 @@ class World(Protocol):
 
     @property
     def layout(self) -> Layout:
-        """What the snapshots that the storage makes are called."""
+        """The layout of the snapshots that the storage makes."""
 
     def write(self, lv: str, image_format: Format, writes: Sequence[Write]) -> None:
         """Write to an image as a guest does."""
 
     def difference(self, lv: str, image_format: Format, expected: Content) -> str | None:
-        """What distinguishes an image from the expected content; None when nothing does."""
+        """Return how an image differs from the expected content; None if it does not."""
 
     def readable(self) -> AbstractContextManager[None]:
-        """Everything is active within, and as it was afterwards: what is not active can be looked at so."""
+        """Activate everything for the block, so that everything can be read; then restore what was active."""
 
     def free_file(self) -> str:
-        """A path that an export may write to, and an import read: nothing is there."""
+        """Return a path without a file, for an export to write to."""
 
     def leftovers(self) -> tuple[str, ...]:
-        """What there is too much: devices and names in /dev that are no LV's; and devices that are not as LVM says."""
+        """Return leftovers: devices and names in /dev of no LV, and devices that differ from LVM's report."""
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove everything that the world made."""
 
 
 class SimWorld:
@@ -176,7 +176,7 @@ class RealWorld:
 
 
 def compared(path: str, image_format: Format, expected: Content, golden: Path) -> str | None:
-    """What ``qemu-img compare`` finds between an image and the expected content, which is put into ``golden``."""
+    """Return what ``qemu-img compare`` finds between an image and the expected content, written to ``golden``."""
     expected.save(golden)
     argv = ("qemu-img", "compare", "-f", "raw", "-F", image_format.value, str(golden), path)
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -204,7 +204,7 @@ class _Device:
     size_bytes: int
 
     def wrong(self, size_bytes: int, node: int | None) -> Iterator[str]:
-        """What is not as it should be with an LV of that size, and a device node of that number."""
+        """Return what is wrong with the device of an LV of that size, and with its node in /dev."""
         if self.suspended:
             yield "it is suspended"
         if self.waiting:

@@ -1,17 +1,17 @@
-"""What a disk was told, in order, and what it may hold when the power goes: pure, over bytes.
+"""The writes that a disk received, in order, and the contents it may have after a power cut. Pure functions over bytes.
 
 dm-log-writes records a device. Its log has one sector of superblock, then for each entry a sector of header (where,
 how much, flags, and the text of a mark) and the data that was written. Source: Linux, ``drivers/md/dm-log-writes.c``.
 
 The log is in the order of durability: a write stands before the flush that covers it, a write with FUA and a mark
-stand where they happened. So of all that was told before the power went (`State`):
+stand where they happened. So this is what a power cut leaves of the events before it (`State`):
 
-1. what stands before the last flush has arrived, and so has every write with FUA
-2. what stands after it is volatile. Where only the host stops, all that was sent arrives: a *prefix* of it. Where the
-   disk loses its cache, any part of it may be missing: a *subset*
+1. every event before the last flush has arrived, and so has every write with FUA
+2. every event after the last flush is volatile. If only the host stops, everything that was sent arrives: a *prefix*.
+   If the disk loses its cache, any part may be missing: a *subset*
 3. the write that was under way may have arrived in part: sectors are whole, writes are not
-4. a mark stands before the volatile writes that were done when it was set. What must hold after it must hold without
-   them, for nothing had made them durable
+4. a mark stands before the volatile writes that were done when it was set. A promise that holds after the mark must
+   hold without these writes, because nothing had made them durable
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _VAIN_DRAWS: Final = 64  # subsets that were all seen before: there is hardly an
 
 @dataclass(frozen=True)
 class Write:
-    """``data`` was written at ``offset_bytes``; with ``fua`` it was durable when it was done."""
+    """A write of ``data`` at ``offset_bytes``. With ``fua`` it was durable when the write returned."""
 
     offset_bytes: int
     data: bytes
@@ -48,7 +48,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Discard:
-    """A part was given up. It reads as zeros from then on, as it does on most disks."""
+    """A discard. The range reads as zeros from then on, as on most disks."""
 
     offset_bytes: int
     length_bytes: int
@@ -56,12 +56,12 @@ class Discard:
 
 @dataclass(frozen=True)
 class Flush:
-    """All that was done before is durable."""
+    """A flush: every event before it is durable."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Whoever recorded says where it was."""
+    """A mark that the recorder set."""
 
     name: str
 
@@ -70,7 +70,7 @@ Event = Write | Discard | Flush | Mark
 
 
 class Loss(StrEnum):
-    """What a power cut took away of what had been sent to the disk."""
+    """The part of the sent writes that a power cut took away."""
 
     NOTHING = "nothing: it stopped at a flush, a write with FUA or a mark"
     HOST = "nothing: it stopped between two writes"
@@ -91,11 +91,11 @@ class State:
     torn_bytes: int = 0
 
     def reached(self, events: Sequence[Event], mark: str) -> bool:
-        """Whether a mark had been set by then."""
+        """Return whether the mark had been set by then."""
         return Mark(mark) in events[: self.position]
 
     def arrived(self, events: Sequence[Event], start: int) -> Iterator[Event]:
-        """Of the events from ``start`` on, what had arrived."""
+        """Return the events from ``start`` on that had arrived."""
         yield from (events[index] for index in range(start, self.position) if index not in self.lost)
         if self.torn_bytes:
             torn = events[self.position]
@@ -104,10 +104,10 @@ class State:
 
 
 def parse_log(log: bytes) -> tuple[Event, ...]:
-    """The events of a log, in its order. A write that flushes before it is two.
+    """Return the events of a log, in order. A write with a preceding flush is two events.
 
     Raises:
-        ValueError: it is no log of dm-log-writes, or not all of one.
+        ValueError: the bytes are no log of dm-log-writes, or the log is incomplete.
     """
     if len(log) < _SUPERBLOCK.size:
         raise ValueError(f"no log of dm-log-writes: it has {len(log)} bytes")
@@ -173,9 +173,9 @@ def crash_states(
 
 
 def contents(disk: bytes, events: Sequence[Event], states: Iterable[State]) -> Iterator[tuple[State, bytearray]]:
-    """What the disk holds in each of these states, which are in the order of the log.
+    """Yield what the disk holds in each of these states, which are in the order of the log.
 
-    It is the same array each time: to be read before the next one is asked for.
+    The same array is used each time: read it before you ask for the next one.
     """
     now = bytearray(disk)
     done = 0
@@ -248,7 +248,7 @@ class _Stretch:
             yield self._without({*in_order[kept:], *(index for index in free if drawn.random() < odds)})
 
     def fingerprint_of(self, state: State) -> int:
-        """Equal for equal contents of the whole disk, however they came about."""
+        """Return a fingerprint that is equal for equal contents of the whole disk."""
         pages: dict[int, bytearray] = {}
         for event in state.arrived(self.events, self.start):
             self._apply(pages, event)
@@ -326,7 +326,7 @@ def _entry(log: bytes, place: int, sector_bytes: int) -> tuple[list[Event], int]
 
 
 def _start(events: Sequence[Event], position: int) -> int:
-    """How many events the last flush before a position has made durable."""
+    """Return how many events the last flush before a position has made durable."""
     return next((index + 1 for index in range(position - 1, -1, -1) if isinstance(events[index], Flush)), 0)
 
 

@@ -1,7 +1,8 @@
 """A real volume group that can be put back as it was: every byte of its physical volume, and what was active.
 
-To build a chain of snapshots takes seconds, to put it back a tenth of one. So a test can stand at one point of an
-operation a hundred times, and go on from there in a hundred ways. It is for volume groups on a sparse file
+Building a chain of snapshots takes seconds; putting it back takes a tenth of a second. So a test can return to one
+point of an operation a hundred times, and continue from there in a hundred ways. It is for volume groups on a sparse
+file
 (`lvmqcow.lvm.loopvg`).
 """
 
@@ -44,17 +45,23 @@ class Checkpoint:
         return tuple(lv.name for lv in self.logical_volumes if lv.active)
 
     def without_power(self) -> Checkpoint:
-        """The same after the machine died: nothing is active."""
+        """Return the same checkpoint as a dead machine leaves it: nothing is active."""
         return replace(self, logical_volumes=tuple(replace(lv, active=False) for lv in self.logical_volumes))
 
     @property
     def key(self) -> Hashable:
-        """Equal for two moments that nothing can tell apart: LVM's counters, its clock and free space are not in it."""
+        """A key that is equal for two moments that no reader can tell apart.
+
+        LVM's counters, its clock and free space do not count.
+        """
         return self.logical_volumes, tuple(sorted(self.digests.items()))
 
 
 class Checkpoints:
-    """Takes checkpoints of one volume group, and puts it back to them. Nobody else may use it meanwhile."""
+    """Takes checkpoints of one volume group, and puts the group back to them.
+
+    Nothing else may use the group meanwhile.
+    """
 
     def __init__(self, host: Host, lvm: Lvm, group: LoopVolumeGroup, begins_at_bytes: int = 0) -> None:
         """The physical volume begins at that byte of the file."""
@@ -65,7 +72,7 @@ class Checkpoints:
         self._first_extent = begins_at_bytes + int(pv["pe_start"])
 
     def take(self) -> Checkpoint:
-        """The volume group as it is now."""
+        """Return a checkpoint of the volume group as it is now."""
         logical_volumes = self._host.observe().logical_volumes
         for lv in logical_volumes:
             if lv.active:
@@ -76,7 +83,7 @@ class Checkpoints:
         return Checkpoint(logical_volumes, digests, chunks)
 
     def put_back(self, checkpoint: Checkpoint) -> None:
-        """Make it what it was then."""
+        """Put the volume group back to the checkpoint."""
         self.switch_off()
         present = dict(self._read())
         with open(self._group.file, "r+b", buffering=0) as file:
@@ -89,7 +96,7 @@ class Checkpoints:
             self._host.run(LvActivate(checkpoint.active))
 
     def switch_off(self) -> None:
-        """Nothing is active any more."""
+        """Deactivate everything."""
         active = tuple(lv.name for lv in self._host.observe().logical_volumes if lv.active)
         if active:
             self._host.run(LvDeactivate(active))
@@ -145,7 +152,7 @@ def _flush(path: str) -> None:
 
 
 def _forget(path: str) -> None:
-    """Drop what the kernel remembers of a device whose bytes were changed behind its back."""
+    """Drop the kernel's cache of a device whose bytes were changed behind its back."""
     device = os.open(path, os.O_RDONLY)
     try:
         fcntl.ioctl(device, _BLKFLSBUF)

@@ -1,11 +1,11 @@
 """Cuts of plans on a real volume group: after every step, and again after every step of the recovery from that.
 
 1. run the plan, and take a checkpoint after each step
-2. go back to one, let recovery run, and look whether the volume is as it should be
-3. so too from every point *of that recovery*, and of the recovery from there, until nothing new comes
+2. go back to each of them, run recovery, and check that the volume is as it should be
+3. do the same from every point *of that recovery*, and of the recovery from there, until no new state comes
 
-A point of a recovery from which the next recovery would do exactly what is left of this one is no new place: what
-follows is the same, and happens. Nor is a state that was met before, to the byte.
+A point of a recovery is skipped if a fresh recovery would run exactly the remaining steps. A state that equals an
+earlier one, byte for byte, is skipped too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Death", "Place", "Tally", "Verdict", "every_cut"]
 
 
 class Death(StrEnum):
-    """What was cut."""
+    """What crashed."""
 
     PROCESS = "the process"
     """What was active stays so."""
@@ -34,7 +34,7 @@ class Death(StrEnum):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a plan was cut: after ``done`` steps, or inside the next one; ``path`` tells it for people."""
+    """Where a plan was cut: after ``done`` steps, or inside the next one. ``path`` says it for people."""
 
     done: int
     path: str
@@ -44,7 +44,7 @@ class Verdict(Protocol):
     """Judges the volume group after recovery."""
 
     def __call__(self, place: Place, digests: Mapping[str, bytes]) -> None:
-        """Raises AssertionError for anything lost, left over or not as stated. ``digests`` are those of the LVs."""
+        """Raise AssertionError if anything is lost, left over or not as stated. ``digests`` are those of the LVs."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Tally:
 def every_cut(
     host: Host, checkpoints: Checkpoints, plan: Plan, recovery: Callable[[], Plan], verdict: Verdict
 ) -> Tally:
-    """Cut ``plan`` everywhere, from the state the volume group is in, and judge what recovery makes of it.
+    """Cut ``plan`` at every point, from the present state of the volume group, and judge the result of recovery.
 
     Raises:
         AssertionError: the verdict's.
@@ -95,7 +95,7 @@ def _place(plan: Plan, done: int) -> str:
 
 
 class _Walk:
-    """All recoveries after one kind of death. What was met and what was judged is remembered."""
+    """All recoveries after one kind of crash. States that were met or judged are remembered."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class _Walk:
         return tally
 
     def _another_way(self, rest: tuple[Step, ...]) -> bool:
-        """Whether recovery, cut here, would go on otherwise than it does."""
+        """Return whether a recovery that is cut here would continue in another way than it does now."""
         return self._death is Death.MACHINE or self._recovery().steps != rest
 
     def _after_death(self, checkpoint: Checkpoint) -> Checkpoint:

@@ -1,11 +1,12 @@
-"""A disk that can be told to fail while a volume group on it is in use: at any place, for a step of an operation.
+"""A disk that fails on request, at any place, while a volume group on it is in use.
 
     with breakable("pv", directory, size_bytes) as disk:    # make a volume group on disk.device
         disk.fail(Fault.WRITE, range(65536, 131072))        # EIO there, everywhere else all is well
         disk.mend()
 
-It is a device-mapper device of ours on a loop device. It has no cache that it would have to be told to flush: a place
-that cannot be written to fails whoever writes there, and not every flush of the whole disk.
+The disk is a device-mapper device on a loop device. It has no cache. So a place that cannot be written to fails only
+the
+writes to that place, and not every flush of the whole disk.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _SKIP_LOCKFS, _NOFLUSH = 1 << 10, 1 << 11
 
 
 class Fault(StrEnum):
-    """What a place of a disk refuses with EIO."""
+    """The access that a place of a disk refuses with EIO."""
 
     WRITE = "write"
     READ = "read"
@@ -68,18 +69,18 @@ class Disk:
         return f"/dev/mapper/{self.name}"
 
     def fail(self, fault: Fault, place: range | None = None) -> None:
-        """From now on this part of it, in whole sectors, fails; or all of it. What failed before is whole again."""
+        """Let this range, in whole sectors, fail from now on; None: the whole disk. Earlier failures are mended."""
         part = place if place is not None else range(self.size_bytes)
         rest = range(part.start), range(part.stop, self.size_bytes)
         self._load([self._linear(rest[0]), self._failing(fault, part), self._linear(rest[1])])
 
     def mend(self) -> None:
-        """All of it is well."""
+        """Let the whole disk work again."""
         self._load([self._linear(range(self.size_bytes))])
 
     @contextmanager
     def whole_again(self) -> Iterator[None]:
-        """Whatever fails within, afterwards all is well."""
+        """Mend the disk after the block, whatever failed in it."""
         try:
             yield
         finally:
@@ -120,7 +121,7 @@ def _packed(target: _Target) -> bytes:
 
 @contextmanager
 def breakable(name: str, directory: Path, size_bytes: int) -> Iterator[Disk]:
-    """An empty disk on a sparse file in ``directory``. What is active on it has to be switched off before the end."""
+    """Make an empty disk on a sparse file in ``directory``. Deactivate everything on it before the block ends."""
     file = directory / f"{name}.img"
     with file.open("xb") as made:
         os.truncate(made.fileno(), BEGINS_AT_BYTES + size_bytes)

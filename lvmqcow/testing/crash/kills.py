@@ -1,10 +1,9 @@
-"""SIGKILL inside a long step, at a moment of one's choice: of the real tool, in the real command.
+"""SIGKILL inside a long step, at a chosen moment: the real tool dies in the real command.
 
-What a long step runs is found by its name, so a directory of stand-ins ahead in ``PATH`` is enough. Each becomes the
-tool itself under strace, which lists the calls that change a disk, a device or a name in ``/dev``, or kills it as one
-is about to be made. Or it is killed after a time. Nothing else is different, but that qemu-img does its work in one
-thread: so the calls have one order, and the same each time. An lvm is killed in the same way, where each command is a
-process of its own.
+A step finds its tool by name, so a directory of stand-ins at the start of ``PATH`` is enough. A stand-in runs the tool
+under strace, which lists the calls that change a disk, a device or a name in ``/dev``, or kills the tool immediately
+before one of them. Or the tool is killed after a time. The only other difference is that qemu-img works in one thread,
+so the calls have the same order each time. An lvm is killed in the same way, if each command is a process of its own.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ _KILLED: Final = "+++ killed by SIGKILL +++"
 
 @dataclass(frozen=True)
 class Call:
-    """As a process is about to make a call: the ``count``-th of that name; ``process`` counts those of a step."""
+    """The moment before the ``count``-th call of a name; ``process`` counts the processes of a step."""
 
     process: int
     name: str
@@ -65,7 +64,7 @@ class Call:
 
     @property
     def killer(self) -> str:
-        """What strace is to do, and after how many processes."""
+        """Return what strace has to do, and for which process."""
         return f"{self.process} -e inject={self.name}:signal=KILL:when={self.count}"
 
     def __str__(self) -> str:
@@ -74,7 +73,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Timer:
-    """So long after the first process of a step was started."""
+    """A time after the start of the first process of a step."""
 
     seconds: float
 
@@ -87,7 +86,8 @@ Moment = Call | Timer
 
 @dataclass(frozen=True)
 class Watched:
-    """A step that ran to its end: the calls before which its work is half done, and the seconds between which it is.
+    """A step that ran to its end: the calls before which its work is half done, and the seconds in which it is half
+    done.
 
     ``every`` has the first call too, before which nothing is done yet.
     """
@@ -117,7 +117,7 @@ class Killer:
 
     @contextmanager
     def ahead(self) -> Iterator[None]:
-        """Who looks for the tools within finds the stand-ins: a `RealHost` that is made here runs them."""
+        """Put the stand-ins first in ``PATH`` for the block: a `RealHost` that is made in it runs them."""
         path = os.environ["PATH"]
         os.environ["PATH"] = f"{self._directory}:{path}"
         try:
@@ -126,17 +126,17 @@ class Killer:
             os.environ["PATH"] = path
 
     def watch(self, run: Callable[[], None]) -> Watched:
-        """Let it run to its end, and see what could be killed."""
+        """Run a step to its end, and return the moments at which it could be killed."""
         self._begin(_NOBODY)
         run()
         return watched(self._log.read_text())
 
     def kill(self, moment: Moment, run: Callable[[], None]) -> bool:
-        """Have it killed; False: it ended before.
+        """Run a step and kill it; return False if it ended before.
 
         Raises:
-            AssertionError: it was killed, and reported as done.
-            CommandFailed: it failed by itself.
+            AssertionError: the step was killed, and reported as done.
+            CommandFailed: the step failed by itself.
         """
         try:
             with self._armed(moment):
@@ -183,7 +183,7 @@ class Killer:
 
 
 def watched(log: str) -> Watched:
-    """From what strace wrote: it counts the calls of each name in each thread.
+    """Read strace's log, which counts the calls of each name in each thread.
 
     Before the first call nothing has happened, and a flush adds nothing to what was written before it: these are no
     moments, but for the last flush, when all is written.
@@ -222,7 +222,10 @@ class _Entry:
     arguments: str
 
     def changes(self, main_thread: str) -> bool:
-        """Whether it changes a disk, a device or a name in /dev. QEMU's main thread asks devices about themselves."""
+        """Return whether the call changes a disk, a device or a name in /dev.
+
+        QEMU's main thread only queries devices.
+        """
         if self.name == "ioctl":
             return self.thread == main_thread and any(request in self.arguments for request in _CHANGING_IOCTLS)
         if self.name in _CHANGES_OF_NAMES:

@@ -1,4 +1,4 @@
-"""Power loss at block level: record what is written to a disk, then put any state of it back on one.
+"""Power loss at block level: record the writes to a disk, then put any state that a power cut may leave on a disk.
 
     recording = record(file, operate)               # what `operate` wrote, through dm-log-writes
     with attached(file) as device:
@@ -32,14 +32,14 @@ _BLKFLSBUF: Final = 0x1261
 
 @dataclass(frozen=True)
 class Recording:
-    """What a disk held before, and what it was told after that."""
+    """The content of a disk before, and the events after that."""
 
     before: bytes
     events: tuple[Event, ...]
 
 
 class Recorder:
-    """A device that writes down what it is told."""
+    """A device that records every event."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,11 +49,11 @@ class Recorder:
         return f"/dev/mapper/{self.name}"
 
     def mark(self, text: str) -> None:
-        """Set a mark: one word. It flushes nothing."""
+        """Set a mark, one word. A mark flushes nothing."""
         _dmsetup("message", self.name, "0", "mark", text)
 
     def flush(self) -> None:
-        """Make all durable that was written."""
+        """Make every write durable."""
         descriptor = os.open(self.device, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -62,7 +62,7 @@ class Recorder:
 
 
 def record(file: Path, operate: Callable[[Recorder], None]) -> Recording:
-    """Have ``operate`` work on the disk in ``file``, and return what it wrote to it.
+    """Let ``operate`` work on the disk in ``file``, and return what it wrote.
 
     Raises:
         ValueError: what was recorded does not make of the disk what it is now.
@@ -100,7 +100,7 @@ def attached(file: Path) -> Iterator[str]:
 
 
 def put(content: bytearray, file: Path, device: str) -> None:
-    """Make this the content of a disk that nothing is active on."""
+    """Put this content on a disk on which nothing is active."""
     with file.open("r+b", buffering=0) as disk, open(device, "rb", buffering=0) as loop:
         os.pwrite(disk.fileno(), content, 0)
         fcntl.ioctl(loop, _BLKFLSBUF)

@@ -1,6 +1,6 @@
 """Hostile disks in the formats of other hypervisors: those that lead out, that lie, and sound ones to compare with.
 
-A part of `lvmqcow.testing.hostile.images`: as there, each is whole and sound but for the one thing that it is about.
+As in `lvmqcow.testing.hostile.images`, each disk is whole and sound except for the one defect that it is about.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["containers"]
 
 
 def containers(outside: bytes) -> Iterator[Specimen]:
-    """All of them; those that lead out of themselves name the file ``outside``."""
+    """Yield all of them; disks that lead out of themselves name the file ``outside``."""
     yield from _vmdks(outside)
     yield from _vdis()
     yield from vhd_specimens(outside)
@@ -286,7 +286,7 @@ def _parallels() -> Iterator[Specimen]:
 
 
 def _undeclared() -> Iterator[Specimen]:
-    """Nobody says what they are: neither taken for bytes nor for what they look like."""
+    """Disks whose format was not declared: they are taken neither for raw bytes nor for what they look like."""
 
     def refused(name: str, what: str, image: Image, says: str) -> Specimen:
         return Specimen(f"undeclared-{name}", what, image, None, Notice.HEADER, SourceMismatch, says)

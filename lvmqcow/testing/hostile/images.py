@@ -1,7 +1,7 @@
-"""Hostile images: what a guest, or a stranger, may hand to whoever opens disk images.
+"""Hostile images: what a guest, or a stranger, may hand to a program that opens disk images.
 
-A table of specimens, each with what it is and what must happen to it. Every one is a whole and sound image but for the
-one thing that it is about, so that it is refused for that or not at all. Those that lead out name a `canary`::
+A table of specimens, each with what it is and what must happen to it. Every image is whole and sound
+except for one defect, so it is refused for that defect or not at all. Images that lead out name a `canary`::
 
     python -m lvmqcow.testing.hostile DIRECTORY      # writes them all, and canary.txt that they name
 
@@ -46,7 +46,7 @@ __all__ = ["listing", "specimens"]
 
 
 def specimens(outside: Path) -> tuple[Specimen, ...]:
-    """All of them; those that lead out of themselves name the file ``outside``."""
+    """Return all of them; images that lead out of themselves name the file ``outside``."""
     return (
         *_leading_out(str(outside).encode()),
         *_unsupported(),
@@ -303,7 +303,7 @@ def _guests(outside: bytes) -> Iterator[Specimen]:
 
 
 def _misdeclared(outside: bytes) -> Iterator[Specimen]:
-    """Files that are not what they are said to be."""
+    """Files whose format is not the declared one."""
     guests = {specimen.name: specimen for specimen in _guests(outside)}
     for name in ("guest-vmdk", "guest-vdi", "guest-luks", "guest-qed", "guest-vhdx"):
         image, what = guests[f"{name}.raw"].image, f"as qcow2: {guests[f'{name}.raw'].what}"
@@ -323,7 +323,7 @@ def _misdeclared(outside: bytes) -> Iterator[Specimen]:
 
 
 def listing(made: Iterable[Specimen]) -> list[str]:
-    """A line for each: what the file is called, the error that it is refused with, and what it is."""
+    """Return a line for each: the name of the file, the error that refuses it, and what it is."""
     return [f"{one.name:32} {one.refusal.__name__ if one.refusal else 'harmless':16} {one.what}" for one in made]
 
 

@@ -1,4 +1,4 @@
-"""What a hostile image is, whatever its format: its bytes, and what must happen to them."""
+"""A hostile image of any format: its bytes, and what must happen to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DATA: Final = 0x5A
 
 
 class Notice(StrEnum):
-    """What it takes to see what is wrong."""
+    """How far a program has to look to see the defect."""
 
     HEADER = "header"
     """The first bytes alone: no tool may open it."""

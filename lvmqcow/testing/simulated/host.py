@@ -1,8 +1,9 @@
 """A volume group in memory: `SimHost` models what each step does to LVs, tags, headers and data.
 
 It is a host like `RealHost`: planners, recovery and the public API run on it unchanged, thousands of steps a second,
-on any machine. It refuses what lvm2 and qemu-img refuse, and it is not kind: a new LV holds the bytes of whoever had
-it before, and what was discarded is still there. Tests run the same plans on both hosts and compare
+on any machine. It refuses what lvm2 and qemu-img refuse. A new LV holds the bytes of its extents' last user, and
+discarded
+bytes are still there. Tests run the same plans on both hosts and compare
 (``tests/real/test_agreement.py``).
 """
 
@@ -51,7 +52,7 @@ class SimHost:
 
     @property
     def freed_unwiped(self) -> tuple[str, ...]:
-        """The LVs whose extents somebody else can get, and find their content there; by the names they had at last."""
+        """The LVs, by their last names, that were removed with their content still readable for the next LV."""
         return self.state.freed
 
     @property
@@ -60,17 +61,23 @@ class SimHost:
 
     @property
     def key(self) -> Hashable:
-        """All that is there. Two hosts of one volume group with the same key behave the same, whatever was done."""
+        """The whole state.
+
+        Two hosts of one volume group with the same key behave the same, whatever was done before.
+        """
         strays = frozenset(self.state.strays.items())
         return frozenset(self.state.lvs.items()), self.state.partial, self.state.freed, self.state.group, strays
 
     @property
     def history(self) -> tuple[Step | GuestWrites, ...]:
-        """All that was done to it, in order. Done to an empty volume group, a real one too, it gives the same state."""
+        """Everything that was done, in order.
+
+        Repeated on an empty volume group, also a real one, it gives the same state.
+        """
         return self._history
 
     def copy(self) -> SimHost:
-        """The same state again, to go another way from here."""
+        """Return a second host in the same state."""
         twin = SimHost(self.vg)
         twin.state = self.state.copy()
         twin._history = self._history
@@ -117,45 +124,45 @@ class SimHost:
         return self.state.lvs[lv_name].holders if lv_name in self.state.lvs else ()
 
     def hold(self, lv_name: str, *holders: Holder) -> None:
-        """From now on these use an LV, and LVM will not let go of it; without any, nothing does."""
+        """Let these holders use an LV, so that LVM does not deactivate it; without holders, nothing uses it."""
         self.state.lvs[lv_name] = replace(self.state.open(lv_name, ("hold", lv_name)), holders=holders)
 
     def lay_out(self, lv_name: str, options: ImageOptions) -> None:
-        """From now on an image has these options, as if another tool had made it; what it holds stays."""
+        """Give an image these options, as if another tool had made it. Its content stays."""
         self.state.put(lv_name, replace(self.state.qcow(lv_name, ("lay out", lv_name)), options=options))
 
     def suspend(self, lv_name: str) -> None:
-        """From now on whoever reads from an LV would wait for ever: as if an lvm had been killed that changed it."""
+        """Suspend the device of an LV, as an lvm does that is killed while it changes the LV. Readers would hang."""
         self.state.lvs[lv_name] = replace(self.state.open(lv_name, ("suspend", lv_name)), suspended=True)
 
     def preload(self, lv_name: str, size_bytes: int) -> None:
-        """From now on a table of that size waits in the device of an LV: an lvm was killed before its commit."""
+        """Load a second table of that size into the device of an LV, as an lvm killed before its commit does."""
         self.state.lvs[lv_name] = replace(self.state.open(lv_name, ("preload", lv_name)), preloaded_bytes=size_bytes)
 
     def misplace(self, lv_name: str) -> None:
-        """From now on the name of an LV in ``/dev`` is wrong: missing if it is active, and there if it is not."""
+        """Make the name of an LV in ``/dev`` wrong: missing if the LV is active, and there if it is not."""
         self.state.lvs[lv_name] = replace(self.state.find(lv_name, ("misplace", lv_name)), wrong_in_dev=True)
 
     def stray(self, lv_name: str, kind: StrayKind) -> None:
-        """From now on something is in ``/dev`` under a name that no LV has."""
+        """Put something into ``/dev`` under a name that no LV has."""
         self.state.strays[lv_name] = kind
 
     def reboot(self) -> None:
-        """The machine starts again: nothing is active, and ``/dev`` is new."""
+        """Reboot the machine: nothing is active, and ``/dev`` is new."""
         for name, lv in self.state.lvs.items():
             self.state.lvs[name] = replace(lv, active=False, suspended=False, preloaded_bytes=None, wrong_in_dev=False)
         self.state.strays.clear()
 
     def fail_next(self, said: str) -> None:
-        """The next step fails and has done nothing; ``said`` is what the command writes to stderr."""
+        """Let the next step fail without any effect; ``said`` is what its command writes to stderr."""
         self._failure = said
 
     def scatter(self, lv_name: str, more_bytes: int) -> None:
-        """From now on an image takes so much more than `measure` says, as if a guest had discarded and rewritten."""
+        """Let an image take this much more space than `measure` says, as after a guest's discards and writes."""
         self.state.put(lv_name, replace(self.state.qcow(lv_name, ("scatter", lv_name)), scattered_bytes=more_bytes))
 
     def lose_physical_volume(self, *lv_names: str) -> None:
-        """From now on a physical volume is missing, and these LVs had a part of themselves on it."""
+        """Lose a physical volume that holds parts of these LVs."""
         self.state.partial = frozenset(self.state.lvs[name].uuid for name in lv_names)
 
     def regroup(self, change: Callable[[VolumeGroup], VolumeGroup]) -> None:
@@ -166,7 +173,7 @@ class SimHost:
         self.state.group = change(self.state.group)
 
     def exported(self, path: str) -> Content:
-        """What an export left in a file."""
+        """Return what an export wrote to a file."""
         return self.state.files[path]
 
     def close(self) -> None:
@@ -198,5 +205,5 @@ class SimHost:
         self._history = (*self._history, GuestWrites(lv_name, done))
 
     def read(self, lv_name: str) -> Content:
-        """What a guest reads from an image, backing images included."""
+        """Return what a guest reads from an image, backing images included."""
         return read(self.state, lv_name)

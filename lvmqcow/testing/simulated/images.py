@@ -78,7 +78,7 @@ def run_image(state: State, step: DataStep, argv: tuple[str, ...]) -> None:
 
 
 def read(state: State, lv_name: str) -> Content:
-    """What a guest reads from an image, backing images included."""
+    """Return what a guest reads from an image, backing images included."""
     lv = state.open(lv_name, ("read", lv_name))
     if isinstance(lv.image, Raw):
         rest = dict.fromkeys(range(lv.size_bytes // BLOCK_BYTES), lv.image.rest) if lv.image.rest else {}
@@ -87,7 +87,7 @@ def read(state: State, lv_name: str) -> Content:
 
 
 def _fill(state: State, step: ImageWrite | ImageCopy | ImageReceive, source: Content, argv: tuple[str, ...]) -> None:
-    """Zeros are not written: the target is believed to read as zeros."""
+    """Copy everything except zeros: the command is told that the target reads as zeros."""
     lv = state.open(step.lv, argv)
     if isinstance(lv.image, Qcow) != (step.format is Format.QCOW2):
         raise CommandFailed(argv, 1, f"{step.lv} is not {step.format}")

@@ -1,6 +1,6 @@
 """The state of a simulated volume group: LVs and what is on them, files, ``/dev``; and what LVM and QEMU refuse.
 
-It is not kind: a new LV holds the bytes of its extents' last user, and what was discarded is still there.
+A new LV holds the bytes of its extents' last user, and discarded bytes are still there.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Lv:
     writable: bool = True
     autoactivated: bool = False
     suspended: bool = False
-    """Until LVM changes it once more: then whoever reads it would wait for ever."""
+    """Whether its device is suspended, until LVM changes the LV again. A reader would hang."""
     preloaded_bytes: int | None = None
     """How large its device would be with the table that waits in it; that comes into force when LVM resumes it."""
     wrong_in_dev: bool = False
@@ -69,14 +69,14 @@ class Lv:
 
     @property
     def wiped(self) -> bool:
-        """Whether nothing of its content can be read any more, as far as that can be asked for."""
+        """Whether its content can no longer be read: all of it is zero, or was discarded."""
         if self.discarded_bytes == self.size_bytes or isinstance(self.image, Qcow):
             return self.discarded_bytes == self.size_bytes
         listed = len(self.image.blocks) == self.size_bytes // BLOCK_BYTES
         return not any(self.image.blocks.values()) and (listed or not self.image.rest)
 
     def resumed(self) -> Lv:
-        """As after LVM suspended and resumed its device, with whatever table waits in it."""
+        """Return the LV as LVM leaves it after a suspend and resume, which puts a waiting table into force."""
         if self.preloaded_bytes is None:
             return replace(self, suspended=False)
         return replace(self, device_bytes=self.preloaded_bytes, preloaded_bytes=None, suspended=True)
@@ -98,7 +98,7 @@ class State:
         self.strays: dict[str, StrayKind] = {}
 
     def copy(self) -> State:
-        """The same again. LVs are immutable, so it costs little."""
+        """Return a copy. LVs are immutable, so a copy costs little."""
         twin = State(self.vg, self.extents, self.extent_size_bytes, dict(self.files))
         twin.lvs = dict(self.lvs)
         twin.made = self.made
@@ -151,7 +151,7 @@ class State:
         if lv is None or not lv.active:
             raise CommandFailed(argv, 1, f"Could not open '/dev/{self.vg}/{lv_name}': No such file or directory")
         if lv.suspended:
-            raise CommandFailed(argv, 1, f"/dev/{self.vg}/{lv_name} is suspended: a real one would wait for ever")
+            raise CommandFailed(argv, 1, f"/dev/{self.vg}/{lv_name} is suspended: a reader of a real one would hang")
         if lv.wrong_in_dev:
             raise CommandFailed(argv, 1, f"/dev/{self.vg}/{lv_name} is not there, or another LV's")
         return lv

@@ -91,7 +91,17 @@ def test_backing_name_torn_by_a_power_cut_can_be_rewritten() -> None:
         require_harmless("vg", TOP, lambda lv: torn)
 
 
-@pytest.mark.parametrize("header", [replace(GOOD, external_data=True), replace(GOOD, unknown_features=1), None])
+@pytest.mark.parametrize(
+    "header",
+    [
+        replace(GOOD, external_data=True),
+        replace(GOOD, unknown_features=1),
+        replace(GOOD, backing="/etc/shadow", backing_format="qcow2"),
+        replace(GOOD, backing="json:{}", backing_format="qcow2"),
+        replace(GOOD, backing="vm-1-middle.qcow2", backing_format="raw"),
+        None,
+    ],
+)
 def test_header_that_leads_out_otherwise_is_not_rewritten(header: Header | None) -> None:
     with pytest.raises(Corrupt, match=f"{TOP} must not be opened"):
         require_harmless_alone("vg", TOP, lambda lv: header)
