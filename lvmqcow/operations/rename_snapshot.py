@@ -108,7 +108,7 @@ class RenameSnapshot:
         readers = (*volume.children(snapshot), *clones)
         intent = RenamingSnapshot(snapshot.lv.name, new_lv)
         steps: tuple[Step, ...] = (
-            *index_steps(tree),
+            *index_steps((*tree, *clones)),
             LvTag((snapshot.lv.name,), add=(intent.tag,)),
             *((LvTag(tuple(reader.lv.name for reader in readers), add=(intent.tag,)),) if readers else ()),
             LvRename(snapshot.lv.name, new_lv),

@@ -102,6 +102,15 @@ def test_a_clone_is_given_to_no_guest_while_its_snapshot_is_half_renamed() -> No
             storage(half).volume(name.text).path()
 
 
+def test_clone_without_our_tags_is_indexed_before_it_follows() -> None:
+    host = with_a_clone(1)
+    for lv in host.observe().logical_volumes:
+        host.run(LvTag((lv.name,), drop=lv.index_tags))
+    storage(host).volume(DISK.text).rename_snapshot("s1", "other")
+    assert storage(host).volume(NEIGHBOUR.text).info().base == f"{DISK}@other"
+    assert storage(host).check() == ()
+
+
 def test_a_snapshot_that_a_guest_reads_through_is_not_renamed() -> None:
     host = with_a_clone(1)
     before = state(host)
