@@ -22,14 +22,14 @@ from lvmqcow.system.callbacks import Progress
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.worlds import compared
 
-__all__ = ["RememberedHost"]
+__all__ = ["CachingHost"]
 
 _Image = tuple[bytes, ...]
 """Digests of an image and of those it reads through."""
 _MOST_LAYERS: Final = 100
 
 
-class RememberedHost(HostWrapper):
+class CachingHost(HostWrapper):
     """A host that keeps what qemu-img said of each image."""
 
     def __init__(self, host: Host, golden: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from lvmqcow.core.names import Format, device_path
 from lvmqcow.steps import LvRefresh
-from lvmqcow.testing.caching_host import RememberedHost
+from lvmqcow.testing.caching_host import CachingHost
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.scenarios import DISK, MIB
@@ -32,13 +32,13 @@ def world(lvmqcow_world: Callable[[], RealWorld]) -> Iterator[RealWorld]:
     made.close()
 
 
-def forget_what_was_read(host: RememberedHost) -> None:
+def forget_what_was_read(host: CachingHost) -> None:
     """Make the host forget its reads. Any step does that, and this one changes nothing."""
     host.run(LvRefresh((DISK.text,)))
 
 
 def test_caching_host_finds_a_difference_every_time(world: RealWorld, tmp_path: Path) -> None:
-    host = RememberedHost(world.host, tmp_path / "golden")
+    host = CachingHost(world.host, tmp_path / "golden")
     holds = Content(MIB, {0: 1, 1: 2})
     for _ in range(2):
         assert host.difference(DISK.text, Format.QCOW2, holds) is None
@@ -47,7 +47,7 @@ def test_caching_host_finds_a_difference_every_time(world: RealWorld, tmp_path: 
 
 
 def test_caching_host_sees_a_change_of_an_image_or_its_backing(world: RealWorld, tmp_path: Path) -> None:
-    host = RememberedHost(world.host, tmp_path / "golden")
+    host = CachingHost(world.host, tmp_path / "golden")
     holds = Content(MIB, {0: 1, 1: 2})
     assert host.difference(DISK.text, Format.QCOW2, holds) is None
     world.write(S1, Format.QCOW2, [Write(2, 1, 3)])
@@ -60,7 +60,7 @@ def test_caching_host_sees_a_change_of_an_image_or_its_backing(world: RealWorld,
 
 
 def test_caching_host_checks_an_image_again_after_damage(world: RealWorld, tmp_path: Path) -> None:
-    host = RememberedHost(world.host, tmp_path / "golden")
+    host = CachingHost(world.host, tmp_path / "golden")
     assert host.check(DISK.text) == world.host.check(DISK.text)
     damage = ("qemu-io", "-f", "raw", "-c", f"write -P 0 {256 * 1024} 64k", device_path(host.vg, DISK.text))
     subprocess.run(damage, check=True, capture_output=True)  # the refcount table

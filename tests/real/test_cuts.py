@@ -10,7 +10,7 @@ import pytest
 
 from lvmqcow.operations import Plan
 from lvmqcow.steps import QcowCommit
-from lvmqcow.testing.crash.crash_points import Place, every_cut
+from lvmqcow.testing.crash.crash_points import CrashPoint, every_cut
 from tests.support.operation_table import OPERATIONS, changed, with_every_trait
 from tests.support.oracle import Judge
 from tests.support.real_scenarios import Starts, starts
@@ -77,7 +77,7 @@ def test_judge_finds_a_wrong_outcome(real: Starts) -> None:
     plan = storage.plan(request)
     judge = Judge(real, simulated, request)
 
-    def one_step_off(place: Place, digests: Mapping[str, bytes]) -> None:
+    def one_step_off(place: CrashPoint, digests: Mapping[str, bytes]) -> None:
         judge(replace(place, done=place.done - 1), digests)
 
     with pytest.raises(AssertionError, match="snapshot cut after 3 of 4 steps"):

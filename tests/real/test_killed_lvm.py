@@ -20,7 +20,7 @@ from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import LvmStep, LvRefresh, Step
 from lvmqcow.testing.crash.checkpoints import Checkpoint
-from lvmqcow.testing.crash.crash_points import Place
+from lvmqcow.testing.crash.crash_points import CrashPoint
 from lvmqcow.testing.crash.kills import Call, Killer
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.operation_table import OPERATIONS, changed
@@ -122,11 +122,11 @@ class Killing:
         assert world.leftovers() == (), what
         digests = self._real.checkpoints.take().digests
         try:
-            self._judge(Place(self._done, what), digests)
+            self._judge(CrashPoint(self._done, what), digests)
         except AssertionError:
             if self._done + 1 != self._plan.commit_point:
                 raise
-            self._judge(Place(self._done + 1, f"{what}, after LVM's commit"), digests)
+            self._judge(CrashPoint(self._done + 1, f"{what}, after LVM's commit"), digests)
 
     def first_recovery(self) -> tuple[Step, ...]:
         return self._real.world.storage.plan_recovery(self.names[0].text).steps

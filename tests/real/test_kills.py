@@ -50,7 +50,7 @@ from lvmqcow.steps import (
     QcowResize,
 )
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write, runs
-from lvmqcow.testing.crash.crash_points import Place
+from lvmqcow.testing.crash.crash_points import CrashPoint
 from lvmqcow.testing.crash.kills import Call, Killer
 from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.worlds import SimWorld
@@ -195,7 +195,7 @@ def test_volume_is_old_or_new_after_a_kill_inside_a_long_step(
     recovery = partial(real.world.storage.plan_recovery, changed(asked).text)
     judge = Judge(real, simulated, asked)
 
-    def verdict(place: Place, digests: Mapping[str, bytes]) -> None:
+    def verdict(place: CrashPoint, digests: Mapping[str, bytes]) -> None:
         judge(place, digests)
         if isinstance(asked, Remove) and place.done >= plan.commit_point:
             on_disk = real.checkpoints.take().chunks.values()
@@ -289,7 +289,7 @@ def test_wrong_operation_is_found(
     storage = real.world.storage
     right, judge = storage.plan(asked), Judge(real, simulated, asked)
 
-    def either_will_do(place: Place, digests: Mapping[str, bytes]) -> None:
+    def either_will_do(place: CrashPoint, digests: Mapping[str, bytes]) -> None:
         with suppress(AssertionError):
             judge(replace(place, done=0), digests)
             return

@@ -21,7 +21,7 @@ from lvmqcow.operations import Export, ExportStream, Plan, Request, StreamFormat
 from lvmqcow.steps import DeviceStep, ImageCopy, LvDiscardRange, LvmStep, LvZero, LvZeroRange, QcowCreate, Step
 from lvmqcow.storage import Storage
 from lvmqcow.testing.crash.checkpoints import CHUNK_BYTES
-from lvmqcow.testing.crash.crash_points import Place
+from lvmqcow.testing.crash.crash_points import CrashPoint
 from lvmqcow.testing.crash.io_errors import BEGINS_AT_BYTES, Disk, Fault
 from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.worlds import compared
@@ -200,7 +200,7 @@ class Faulted:
         found = self._real.checkpoints.take()
         verdict = (found.without_power().key, done < self._plan.commit_point)
         if verdict not in self._judged_before:
-            self._judge(Place(done, path), found.digests)
+            self._judge(CrashPoint(done, path), found.digests)
             self._judged_before.add(verdict)
 
 

@@ -15,7 +15,7 @@ from lvmqcow.engine.host import Host
 from lvmqcow.operations import Plan
 from lvmqcow.steps import DataStep, ImageReceive, Step
 from lvmqcow.testing.crash.checkpoints import Checkpoint, Checkpoints
-from lvmqcow.testing.crash.crash_points import Place, Verdict
+from lvmqcow.testing.crash.crash_points import CrashPoint, Oracle
 from lvmqcow.testing.crash.kills import Call, Killer, Moment, Timer, Watched
 
 __all__ = ["Mortal", "Sigkills", "by_interest", "in_turn"]
@@ -92,7 +92,7 @@ class Sigkills:
 
     mortal: Mortal
     recovery: Callable[[], Plan]
-    verdict: Verdict
+    verdict: Oracle
 
     def of(self, plan: Plan, wanted: int, random: Random) -> Counter[str]:
         """Kill inside its long steps, and inside those of its recovery, until there were so many kills.
@@ -115,18 +115,18 @@ class Sigkills:
             )
             if self.mortal.kill(inside, moment):
                 kills[inside.kind] += 1
-                place = Place(inside.done, inside.killed(moment))
+                place = CrashPoint(inside.done, inside.killed(moment))
                 if attempt % 4 == 0:
                     kills += self._killed_again(place, random)
                 else:
                     self._recovered(place)
         return kills
 
-    def _recovered(self, place: Place) -> None:
+    def _recovered(self, place: CrashPoint) -> None:
         self.mortal.run(self.recovery())
         self.verdict(place, self.mortal.checkpoints.take().digests)
 
-    def _killed_again(self, place: Place, random: Random) -> Counter[str]:
+    def _killed_again(self, place: CrashPoint, random: Random) -> Counter[str]:
         """The same, and from the same state a recovery that is killed, and one after that."""
         insides = self.mortal.insides(self.recovery())
         self.verdict(place, self.mortal.checkpoints.take().digests)
@@ -136,7 +136,7 @@ class Sigkills:
         moment = random.choice(inside.watched.calls)
         if not self.mortal.kill(inside, moment):
             return Counter()
-        self._recovered(Place(place.done, f"{place.path}; {inside.killed(moment)}"))
+        self._recovered(CrashPoint(place.done, f"{place.path}; {inside.killed(moment)}"))
         return Counter([f"{inside.kind} in recovery"])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping
 from lvmqcow.checks.structure import Severity, structure
 from lvmqcow.core.volume import Volume
 from lvmqcow.operations import Request
-from lvmqcow.testing.crash.crash_points import Place
+from lvmqcow.testing.crash.crash_points import CrashPoint
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.operation_table import Contents, called, changed, expected
 from tests.support.real_scenarios import Starts
@@ -32,7 +32,7 @@ class Judge:
         self._finished = sizes_and_tags(run(start, *plan.steps).observe(), index=True)
         self._compared: set[Hashable] = set()
 
-    def __call__(self, place: Place, digests: Mapping[str, bytes]) -> None:
+    def __call__(self, place: CrashPoint, digests: Mapping[str, bytes]) -> None:
         world, where = self._real.world, place.path
         undone = place.done < self._commit_point
         name, wanted = (changed(self._request), self._before) if undone else (called(self._request), self._after)

@@ -24,7 +24,7 @@ from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
-from lvmqcow.testing.caching_host import RememberedHost
+from lvmqcow.testing.caching_host import CachingHost
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.crash.block_log import State, contents, crash_states
 from lvmqcow.testing.crash.power_loss import Recorder, Recording, attached, put, record
@@ -118,7 +118,7 @@ def replayed(
     recording = case.recording
     states = crash_states(recording.before, recording.events, since=BEGUN, ordered=ordered, most=most, seed=seed)
     with attached(file) as device, _host(case.vg, LvmShell((device,))) as host:
-        verdicts = _Verdicts(case, RememberedHost(host, file.with_name("golden")))
+        verdicts = _Verdicts(case, CachingHost(host, file.with_name("golden")))
         for state, content in contents(recording.before, recording.events, states):
             put(content, file, device)
             judge = partial(verdicts.of, done=state.reached(recording.events, DONE))
@@ -128,7 +128,7 @@ def replayed(
 class _Verdicts:
     """What is wrong with a disk, once it was recovered."""
 
-    def __init__(self, case: Case, host: RememberedHost) -> None:
+    def __init__(self, case: Case, host: CachingHost) -> None:
         self._case = case
         self._host = host
         self._storage = Storage(host, NoLocks())
@@ -193,7 +193,7 @@ def _host(vg: str, lvm: Lvm) -> Iterator[RealHost]:
         host.close()
 
 
-def _deactivate(host: RealHost | RememberedHost) -> None:
+def _deactivate(host: RealHost | CachingHost) -> None:
     active = tuple(lv.name for lv in host.observe().logical_volumes if lv.active)
     if active:
         host.run(LvDeactivate(active))

@@ -20,10 +20,10 @@ from lvmqcow.operations import Plan
 from lvmqcow.steps import Step
 from lvmqcow.testing.crash.checkpoints import Checkpoint, Checkpoints
 
-__all__ = ["Death", "Place", "Tally", "Verdict", "every_cut"]
+__all__ = ["CrashKind", "CrashPoint", "Oracle", "Tally", "every_cut"]
 
 
-class Death(StrEnum):
+class CrashKind(StrEnum):
     """What crashed."""
 
     PROCESS = "the process"
@@ -33,17 +33,17 @@ class Death(StrEnum):
 
 
 @dataclass(frozen=True)
-class Place:
+class CrashPoint:
     """Where a plan was cut: after ``done`` steps, or inside the next one. ``path`` says it for people."""
 
     done: int
     path: str
 
 
-class Verdict(Protocol):
+class Oracle(Protocol):
     """Judges the volume group after recovery."""
 
-    def __call__(self, place: Place, digests: Mapping[str, bytes]) -> None:
+    def __call__(self, place: CrashPoint, digests: Mapping[str, bytes]) -> None:
         """Raise AssertionError if anything is lost, left over or not as stated. ``digests`` are those of the LVs."""
 
 
@@ -59,9 +59,7 @@ class Tally:
         return Tally(self.places + other.places, self.recoveries + other.recoveries, self.outcomes + other.outcomes)
 
 
-def every_cut(
-    host: Host, checkpoints: Checkpoints, plan: Plan, recovery: Callable[[], Plan], verdict: Verdict
-) -> Tally:
+def every_cut(host: Host, checkpoints: Checkpoints, plan: Plan, recovery: Callable[[], Plan], verdict: Oracle) -> Tally:
     """Cut ``plan`` at every point, from the present state of the volume group, and judge the result of recovery.
 
     Raises:
@@ -70,24 +68,24 @@ def every_cut(
     """
     taken = list(_cuts(host, checkpoints, plan))
     tally, judged = Tally(), set[Hashable]()
-    for death in Death:
+    for death in CrashKind:
         walk = _Walk(host, checkpoints, recovery, verdict, death, judged)
         for place, checkpoint in taken:
             tally += walk.from_here(place, checkpoint, place.done >= plan.commit_point)
     return tally
 
 
-def _cuts(host: Host, checkpoints: Checkpoints, plan: Plan) -> Iterator[tuple[Place, Checkpoint]]:
+def _cuts(host: Host, checkpoints: Checkpoints, plan: Plan) -> Iterator[tuple[CrashPoint, Checkpoint]]:
     for done, step in enumerate(plan.steps):
         place = _place(plan, done)
         here = checkpoints.take()
-        yield Place(done, place), here
+        yield CrashPoint(done, place), here
         for part in step.parts:
             host.run(part)
-            yield Place(done, f"{place}, inside {type(step).__name__}"), checkpoints.take()
+            yield CrashPoint(done, f"{place}, inside {type(step).__name__}"), checkpoints.take()
             checkpoints.put_back(here)
         host.run(step)
-    yield Place(len(plan.steps), _place(plan, len(plan.steps))), checkpoints.take()
+    yield CrashPoint(len(plan.steps), _place(plan, len(plan.steps))), checkpoints.take()
 
 
 def _place(plan: Plan, done: int) -> str:
@@ -102,8 +100,8 @@ class _Walk:
         host: Host,
         checkpoints: Checkpoints,
         recovery: Callable[[], Plan],
-        verdict: Verdict,
-        death: Death,
+        verdict: Oracle,
+        death: CrashKind,
         judged: set[Hashable],
     ) -> None:
         self._host = host
@@ -114,7 +112,7 @@ class _Walk:
         self._met: dict[Hashable, int] = {}
         self._judged = judged
 
-    def from_here(self, place: Place, checkpoint: Checkpoint, finishes: bool) -> Tally:
+    def from_here(self, place: CrashPoint, checkpoint: Checkpoint, finishes: bool) -> Tally:
         tally = Tally(places=1)
         queue = [(place, self._after_death(checkpoint))]
         while queue:
@@ -129,20 +127,20 @@ class _Walk:
             tally += Tally(places=len(recovery.steps), recoveries=1)
             for done, step in enumerate(recovery.steps):
                 if done and self._another_way(recovery.steps[done:]):
-                    inner = Place(place.done, f"{here.path}; {_place(recovery, done)}")
+                    inner = CrashPoint(place.done, f"{here.path}; {_place(recovery, done)}")
                     queue.append((inner, self._after_death(self._checkpoints.take())))
                 self._host.run(step)
             came_out = self._checkpoints.take()
             outcome = (came_out.without_power().key, finishes)
             if outcome not in self._judged:
-                self._verdict(Place(place.done, f"{here.path}, {self._death} died"), came_out.digests)
+                self._verdict(CrashPoint(place.done, f"{here.path}, {self._death} died"), came_out.digests)
                 self._judged.add(outcome)
                 tally += Tally(outcomes=1)
         return tally
 
     def _another_way(self, rest: tuple[Step, ...]) -> bool:
         """Return whether a recovery that is cut here would continue in another way than it does now."""
-        return self._death is Death.MACHINE or self._recovery().steps != rest
+        return self._death is CrashKind.MACHINE or self._recovery().steps != rest
 
     def _after_death(self, checkpoint: Checkpoint) -> Checkpoint:
-        return checkpoint.without_power() if self._death is Death.MACHINE else checkpoint
+        return checkpoint.without_power() if self._death is CrashKind.MACHINE else checkpoint
