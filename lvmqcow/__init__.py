@@ -13,7 +13,7 @@ system                  processes, signals, locks, udev, and what has to be inst
 lvm, qemu               run LVM and QEMU's tools and read their output
 engine                  carries out requests: locks, recovery, planning, and the steps one by one on a host
 checks                  finds what is wrong with a volume group and its images
-real_host               runs steps with LVM and QEMU; `lvmqcow.testing.SimHost` runs them in memory
+real_host               runs steps with LVM and QEMU; `lvmqcow.testing.simulated.SimHost` runs them in memory
 storage, volume, info   the public API
 seams                   the interfaces that a program can implement itself
 proxmox                 the public API under the names of Proxmox VE's storage plugins
