@@ -9,7 +9,8 @@ interface           passed to                                                   
 `Trace`             ``Storage.open(vg, trace=…)``; called before each command         no command is reported
 ==================  ================================================================  ===============================
 
-To change single answers of a host, subclass `HostWrapper`. For tests, `lvmqcow.testing.simulated.SimHost` is a host in memory.
+To change single answers of a host, subclass `HostWrapper`. For tests, `lvmqcow.testing.simulated.SimHost` is a host in
+memory.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A `Host` is one volume group on some machine. It has three parts: an `Observer` takes pictures, `Images` answers
 questions that need qemu-img, and a `Runner` runs steps. `lvmqcow.real_host.RealHost` uses LVM and QEMU.
-`lvmqcow.testing.simulated.SimHost` is a volume group in memory. Planners, recovery and the public API know only these protocols.
+`lvmqcow.testing.simulated.SimHost` is a volume group in memory. Planners, recovery and the public API know only these
+protocols.
 To change single answers of a host, subclass `HostWrapper`.
 """
 
