@@ -97,7 +97,7 @@ def test_labs_share_cpu_cores_evenly() -> None:
     # A separate network namespace, where labs of other users do not count.
     script = (
         "import contextlib, collections\n"
-        "from lvmqcow.lab.cpu import claim_cpu\n"
+        "from lvmqcow.lab.uml.cpu import claim_cpu\n"
         "import os, json\n"
         "cores = len(os.sched_getaffinity(0))\n"
         "with contextlib.ExitStack() as stack:\n"

@@ -64,7 +64,7 @@ def test_concurrent_labs_use_different_cpu_cores(tmp_path: Path) -> None:
     )
     namespace = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--net"]
     done = subprocess.run(
-        [*namespace, sys.executable, "-c", script, str(Path(__file__).parent)],
+        [*namespace, sys.executable, "-c", script, str(Path(__file__).parents[1] / "support")],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         timeout=DEADLINE_SECONDS,
