@@ -1,4 +1,4 @@
-"""What the state machine knows of each volume: a model that cannot lose anything."""
+"""What a test knows of each volume: a model that cannot lose anything."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from lvmqcow.core.names import Format, Layout, parse_volume_name, snapshot_lv_name
+from lvmqcow.core.sizing import whole_extents
 from lvmqcow.errors import AlreadyExists, FormatMismatch, LvmqcowError, NotPossible
 from lvmqcow.testing.content import Content
 
 __all__ = [
     "DiskModel",
     "Disks",
+    "Model",
     "SnapshotModel",
     "changing",
     "clones",
@@ -19,7 +21,6 @@ __all__ = [
     "loosen",
     "refusal_of_clone",
     "refusal_of_conversion",
-    "refusal_of_snapshot",
     "rename_in_model",
     "source_of",
     "with_older_snapshots",
@@ -52,6 +53,10 @@ class DiskModel:
     loose: bool = False
     """Whether some of its layers may have been left active, by a clone that is none any more."""
 
+    def content(self, snapshot: str | None) -> Content:
+        """Return what the current layer holds, or what a snapshot holds."""
+        return self.snapshots[snapshot].content if snapshot else self.current
+
     def line(self, snapshot: str | None) -> list[str]:
         """A snapshot and those it reads through, oldest first."""
         return [*self.line(self.snapshots[snapshot].parent), snapshot] if snapshot else []
@@ -82,6 +87,37 @@ class DiskModel:
 
 Disks = Mapping[str, DiskModel]
 """All volumes, by name."""
+
+
+@dataclass
+class Model:
+    """All volumes, and what else decides how an operation ends."""
+
+    extent_size_bytes: int
+    layout: Layout
+    disks: dict[str, DiskModel] = field(default_factory=dict)
+    active_lvs: frozenset[str] = frozenset()
+    """The LVs that were active when the volumes were last verified."""
+
+    def copy(self) -> Model:
+        """Return a second model in the same state."""
+        disks = {name: replace(disk, snapshots=dict(disk.snapshots)) for name, disk in self.disks.items()}
+        return replace(self, disks=disks)
+
+    def visible_bytes(self, image_format: Format, size_bytes: int) -> int:
+        """Return the size that a guest sees of a volume for which this size was requested."""
+        return size_bytes if image_format is Format.QCOW2 else whole_extents(size_bytes, self.extent_size_bytes)
+
+    def is_active(self, volume: str, snapshot: str | None) -> bool:
+        """Return whether a layer was active when the volumes were last verified."""
+        lv = snapshot_lv_name(parse_volume_name(volume), snapshot, self.layout) if snapshot else volume
+        return lv in self.active_lvs
+
+    def add_copy(self, name: str, content: Content, active: bool) -> None:
+        """Add a volume with the content of another one."""
+        image_format = parse_volume_name(name).format
+        holds = replace(content, size_bytes=self.visible_bytes(image_format, content.size_bytes))
+        self.disks[name] = DiskModel(image_format, holds, active=active)
 
 
 def changing(disks: Disks) -> list[str]:
@@ -135,13 +171,6 @@ def refusal_of_clone(disks: Disks, disk: DiskModel, snapshot: str | None, new: s
     if new in disks:
         return AlreadyExists
     return None if snapshot or disk.template else NotPossible
-
-
-def refusal_of_snapshot(disks: Disks, disk: DiskModel, snapshot: str) -> type[LvmqcowError] | None:
-    """The error that a snapshot of it is refused with; None where it is possible."""
-    if disk.image_format is Format.RAW:
-        return NotPossible
-    return AlreadyExists if snapshot in disk.snapshots else None
 
 
 def refusal_of_conversion(disks: Disks, disk: DiskModel, new: str) -> type[LvmqcowError] | None:
