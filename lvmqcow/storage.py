@@ -29,6 +29,7 @@ from lvmqcow.engine.executor import Executor, active_images
 from lvmqcow.engine.host import Host
 from lvmqcow.engine.imports import inspect
 from lvmqcow.engine.locks import Locks
+from lvmqcow.engine.planners import PLANNERS, Planners
 from lvmqcow.errors import Locked, NotPossible
 from lvmqcow.formats import SourceFormat
 from lvmqcow.info import GroupInfo, LayerInfo, VolumeInfo, group_info, layer_infos, volume_info
@@ -60,17 +61,18 @@ class Storage:
         layout: Layout | None = None,
         wipe: Wipe = Wipe.NONE,
         accept: frozenset[State] = frozenset(),
+        planners: Planners = PLANNERS,
     ) -> None:
         """Use a host and locks of your own. `open` uses LVM, QEMU and file locks.
 
         ``recover_first=False``: refuse a volume with an unfinished operation (RecoveryNeeded) instead of recovering it.
         ``layout`` names the LV of a volume's first snapshot; None: as the snapshots in the volume group are named. A
         volume keeps the layout of the snapshots that it has. ``wipe`` says how LVs are wiped before their removal if
-        the request does not say. ``accept`` are the states of `accepting`.
+        the request does not say. ``accept`` are the states of `accepting`. ``planners`` are for test harnesses.
         """
         self._host = host
-        self._executor = Executor(host, locks, events, recover_first, layout, wipe, accept)
-        self._accepting = partial(Storage, host, locks, events, recover_first, layout, wipe)
+        self._executor = Executor(host, locks, events, recover_first, layout, wipe, accept, planners)
+        self._accepting = partial(Storage, host, locks, events, recover_first, layout, wipe, planners=planners)
 
     @classmethod
     def open(
@@ -131,7 +133,7 @@ class Storage:
         if refused:
             reason = f"nothing can be changed in the state {', '.join(refused)}, and no consent helps"
             raise NotPossible(self.vg, reason, f"states that can be accepted: {', '.join(sorted(ACCEPTABLE))}")
-        return self._accepting(frozenset(states))
+        return self._accepting(accept=frozenset(states))
 
     def volumes(self) -> tuple[VolumeInfo, ...]:
         """Return all volumes, sorted by name. This takes one LVM report and activates nothing."""

@@ -27,6 +27,7 @@ from lvmqcow.core.wiping import Wipe
 from lvmqcow.engine.events import Events
 from lvmqcow.engine.host import Host
 from lvmqcow.engine.locks import Locks
+from lvmqcow.engine.planners import Planners
 from lvmqcow.engine.run_plan import run_plan
 from lvmqcow.errors import (
     CommandFailed,
@@ -39,8 +40,7 @@ from lvmqcow.errors import (
     UnfitMachine,
     VolumeGroupNotFound,
 )
-from lvmqcow.operations import Plan, Request, plan
-from lvmqcow.operations.recovery import plan_recovery
+from lvmqcow.operations import Plan, Request
 from lvmqcow.steps import LvActivate, LvDeactivate, LvRemove
 
 __all__ = ["Executor", "active_images", "raise_together"]
@@ -60,6 +60,7 @@ class Executor:
         layout: Layout | None,
         wipe: Wipe,
         accept: frozenset[State],
+        planners: Planners,
     ) -> None:
         """Take the arguments of `lvmqcow.Storage`."""
         self.host = host
@@ -69,6 +70,7 @@ class Executor:
         self._layout = layout
         self._wipe = wipe
         self._accept = accept
+        self._planners = planners
 
     def plan(self, request: Request) -> Plan:
         """Do what `lvmqcow.Storage.plan` says."""
@@ -210,7 +212,7 @@ class Executor:
     def _look(self, *names: VolumeName) -> tuple[Plan, VolumeGroup]:
         """Return the plan that recovers the first of these volumes that needs it, and the picture behind the plan."""
         picture = self.seen(*names)
-        plans = [plan_recovery(picture, name, self.host.measure) for name in names]
+        plans = [self._planners.plan_recovery(picture, name, self.host.measure) for name in names]
         return next((recovery for recovery in plans if recovery.steps), plans[0]), picture
 
     def _holding(self, names: Iterable[VolumeName], work: Callable[[frozenset[VolumeName]], _Done]) -> _Done:
@@ -231,7 +233,7 @@ class Executor:
         unread = _unread(request, picture)
         if unread:
             picture = picture.with_headers(self._activated_headers(unread))
-        planned = plan(picture, request, self.host)
+        planned = self._planners.plan(picture, request, self.host)
         self._require_unused(planned, picture)
         return planned
 

@@ -27,9 +27,9 @@ from lvmqcow.operations import (
     Snapshot,
 )
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.operation_table import ELSEWHERE
+from lvmqcow.testing.cases.scenarios import DISK, MIB, RAW
 from lvmqcow.testing.worlds import RealWorld
-from tests.support.operation_table import ELSEWHERE
-from tests.support.scenarios import DISK, MIB, RAW
 
 pytestmark = pytest.mark.lvmqcow_real
 

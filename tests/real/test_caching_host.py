@@ -11,9 +11,9 @@ import pytest
 from lvmqcow.core.names import Format, device_path
 from lvmqcow.steps import LvRefresh
 from lvmqcow.testing.caching_host import CachingHost
+from lvmqcow.testing.cases.scenarios import DISK, MIB
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.support.scenarios import DISK, MIB
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -23,10 +23,10 @@ from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import LvDeactivate, LvTag, LvZero
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.scenarios import DISK, MIB, NEIGHBOUR
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from tests.support.damage_cases import DAMAGES, S1, S2
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -8,9 +8,9 @@ import pytest
 
 from lvmqcow.operations import DeleteSnapshot, Merge, Remove
 from lvmqcow.steps import LvDeactivate
+from lvmqcow.testing.cases.scenarios import DISK, MIB, chain, contents, half_active
+from lvmqcow.testing.cases.starts import Starts, starts
 from lvmqcow.testing.content import Write
-from tests.support.real_scenarios import Starts, starts
-from tests.support.scenarios import DISK, MIB, chain, contents, half_active
 
 pytestmark = pytest.mark.lvmqcow_real
 

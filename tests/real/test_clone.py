@@ -22,10 +22,10 @@ from lvmqcow.operations import (
     Rollback,
     Snapshot,
 )
+from lvmqcow.testing.cases.scenarios import DISK, MIB, NEIGHBOUR
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
 from lvmqcow.volume import Volume
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 
 pytestmark = pytest.mark.lvmqcow_real
 

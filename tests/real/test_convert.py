@@ -16,9 +16,9 @@ from lvmqcow.core.names import Format, VolumeName, device_path, in_other_format
 from lvmqcow.errors import CommandFailed, InUse
 from lvmqcow.operations import Convert
 from lvmqcow.steps import ImageCopy
+from lvmqcow.testing.cases.scenarios import DISK, MIB, RAW
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.support.scenarios import DISK, MIB, RAW
 
 pytestmark = pytest.mark.lvmqcow_real
 

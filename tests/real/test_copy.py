@@ -13,9 +13,9 @@ import pytest
 from lvmqcow.core.names import Format, device_path, parse_volume_name
 from lvmqcow.errors import CommandFailed, InUse
 from lvmqcow.operations import Copy
+from lvmqcow.testing.cases.scenarios import DISK, MIB, RAW
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.support.scenarios import DISK, MIB, RAW
 
 pytestmark = pytest.mark.lvmqcow_real
 

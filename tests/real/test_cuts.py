@@ -10,11 +10,12 @@ import pytest
 
 from lvmqcow.operations import Plan
 from lvmqcow.steps import QcowCommit
+from lvmqcow.testing.cases.expected import changed
+from lvmqcow.testing.cases.operation_table import OPERATIONS, with_every_trait
+from lvmqcow.testing.cases.scenarios import FILES, MIB, planned
+from lvmqcow.testing.cases.starts import Starts, starts
 from lvmqcow.testing.crash.crash_points import CrashPoint, every_cut
-from tests.support.operation_table import OPERATIONS, changed, with_every_trait
-from tests.support.oracle import Judge
-from tests.support.real_scenarios import Starts, starts
-from tests.support.scenarios import FILES, MIB, planned
+from lvmqcow.testing.crash.oracle import Judge
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -16,9 +16,9 @@ from lvmqcow.cli import main
 from lvmqcow.core.names import Format, device_path, parse_volume_name
 from lvmqcow.formats import HEAD_BYTES
 from lvmqcow.operations import ExportStream, StreamFormat
+from lvmqcow.testing.cases.scenarios import DISK, MIB, NEIGHBOUR, RAW
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -39,11 +39,12 @@ from lvmqcow.steps import (
     QcowRepairLeaks,
     Step,
 )
+from lvmqcow.testing.cases.expected import changed
+from lvmqcow.testing.cases.operation_table import ELSEWHERE, OPERATIONS
+from lvmqcow.testing.cases.scenarios import DISK, FILES, MIB, planned, run, storage
+from lvmqcow.testing.cases.starts import Starts, breakable_starts
+from lvmqcow.testing.crash.io_error_run import Faulted, Outcome, Trial
 from lvmqcow.testing.crash.io_errors import Disk, Fault
-from tests.support.io_error_run import Faulted, Outcome, Trial
-from tests.support.operation_table import ELSEWHERE, OPERATIONS, changed
-from tests.support.real_scenarios import Starts, breakable_starts
-from tests.support.scenarios import DISK, FILES, MIB, planned, run, storage
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -27,7 +27,7 @@ from lvmqcow.lvm.commands import LvmProcesses, LvmShell
 from lvmqcow.lvm.look import read_volume_group
 from lvmqcow.operations import Activate, Create, Grow, Remove, Request, Snapshot
 from lvmqcow.storage import Storage
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR
+from lvmqcow.testing.cases.scenarios import DISK, MIB, NEIGHBOUR
 
 pytestmark = pytest.mark.lvmqcow_real
 

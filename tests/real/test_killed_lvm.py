@@ -19,14 +19,15 @@ from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import LvmStep, LvRefresh, Step
+from lvmqcow.testing.cases.expected import changed
+from lvmqcow.testing.cases.operation_table import OPERATIONS
+from lvmqcow.testing.cases.scenarios import FILES, MIB, planned, run
+from lvmqcow.testing.cases.starts import Starts, starts
 from lvmqcow.testing.crash.checkpoints import Checkpoint
 from lvmqcow.testing.crash.crash_points import CrashPoint
 from lvmqcow.testing.crash.kills import Call, Killer
+from lvmqcow.testing.crash.oracle import Judge
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.operation_table import OPERATIONS, changed
-from tests.support.oracle import Judge
-from tests.support.real_scenarios import Starts, starts
-from tests.support.scenarios import FILES, MIB, planned, run
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -49,23 +49,24 @@ from lvmqcow.steps import (
     QcowRelink,
     QcowResize,
 )
+from lvmqcow.testing.cases.expected import changed
+from lvmqcow.testing.cases.operation_table import ELSEWHERE, RAW_ELSEWHERE
+from lvmqcow.testing.cases.real_operations import chain
+from lvmqcow.testing.cases.scenarios import DISK, FILES, MIB, NEIGHBOUR, RAW, STREAM, planned, source, storage
+from lvmqcow.testing.cases.starts import Starts, starts
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write, runs
 from lvmqcow.testing.crash.crash_points import CrashPoint
+from lvmqcow.testing.crash.kill_run import Mortal, Sigkills
 from lvmqcow.testing.crash.kills import Call, Killer
+from lvmqcow.testing.crash.oracle import Judge
 from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.worlds import SimWorld
-from tests.support.kill_run import Mortal, Sigkills
-from tests.support.operation_table import ELSEWHERE, RAW_ELSEWHERE, changed
-from tests.support.oracle import Judge
 from tests.support.planted_bugs import (
     freed_then_renamed,
     intent_dropped_too_early,
     rebased_with_the_default_cache,
     renamed_then_created,
 )
-from tests.support.real_operations import chain
-from tests.support.real_scenarios import Starts, starts
-from tests.support.scenarios import DISK, FILES, MIB, NEIGHBOUR, RAW, STREAM, planned, source, storage
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -30,11 +30,12 @@ from lvmqcow.operations import (
 )
 from lvmqcow.steps import LvDeactivate
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.expected import called, expected, lv_names
+from lvmqcow.testing.cases.operation_table import ELSEWHERE
+from lvmqcow.testing.cases.scenarios import MIB
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.support.operation_table import ELSEWHERE, called, expected, lv_names
 from tests.support.proxmox_reader import activates, snapshot_info
-from tests.support.scenarios import MIB
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from lvmqcow.operations import Plan
+from lvmqcow.testing.cases.real_operations import OPERATIONS
+from lvmqcow.testing.cases.scenarios import MIB
 from lvmqcow.testing.crash.block_log import Event, Flush, Mark, State, Write
 from lvmqcow.testing.crash.power_loss import Recorder, record
+from lvmqcow.testing.crash.power_loss_run import METADATA, Running, recorded, replayed
 from tests.support.planted_bugs import (
     freed_then_renamed,
     intent_dropped_too_early,
@@ -23,9 +26,6 @@ from tests.support.planted_bugs import (
     renamed_then_created,
     without_intents,
 )
-from tests.support.power_loss_run import METADATA, Running, recorded, replayed
-from tests.support.real_operations import OPERATIONS
-from tests.support.scenarios import MIB
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -19,9 +19,9 @@ from lvmqcow.lvm.commands import LvmProcesses, LvmShell
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.scenarios import DISK, MIB, NEIGHBOUR, RAW
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 from tests.support.stale_extents import OLD_BYTE, fill_free_space
 
 pytestmark = pytest.mark.lvmqcow_real

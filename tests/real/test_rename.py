@@ -13,9 +13,9 @@ from lvmqcow.core.names import Format, parse_volume_name
 from lvmqcow.lvm import loopvg
 from lvmqcow.operations import Rename
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.scenarios import DISK, MIB, NEIGHBOUR, RAW
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -21,9 +21,9 @@ from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.operations import DeleteSnapshot, Merge
 from lvmqcow.steps import LvExtend, Step
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.scenarios import DISK
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.support.scenarios import DISK
 
 pytestmark = pytest.mark.lvmqcow_real
 

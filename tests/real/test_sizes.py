@@ -21,7 +21,7 @@ from lvmqcow.errors import InvalidSize
 from lvmqcow.lvm import loopvg
 from lvmqcow.operations import Merge
 from lvmqcow.storage import Storage
-from tests.support.scenarios import DISK, PVE_BASE
+from lvmqcow.testing.cases.scenarios import DISK, PVE_BASE
 
 pytestmark = pytest.mark.lvmqcow_real
 

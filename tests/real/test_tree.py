@@ -9,9 +9,9 @@ import pytest
 from lvmqcow.core.names import Format
 from lvmqcow.errors import NewerSnapshots, SnapshotHasChildren
 from lvmqcow.operations import Merge, Newer, Rollback
+from lvmqcow.testing.cases.scenarios import DISK, MIB
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.worlds import RealWorld
-from tests.support.scenarios import DISK, MIB
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -45,7 +45,7 @@ from lvmqcow.operations import (
 from lvmqcow.operations.rollback import RollingBack
 from lvmqcow.steps import LvTag
 from lvmqcow.storage import Storage
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
+from lvmqcow.testing.cases.scenarios import DISK, MIB, NEIGHBOUR, RAW
 
 pytestmark = pytest.mark.lvmqcow_real
 

@@ -14,10 +14,10 @@ from lvmqcow.errors import LvmqcowError
 from lvmqcow.operations import DeleteSnapshot, Grow, Merge, Plan, Rename, Request, Resize, Rollback, Snapshot
 from lvmqcow.steps import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.expected import called, expected
+from lvmqcow.testing.cases.scenarios import MIB, NEIGHBOUR, active, chain, contents, inactive, state, storage
 from lvmqcow.testing.simulated.host import SimHost
 from tests.support.damage_cases import DAMAGES, Damage
-from tests.support.operation_table import called, expected
-from tests.support.scenarios import MIB, NEIGHBOUR, active, chain, contents, inactive, state, storage
 
 EVERY_DAMAGE = pytest.mark.parametrize("kind", DAMAGES)
 

@@ -14,10 +14,11 @@ from lvmqcow.errors import NoSpace, NothingChanged, OperationCut
 from lvmqcow.operations import Activate, Deactivate, Plan, Request
 from lvmqcow.steps import LvCreate, LvExtend, LvmStep, LvRemove, Step
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.expected import Contents, called, changed, expected
+from lvmqcow.testing.cases.operation_table import OPERATIONS, with_every_trait
+from lvmqcow.testing.cases.scenarios import contents, intents, others, planned, run, storage
+from lvmqcow.testing.crash.simulated_cuts import begun
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.crash_states import begun
-from tests.support.operation_table import OPERATIONS, Contents, called, changed, expected, with_every_trait
-from tests.support.scenarios import contents, intents, others, planned, run, storage
 
 ROWS = pytest.mark.parametrize("operation", with_every_trait())
 NO_SPACE = "qemu-img: Block job failed: No space left on device"

@@ -11,9 +11,10 @@ from lvmqcow.engine.events import Events
 from lvmqcow.engine.run_plan import run_plan
 from lvmqcow.errors import NothingChanged, Unchangeable
 from lvmqcow.operations import Snapshot
+from lvmqcow.testing.cases.expected import changed
+from lvmqcow.testing.cases.operation_table import OPERATIONS, with_every_trait
+from lvmqcow.testing.cases.scenarios import DISK, chain, planned, state, storage
 from tests.support.groups import in_state
-from tests.support.operation_table import OPERATIONS, changed, with_every_trait
-from tests.support.scenarios import DISK, chain, planned, state, storage
 
 REFUSED = [State(kind) for kind in sorted(set(State) - {State.NOT_ALLOCATABLE, State.LV_LIMIT, State.ALLOCATION})]
 rows = cache(with_every_trait)

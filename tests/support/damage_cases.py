@@ -17,9 +17,9 @@ from lvmqcow.operations.rename import Renaming
 from lvmqcow.operations.rollback import RollingBack
 from lvmqcow.operations.shared.new_volume import Creating
 from lvmqcow.steps import LvCreate, LvRemove, LvRename, LvTag, LvZero, QcowCreate, QcowRelink, Step
+from lvmqcow.testing.cases.scenarios import DISK, MIB, NEIGHBOUR
 from lvmqcow.testing.content import Write
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR
 
 S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 PVE9_S1 = snapshot_lv_name(DISK, "s1", Layout.PVE9)

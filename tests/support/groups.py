@@ -8,8 +8,8 @@ from dataclasses import replace
 from lvmqcow.core.fitness import State
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.physical import PhysicalVolume, Segment
+from lvmqcow.testing.cases.scenarios import MIB
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import MIB
 
 UUID = "6EzzVE-wi3m-J86l-o8gW-O2B3-2Xsr-lY7Y3a"
 ROOMY = PhysicalVolume(UUID, "/dev/sda", (Segment(0, 10_000),), needed_bytes=40_000 * MIB, device_bytes=40_001 * MIB)

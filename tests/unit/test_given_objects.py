@@ -18,9 +18,9 @@ from lvmqcow.lvm.commands import Lvm, LvmProcesses, LvmShell
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.qemu.nbd import QemuNbd
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.scenarios import DISK, chain, raw_volume
 from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.worlds import SimWorld
-from tests.support.scenarios import DISK, chain, raw_volume
 
 ROOTS = (Path(lvmqcow.__file__).parent, Path(__file__).parent)
 OBJECTS = re.compile(r"\b(Trace|Progress|Locks|Events|Lvm|\w*Host|Qemu\w+|Callable\[.*\]) \| None")

@@ -14,8 +14,7 @@ from lvmqcow.cli.volumes import layer_tree, volume_table
 from lvmqcow.core.names import Format, Layout, snapshot_lv_name
 from lvmqcow.info import VolumeInfo
 from lvmqcow.steps import LvTag
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -30,6 +29,7 @@ from tests.support.scenarios import (
     state,
     storage,
 )
+from lvmqcow.testing.simulated.host import SimHost
 
 S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 

@@ -12,10 +12,21 @@ from lvmqcow import proxmox as plugin
 from lvmqcow.core.names import Format
 from lvmqcow.errors import FormatMismatch, InvalidName, NewerSnapshots, NotPossible, SnapshotNotFound
 from lvmqcow.operations import Newer
+from lvmqcow.testing.cases.scenarios import (
+    DISK,
+    MIB,
+    NEIGHBOUR,
+    RAW,
+    chain,
+    contents,
+    inactive,
+    pve9,
+    raw_volume,
+    storage,
+)
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.simulated.state import stream_path
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW, chain, contents, inactive, pve9, raw_volume, storage
 
 _OF_THE_PATCH = """
     plugindata parse_volname filesystem_path find_free_diskname alloc_image free_image activate_volume deactivate_volume

@@ -16,9 +16,9 @@ from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import LvmqcowError
 from lvmqcow.operations import DeleteSnapshot, Merge, Newer, Request, Rollback, Snapshot
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.expected import expected
+from lvmqcow.testing.cases.scenarios import DISK, VARIANTS, chain, contents
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.operation_table import expected
-from tests.support.scenarios import DISK, VARIANTS, chain, contents
 
 Settings = tuple[bool, Layout | None, Wipe, tuple[State, ...]]
 SETTINGS: list[Settings] = list(product((True, False), (None, *Layout), Wipe, ((), tuple(sorted(ACCEPTABLE)))))

@@ -53,12 +53,9 @@ from lvmqcow.operations.rollback import RollingBack
 from lvmqcow.steps import LvCreate, LvmStep, LvRemove, LvTag, Step
 from lvmqcow.storage import Storage
 from lvmqcow.system.callbacks import Progress
-from lvmqcow.testing.content import Content, Write
-from lvmqcow.testing.hostile.qcow2_bytes import header_bytes, qcow2
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.crash_states import cuts
-from tests.support.operation_table import ELSEWHERE, OPERATIONS, called, changed, expected
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.expected import called, changed, expected
+from lvmqcow.testing.cases.operation_table import ELSEWHERE, OPERATIONS
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -78,6 +75,10 @@ from tests.support.scenarios import (
     state,
     storage,
 )
+from lvmqcow.testing.content import Content, Write
+from lvmqcow.testing.crash.simulated_cuts import cuts
+from lvmqcow.testing.hostile.qcow2_bytes import header_bytes, qcow2
+from lvmqcow.testing.simulated.host import SimHost
 
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
 

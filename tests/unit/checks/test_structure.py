@@ -18,8 +18,7 @@ from lvmqcow.operations.remove import Removing
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, LvZero, QcowRelink, Step
 from lvmqcow.storage import Storage
 from lvmqcow.system.flock import FlockLocks
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -36,6 +35,7 @@ from tests.support.scenarios import (
     storage,
     tight,
 )
+from lvmqcow.testing.simulated.host import SimHost
 
 S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 

@@ -12,8 +12,19 @@ from lvmqcow.cli.confirm import destroy_question, discard_question, remove_quest
 from lvmqcow.errors import SnapshotNotFound, VolumeNotFound
 from lvmqcow.lvm.loopvg import LoopVolumeGroup
 from lvmqcow.operations import Newer
+from lvmqcow.testing.cases.scenarios import (
+    DISK,
+    NEIGHBOUR,
+    RAW,
+    branched,
+    chain,
+    foreign,
+    grown,
+    inactive,
+    raw_volume,
+    storage,
+)
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import DISK, NEIGHBOUR, RAW, branched, chain, foreign, grown, inactive, raw_volume, storage
 from tests.support.terminal import CTRL_C, CTRL_D, PROMPT, answer
 
 VOLUME = "vg0/vm-100-disk-0.qcow2"

@@ -12,7 +12,7 @@ from lvmqcow.cli import main
 from lvmqcow.cli.main import parser
 from lvmqcow.core.wiping import Wipe
 from lvmqcow.formats import SourceFormat
-from tests.support.scenarios import MIB
+from lvmqcow.testing.cases.scenarios import MIB
 
 VOLUME = "vg0/vm-100-disk-0.qcow2"
 

@@ -16,8 +16,8 @@ from lvmqcow.errors import NoSpace, NotPossible, Unchangeable
 from lvmqcow.operations import Create, Resize, Snapshot, plan
 from lvmqcow.operations.recovery import plan_recovery
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.scenarios import DISK, MIB, NEIGHBOUR, chain, inactive, state, storage
 from tests.support.groups import ROOMY, in_state
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR, chain, inactive, state, storage
 
 EVERY_STATE = pytest.mark.parametrize("kind", State)
 NOTED = {State.NOT_ALLOCATABLE, State.LV_LIMIT, State.ALLOCATION}

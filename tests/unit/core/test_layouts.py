@@ -9,8 +9,20 @@ from lvmqcow.core.names import Layout, parse_volume_name, snapshot_lv_name
 from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, SnapshotNotFound
 from lvmqcow.operations import Create, DeleteSnapshot, Rename, Request, Rollback, Snapshot
 from lvmqcow.steps import LvCreate, LvRename, QcowCreate
+from lvmqcow.testing.cases.scenarios import (
+    DISK,
+    MIB,
+    NEIGHBOUR,
+    RAW,
+    chain,
+    contents,
+    pve9,
+    raw_volume,
+    refused,
+    run,
+    storage,
+)
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW, chain, contents, pve9, raw_volume, refused, run, storage
 
 A, A_B = (parse_volume_name(f"vm-100-{disk}.qcow2") for disk in ("a", "a_b"))
 SHARED = "snap_vm-100-a_b_c.qcow2"

@@ -14,9 +14,7 @@ from lvmqcow.core.volume import Volume
 from lvmqcow.errors import Corrupt, SnapshotNotFound, VolumeNotFound
 from lvmqcow.operations.remove import Removing
 from lvmqcow.steps import LvCreate, LvRemove, LvTag
-from lvmqcow.testing.hostile.qcow2_bytes import header_bytes
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -30,6 +28,8 @@ from tests.support.scenarios import (
     storage,
     tree,
 )
+from lvmqcow.testing.hostile.qcow2_bytes import header_bytes
+from lvmqcow.testing.simulated.host import SimHost
 
 S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 

@@ -14,8 +14,8 @@ from lvmqcow.errors import InvalidName, InvalidSize, Locked, NoSpace
 from lvmqcow.operations import Snapshot
 from lvmqcow.steps import LvCreate, LvRemove, LvTag
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.scenarios import DISK, MIB, chain, planned, raw_volume, run, state, storage
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import DISK, MIB, chain, planned, raw_volume, run, state, storage
 
 formats = st.sampled_from(Format)
 

@@ -15,8 +15,8 @@ from lvmqcow.engine.imports import inspect, read_size, spooled
 from lvmqcow.errors import Corrupt, InvalidSize, SourceMismatch, SourceNotFound
 from lvmqcow.formats import SourceFormat
 from lvmqcow.operations import Import
+from lvmqcow.testing.cases.scenarios import DISK, MIB, RAW
 from lvmqcow.testing.hostile.qcow2_bytes import header_bytes
-from tests.support.scenarios import DISK, MIB, RAW
 
 GOOD = header_bytes(size_bytes=5 * MIB)
 WHOLE = GOOD.ljust(4 << 17, b"\0")  # up to the end of its tables

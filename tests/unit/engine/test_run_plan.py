@@ -23,8 +23,8 @@ from lvmqcow.errors import (
 from lvmqcow.operations import Create, Deactivate, Remove, Request, Snapshot
 from lvmqcow.steps import LvTag, Step
 from lvmqcow.system.callbacks import Progress
+from lvmqcow.testing.cases.scenarios import DISK, MIB, chain, planned, run, storage
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import DISK, MIB, chain, planned, run, storage
 
 CREATE = Create(DISK, 4 * MIB)
 SNAPSHOT = Snapshot(DISK, "s9")

@@ -22,8 +22,8 @@ from lvmqcow.operations import Import
 from lvmqcow.operations.import_image import require_whole
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.steps import ImageWrite
+from lvmqcow.testing.cases.scenarios import DISK, MIB
 from lvmqcow.units import format_apart
-from tests.support.scenarios import DISK, MIB
 
 SIZE_BYTES = 6 * MIB + 3 * 512
 MADE = {

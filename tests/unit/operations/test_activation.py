@@ -7,8 +7,7 @@ import pytest
 from lvmqcow.errors import VolumeNotFound
 from lvmqcow.operations import Activate, Deactivate, Request
 from lvmqcow.steps import LvCreate, LvDeactivate
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -25,6 +24,7 @@ from tests.support.scenarios import (
     run,
     storage,
 )
+from lvmqcow.testing.simulated.host import SimHost
 
 S1 = f"snap-s1-{DISK}"
 

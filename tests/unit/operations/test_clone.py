@@ -35,9 +35,7 @@ from lvmqcow.operations import (
     Template,
 )
 from lvmqcow.steps import LvActivate, LvCreate, LvRemove, LvTag, QcowRelink
-from lvmqcow.testing.content import Write
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -58,6 +56,8 @@ from tests.support.scenarios import (
     template,
     with_a_clone,
 )
+from lvmqcow.testing.content import Write
+from lvmqcow.testing.simulated.host import SimHost
 
 S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 BASE = snapshot_lv_name(NEIGHBOUR, "s1", Layout.RFC)

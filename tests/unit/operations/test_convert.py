@@ -22,10 +22,7 @@ from lvmqcow.errors import (
 from lvmqcow.operations import Convert, Copy, Create, Remove, Rename, Request, Resize, Snapshot
 from lvmqcow.steps import ImageCopy, LvCreate, LvRemove, LvRename, LvTag, Step
 from lvmqcow.system.callbacks import Progress
-from lvmqcow.testing.content import Write
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.crash_states import cuts
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     RAW,
@@ -41,6 +38,9 @@ from tests.support.scenarios import (
     state,
     storage,
 )
+from lvmqcow.testing.content import Write
+from lvmqcow.testing.crash.simulated_cuts import cuts
+from lvmqcow.testing.simulated.host import SimHost
 
 QCOW2, PLAIN = in_other_format(RAW), in_other_format(DISK)
 TO_QCOW2, TO_RAW = Convert(RAW, QCOW2), Convert(DISK, PLAIN)

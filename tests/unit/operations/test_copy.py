@@ -18,9 +18,7 @@ from lvmqcow.errors import (
 )
 from lvmqcow.operations import Copy
 from lvmqcow.steps import LvRemove
-from lvmqcow.testing.content import Content
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     RAW,
@@ -37,6 +35,8 @@ from tests.support.scenarios import (
     state,
     storage,
 )
+from lvmqcow.testing.content import Content
+from lvmqcow.testing.simulated.host import SimHost
 
 NEW, RAW_NEW = parse_volume_name("vm-200-x.qcow2"), parse_volume_name("vm-200-x")
 S1, S2 = f"snap-s1-{DISK}", f"snap-s2-{DISK}"

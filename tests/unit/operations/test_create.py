@@ -12,8 +12,7 @@ from lvmqcow.formats import SourceFormat
 from lvmqcow.operations import Create, Import, Request
 from lvmqcow.operations.shared.new_volume import Creating
 from lvmqcow.steps import LvCreate, LvRemove
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     FILES,
     MIB,
@@ -29,6 +28,7 @@ from tests.support.scenarios import (
     refused,
     run,
 )
+from lvmqcow.testing.simulated.host import SimHost
 
 LVCREATE = "lvcreate --yes --wipesignatures y --zero y --setautoactivation n --addtag pve-vm-100"
 CREATE_QCOW2 = [

@@ -16,8 +16,7 @@ from lvmqcow.errors import (
 )
 from lvmqcow.operations import DeleteSnapshot, Merge, Newer, Rollback
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowRelink
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -37,6 +36,7 @@ from tests.support.scenarios import (
     storage,
     tight,
 )
+from lvmqcow.testing.simulated.host import SimHost
 
 CURRENT = DISK.text
 S1, S2, S3, B1, B2 = (f"snap-{snapshot}-{CURRENT}" for snapshot in ("s1", "s2", "s3", "b1", "b2"))

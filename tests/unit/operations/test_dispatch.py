@@ -36,11 +36,22 @@ from lvmqcow.operations.shared.room import more_room
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import DeviceStep, LvCreate, LvmStep, LvPermission, LvTag, Permission, Step
+from lvmqcow.testing.cases.operation_table import OPERATIONS
+from lvmqcow.testing.cases.scenarios import (
+    DISK,
+    MIB,
+    NEIGHBOUR,
+    branched,
+    chain,
+    run,
+    state,
+    storage,
+    template,
+    with_a_clone,
+)
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.volume import Volume
-from tests.support.operation_table import OPERATIONS
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR, branched, chain, run, state, storage, template, with_a_clone
 from tests.unit.steps.test_steps import STEPS
 
 S1, S2, S3 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2", "s3"))

@@ -10,10 +10,7 @@ from lvmqcow.errors import CommandFailed, Corrupt, InUse, LvmqcowError, Operatio
 from lvmqcow.operations import Export, ExportStream, StreamFormat
 from lvmqcow.steps import ImageExport, ImageSend, LvRemove, Step
 from lvmqcow.system.callbacks import Progress
-from lvmqcow.testing.content import Content
-from lvmqcow.testing.simulated.host import SimHost
-from lvmqcow.testing.simulated.state import stream_path
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     RAW,
@@ -31,6 +28,9 @@ from tests.support.scenarios import (
     state,
     storage,
 )
+from lvmqcow.testing.content import Content
+from lvmqcow.testing.simulated.host import SimHost
+from lvmqcow.testing.simulated.state import stream_path
 
 S1, S2 = f"snap-s1-{DISK}", f"snap-s2-{DISK}"
 PATH = "/srv/out"

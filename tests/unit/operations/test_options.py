@@ -17,9 +17,7 @@ from lvmqcow.core.sizing import whole_extents
 from lvmqcow.errors import Corrupt
 from lvmqcow.operations import DeleteSnapshot, Merge, Request, Resize, Rollback, Snapshot
 from lvmqcow.steps import LvExtend, LvTag
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.crash_states import cuts
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     PVE_BASE,
@@ -33,6 +31,8 @@ from tests.support.scenarios import (
     run,
     storage,
 )
+from lvmqcow.testing.crash.simulated_cuts import cuts
+from lvmqcow.testing.simulated.host import SimHost
 
 TIB = 1024**4
 S1 = snapshot_lv_name(DISK, "s1", Layout.PVE9)

@@ -14,8 +14,8 @@ from lvmqcow.operations.rollback import Rollback
 from lvmqcow.operations.shared.plan import HAPPENED, NEVER, Commit
 from lvmqcow.operations.snapshot import Snapshot
 from lvmqcow.steps import LvExtend, LvRename, LvTag, Step
-from tests.support.operation_table import OPERATIONS
-from tests.support.scenarios import DISK, planned
+from lvmqcow.testing.cases.operation_table import OPERATIONS
+from lvmqcow.testing.cases.scenarios import DISK, planned
 
 REQUESTS = [request for operation in ALL_OPERATIONS for request in operation.requests]
 

@@ -10,8 +10,8 @@ from lvmqcow.core.intents import INTENT_PREFIX
 from lvmqcow.operations import Clone, Convert, DeleteSnapshot, Merge, plan
 from lvmqcow.operations.shared.plan import NEVER
 from lvmqcow.steps import LvActivate, LvTag, Step
-from tests.support.operation_table import OPERATIONS
-from tests.support.scenarios import DISK, NEIGHBOUR, chain, inactive, planned, state, storage
+from lvmqcow.testing.cases.operation_table import OPERATIONS
+from lvmqcow.testing.cases.scenarios import DISK, NEIGHBOUR, chain, inactive, planned, state, storage
 
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS)
 

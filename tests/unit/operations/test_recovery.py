@@ -20,10 +20,8 @@ from lvmqcow.operations.rollback import Discarding, RollingBack
 from lvmqcow.operations.shared.new_volume import Creating
 from lvmqcow.steps import LvCreate, LvDeactivate, LvExtend, LvRefresh, LvRemove, LvRename, LvTag, QcowRelink, Step
 from lvmqcow.system.callbacks import Progress
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.crash_states import cuts
-from tests.support.operation_table import OPERATIONS
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.operation_table import OPERATIONS
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -39,6 +37,8 @@ from tests.support.scenarios import (
     storage,
     with_a_clone,
 )
+from lvmqcow.testing.crash.simulated_cuts import cuts
+from lvmqcow.testing.simulated.host import SimHost
 
 S1, S2, S3, S4 = (snapshot_lv_name(DISK, f"s{number}", Layout.RFC) for number in range(1, 5))
 TO_64_MIB = Resizing(4 * MIB, 64 * MIB)

@@ -16,9 +16,7 @@ from lvmqcow.operations.recovery import plan_recovery
 from lvmqcow.operations.remove import plan_remove
 from lvmqcow.operations.shared.removal import removal_steps
 from lvmqcow.steps import LvCreate, LvZeroRange, QcowCreate
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.crash_states import cuts
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -35,6 +33,8 @@ from tests.support.scenarios import (
     state,
     storage,
 )
+from lvmqcow.testing.crash.simulated_cuts import cuts
+from lvmqcow.testing.simulated.host import SimHost
 
 CURRENT = DISK.text
 S1, S2, S3 = (snapshot_lv_name(DISK, f"s{number}", Layout.RFC) for number in (1, 2, 3))

@@ -9,8 +9,7 @@ import pytest
 from lvmqcow.errors import VolumeNotFound
 from lvmqcow.operations import Remove
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowRelink
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -25,6 +24,7 @@ from tests.support.scenarios import (
     refused,
     run,
 )
+from lvmqcow.testing.simulated.host import SimHost
 
 S1, S2 = (f"snap-s{number}-{DISK}" for number in (1, 2))
 

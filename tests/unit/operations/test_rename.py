@@ -9,8 +9,7 @@ from lvmqcow.core.names import VolumeName, parse_volume_name
 from lvmqcow.errors import AlreadyExists, Corrupt, FormatMismatch, InvalidName, LvmqcowError, VolumeNotFound
 from lvmqcow.operations import Rename
 from lvmqcow.steps import LvCreate, LvRemove, LvTag, QcowCreate, QcowRelink
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -26,6 +25,7 @@ from tests.support.scenarios import (
     refused,
     run,
 )
+from lvmqcow.testing.simulated.host import SimHost
 
 NEW = parse_volume_name("vm-200-x.qcow2")
 S1, S2 = f"snap-s1-{DISK}", f"snap-s2-{DISK}"

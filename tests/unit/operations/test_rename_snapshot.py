@@ -9,8 +9,7 @@ from lvmqcow.errors import AlreadyExists, Corrupt, InUse, InvalidName, NotPossib
 from lvmqcow.operations import RenameSnapshot
 from lvmqcow.operations.rename_snapshot import RenamingSnapshot
 from lvmqcow.steps import LvCreate, LvRemove, LvTag
-from tests.support.crash_states import cuts
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -30,6 +29,7 @@ from tests.support.scenarios import (
     storage,
     with_a_clone,
 )
+from lvmqcow.testing.crash.simulated_cuts import cuts
 
 CURRENT = DISK.text
 S1, S2, NEW = (f"snap-{name}-{CURRENT}" for name in ("s1", "s2", "other"))

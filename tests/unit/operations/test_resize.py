@@ -9,9 +9,7 @@ from lvmqcow.core.names import VolumeName
 from lvmqcow.errors import Corrupt, InvalidSize, LvmqcowError, NoSpace, NotPossible, VolumeNotFound
 from lvmqcow.operations import DeleteSnapshot, Grow, Merge, Resize, Rollback
 from lvmqcow.steps import LvCreate, LvExtend, LvRemove, LvTag, QcowRelink
-from lvmqcow.testing.content import Content
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -29,6 +27,8 @@ from tests.support.scenarios import (
     storage,
     tight,
 )
+from lvmqcow.testing.content import Content
+from lvmqcow.testing.simulated.host import SimHost
 
 S1 = "snap-s1-vm-100-disk-0.qcow2"
 QCOW2_INTENT = f"lvmqcow.intent=resize/{4 * MIB}/{64 * MIB}"

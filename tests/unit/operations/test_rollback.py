@@ -17,8 +17,7 @@ from lvmqcow.errors import (
 )
 from lvmqcow.operations import Newer, Rollback
 from lvmqcow.steps import LvCreate, LvRemove, QcowRelink
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -38,6 +37,7 @@ from tests.support.scenarios import (
     storage,
     uneven,
 )
+from lvmqcow.testing.simulated.host import SimHost
 
 S1, S2 = "snap-s1-vm-100-disk-0.qcow2", "snap-s2-vm-100-disk-0.qcow2"
 INTENT = f"lvmqcow.intent=rollback/{S2}"

@@ -22,8 +22,8 @@ from lvmqcow.steps import (
     QcowResize,
     Step,
 )
+from lvmqcow.testing.cases.scenarios import DISK, MIB, RAW, chain, contents, raw_volume, storage
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import DISK, MIB, RAW, chain, contents, raw_volume, storage
 
 S1, S2 = (snapshot_lv_name(DISK, name, Layout.RFC) for name in ("s1", "s2"))
 FULL = CommandFailed(("qemu-img",), 1, "qemu-img: Block job failed: No space left on device")

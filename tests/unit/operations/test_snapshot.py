@@ -8,8 +8,7 @@ from lvmqcow.core.names import VolumeName
 from lvmqcow.errors import AlreadyExists, Corrupt, InvalidName, LvmqcowError, NoSpace, NotPossible, VolumeNotFound
 from lvmqcow.operations import Snapshot
 from lvmqcow.steps import LvCreate, LvRemove, QcowRelink
-from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
     MIB,
     NEIGHBOUR,
@@ -24,6 +23,7 @@ from tests.support.scenarios import (
     refused,
     run,
 )
+from lvmqcow.testing.simulated.host import SimHost
 
 FROZEN = "snap-s2-vm-100-disk-0.qcow2"
 LVCREATE = (

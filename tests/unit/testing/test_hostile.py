@@ -24,10 +24,10 @@ from lvmqcow.qemu.img import QemuImg
 from lvmqcow.steps import ImageWrite
 from lvmqcow.steps.limits import READING, Limits
 from lvmqcow.testing.canary import Canary, canary
+from lvmqcow.testing.cases.scenarios import DISK, RAW, state, storage
 from lvmqcow.testing.hostile.images import listing, specimens
 from lvmqcow.testing.hostile.specimen import DATA, Notice, Specimen
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import DISK, RAW, state, storage
 
 CORPUS = specimens(Path("/nowhere/canary.txt"))
 GIB = 1024**3

@@ -39,11 +39,22 @@ from lvmqcow.steps import (
     QcowResize,
     Step,
 )
+from lvmqcow.testing.cases.scenarios import (
+    DISK,
+    FILES,
+    MIB,
+    PVE_BASE,
+    RAW_FILE,
+    chain,
+    inactive,
+    raw_volume,
+    run,
+    state,
+)
 from lvmqcow.testing.content import BLOCK_BYTES, Content, GuestWrites, Write
 from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.simulated.measure import fully_allocated_bytes
 from lvmqcow.testing.strategies import writes
-from tests.support.scenarios import DISK, FILES, MIB, PVE_BASE, RAW_FILE, chain, inactive, raw_volume, run, state
 
 GIB = 1024**3
 EVEN = [25 * GIB, 26 * GIB, 100 * GIB, 1024 * GIB, 16 * 1024 * GIB, 512, 128 * 1024, 4 * MIB]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
-from lvmqcow.core.lv import LogicalVolume
-from lvmqcow.core.names import Format, Layout, VolumeName, in_other_format, parse_volume_name, snapshot_lv_name
+from lvmqcow.core.names import Format, in_other_format, parse_volume_name
 from lvmqcow.core.wiping import Wipe
 from lvmqcow.formats import SourceFormat
 from lvmqcow.operations import (
@@ -38,12 +36,8 @@ from lvmqcow.operations import (
     StreamFormat,
     Template,
 )
-from lvmqcow.testing.content import Content
-from lvmqcow.testing.simulated.host import SimHost
-from lvmqcow.testing.simulated.state import stream_path
-from tests.support.scenarios import (
+from lvmqcow.testing.cases.scenarios import (
     DISK,
-    FILES,
     MIB,
     NEIGHBOUR,
     RAW,
@@ -54,7 +48,6 @@ from tests.support.scenarios import (
     chain,
     clone_of_a_snapshot,
     clone_of_a_template,
-    contents,
     foreign,
     grown,
     half_active,
@@ -70,9 +63,8 @@ from tests.support.scenarios import (
     uneven,
     with_a_clone,
 )
+from lvmqcow.testing.simulated.host import SimHost
 
-Contents = Mapping[str | None, Content]
-_NEIGHBOUR: Contents = contents(chain(1, None, NEIGHBOUR), NEIGHBOUR)
 _Place = TypeVar("_Place")
 
 DEEPEST = 4
@@ -372,74 +364,6 @@ OPERATIONS: _Table = {
 """By name: the volume group as the operation meets it, another volume beside, and what is asked."""
 
 
-def expected(request: Request, before: Contents, made_bytes: int = 4 * MIB) -> Contents:
-    """What a volume holds after an operation: said by nobody's code but this."""
-    match request:
-        case Create():
-            return {None: Content(made_bytes)}
-        case Import():
-            return {None: replace(FILES[request.source], size_bytes=made_bytes)}
-        case Snapshot():
-            return {**before, request.snapshot: before[None]}
-        case Rollback():
-            newer = {name for name in before if name and request.newer is Newer.DISCARD and _is_newer(name, request)}
-            return {name: content for name, content in before.items() if name not in newer} | {
-                None: before[request.snapshot]
-            }
-        case DeleteSnapshot():
-            return {snapshot: content for snapshot, content in before.items() if snapshot != request.snapshot}
-        case RenameSnapshot():
-            return {request.new if name == request.snapshot else name: content for name, content in before.items()}
-        case Resize():
-            return {**before, None: replace(before[None], size_bytes=request.size_bytes)}
-        case Grow():
-            return {**before, None: replace(before[None], size_bytes=before[None].size_bytes + request.more_bytes)}
-        case Copy():
-            return {None: before[request.snapshot]}
-        case Clone():
-            return {None: _NEIGHBOUR[request.snapshot]}
-        case ImportStream():
-            return {None: FILES[stream_path(request.stream)]}
-        case Rename() | Convert() | Template() | Flatten() | Activate() | Deactivate() | Export() | ExportStream():
-            return before
-        case Remove():
-            return {}
-        case _:
-            raise AssertionError(f"nothing says what {request} should make of a volume")
-
-
-def _is_newer(snapshot: str, request: Rollback) -> bool:
-    """Those of the chain have numbers."""
-    return snapshot.startswith("s") and int(snapshot[1:]) > int(request.snapshot[1:])
-
-
-def changed(request: Request) -> VolumeName:
-    """The volume that an operation makes or changes, as it is called before."""
-    return request.new if isinstance(request, Copy) else request.volume
-
-
-def wipes(request: Request) -> bool:
-    """Whether an operation must not let the extents of anything it removes be free with what they held."""
-    return getattr(request, "wipe", None) in WIPES
-
-
-def called(request: Request) -> VolumeName:
-    """What that volume is called after an operation."""
-    return request.new if isinstance(request, Rename | Copy | Convert) else request.volume
-
-
-def expected_active(request: Request, lv: LogicalVolume) -> bool:
-    """Whether an LV is active after an operation that it outlived."""
-    ours = request.volume.text in lv.name
-    match request:
-        case Activate():
-            return lv.active or ours
-        case Deactivate():
-            return lv.active and not ours
-        case _:
-            return lv.active
-
-
 def traits(operation: str) -> set[Hashable]:
     """What may distinguish an operation's cuts: each step with the next, where in the chain it is, how it was met."""
     start, request = OPERATIONS[operation]
@@ -462,8 +386,3 @@ def with_every_trait() -> list[str]:
             rows.append(operation)
             seen |= traits(operation)
     return rows
-
-
-def lv_names(name: VolumeName, contents: Contents, layout: Layout) -> set[str]:
-    """The logical volumes of a volume with those contents, and not one more."""
-    return {snapshot_lv_name(name, snapshot, layout) if snapshot else name.text for snapshot in contents}

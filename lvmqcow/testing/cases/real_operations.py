@@ -21,10 +21,11 @@ from lvmqcow.operations import (
     Rollback,
     Snapshot,
 )
+from lvmqcow.testing.cases.expected import Contents, called, changed, expected
+from lvmqcow.testing.cases.operation_table import ELSEWHERE, RAW_ELSEWHERE
+from lvmqcow.testing.cases.scenarios import DISK, MIB, NEIGHBOUR, RAW
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.worlds import World
-from tests.support.operation_table import ELSEWHERE, RAW_ELSEWHERE, Contents, called, changed, expected
-from tests.support.scenarios import DISK, MIB, NEIGHBOUR, RAW
 
 __all__ = ["OPERATIONS", "Held", "Operation", "beside"]
 

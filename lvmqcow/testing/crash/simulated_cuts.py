@@ -44,9 +44,9 @@ from lvmqcow.steps import (
     QcowResize,
     Step,
 )
+from lvmqcow.testing.cases.scenarios import run
 from lvmqcow.testing.content import BLOCK_BYTES, runs
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.scenarios import run
 
 
 @dataclass(frozen=True)

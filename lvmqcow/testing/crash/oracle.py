@@ -7,11 +7,11 @@ from collections.abc import Hashable, Mapping
 from lvmqcow.checks.structure import Severity, structure
 from lvmqcow.core.volume import Volume
 from lvmqcow.operations import Request
+from lvmqcow.testing.cases.expected import Contents, called, changed, expected
+from lvmqcow.testing.cases.scenarios import active, contents, others, parents, planned, run, sizes_and_tags, storage
+from lvmqcow.testing.cases.starts import Starts
 from lvmqcow.testing.crash.crash_points import CrashPoint
 from lvmqcow.testing.simulated.host import SimHost
-from tests.support.operation_table import Contents, called, changed, expected
-from tests.support.real_scenarios import Starts
-from tests.support.scenarios import active, contents, others, parents, planned, run, sizes_and_tags, storage
 
 __all__ = ["Judge"]
 

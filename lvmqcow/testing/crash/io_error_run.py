@@ -20,15 +20,15 @@ from lvmqcow.errors import OperationCut
 from lvmqcow.operations import Export, ExportStream, Plan, Request, StreamFormat
 from lvmqcow.steps import DeviceStep, ImageCopy, LvDiscardRange, LvmStep, LvZero, LvZeroRange, QcowCreate, Step
 from lvmqcow.storage import Storage
+from lvmqcow.testing.cases.expected import changed
+from lvmqcow.testing.cases.scenarios import contents, planned
+from lvmqcow.testing.cases.starts import Starts
 from lvmqcow.testing.crash.checkpoints import CHUNK_BYTES
 from lvmqcow.testing.crash.crash_points import CrashPoint
 from lvmqcow.testing.crash.io_errors import BEGINS_AT_BYTES, Disk, Fault
+from lvmqcow.testing.crash.oracle import Judge
 from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.worlds import compared
-from tests.support.operation_table import changed
-from tests.support.oracle import Judge
-from tests.support.real_scenarios import Starts
-from tests.support.scenarios import contents, planned
 
 __all__ = ["Faulted", "Outcome", "Trial"]
 

@@ -9,8 +9,6 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pytest
-
 from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.intents import INTENT_PREFIX
 from lvmqcow.core.lv import index_tags
@@ -33,6 +31,7 @@ from lvmqcow.steps import (
     Step,
 )
 from lvmqcow.storage import Storage
+from lvmqcow.testing.conformance.violation import Violation, require
 from lvmqcow.testing.content import Content, Write
 from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.simulated.state import stream_path
@@ -52,6 +51,7 @@ PVE_BASE = ImageOptions(64 * 1024, extended_l2=False)
 
 
 def storage(host: SimHost, layout: Layout | None = None) -> Storage:
+    """Return the public API on a simulated volume group."""
     return Storage(host, NoLocks(), layout=layout)
 
 
@@ -179,6 +179,7 @@ def beside(host: SimHost, snapshot: str, parent: str) -> SimHost:
 
 
 def raw_volume(host: SimHost | None = None) -> SimHost:
+    """A raw volume of 4 MiB."""
     host = host if host is not None else SimHost(files=FILES)
     storage(host).create(RAW.text, 4 * MIB)
     host.guest_write(RAW.text, [Write(1, 2, 5)])
@@ -297,6 +298,7 @@ class State:
 
 
 def state(host: SimHost) -> State:
+    """Return all that can be told of a volume group."""
     readable = active(host)
     return State(host.observe(), {name: _read(readable, name) for name in sorted(host.observe().lv_names)})
 
@@ -319,10 +321,12 @@ def intents(host: SimHost) -> list[str]:
 def refused(host: SimHost, request: Request) -> LvmqcowError:
     """The error with which a request is refused; nothing was touched."""
     before = state(host)
-    with pytest.raises(LvmqcowError) as error:
+    try:
         storage(host).apply(request)
-    assert state(host) == before
-    return error.value
+    except LvmqcowError as error:
+        require(state(host) == before, f"{request} was refused, and changed something", before, state(host))
+        return error
+    raise Violation(f"{request} must be refused", "an error", "success")
 
 
 def source(image_format: Format) -> str:

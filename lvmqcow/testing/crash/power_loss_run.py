@@ -25,13 +25,13 @@ from lvmqcow.real_host import RealHost
 from lvmqcow.steps import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
 from lvmqcow.testing.caching_host import CachingHost
+from lvmqcow.testing.cases.expected import changed
+from lvmqcow.testing.cases.real_operations import Held, Operation, beside
+from lvmqcow.testing.cases.scenarios import MIB
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.crash.block_log import State, contents, crash_states
 from lvmqcow.testing.crash.power_loss import Recorder, Recording, attached, put, record
 from lvmqcow.testing.worlds import RealWorld
-from tests.support.operation_table import changed
-from tests.support.real_operations import Held, Operation, beside
-from tests.support.scenarios import MIB
 
 __all__ = ["BEGUN", "DONE", "METADATA", "Case", "Outcome", "Running", "as_it_is_done", "recorded", "replayed"]
 

@@ -1,0 +1,1 @@
+"""What the suites try: starts of a volume group, every operation on them, and what each must make of them."""

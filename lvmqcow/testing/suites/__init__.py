@@ -1,0 +1,1 @@
+"""The suites. `lvmqcow.testing.suites.registry` is the list."""
