@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,10 +19,10 @@ from typing import Protocol
 from lvmqcow.core.names import Format, Layout, device_path, dm_name
 from lvmqcow.core.sizing import SECTOR_BYTES
 from lvmqcow.engine.host import Host
-from lvmqcow.engine.locks import NoLocks
 from lvmqcow.lvm.commands import LvmProcesses
 from lvmqcow.steps import LvActivate, LvDeactivate
 from lvmqcow.storage import Storage
+from lvmqcow.testing.conformance.implementation import OURS, Implementation
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.simulated.host import SimHost
 
@@ -58,6 +59,12 @@ class World(Protocol):
     def leftovers(self) -> tuple[str, ...]:
         """Return leftovers: devices and names in /dev of no LV, and devices that differ from LVM's report."""
 
+    def through(self, changed: Callable[[Host], Host]) -> World:
+        """Return the same world, whose storage works through another host. ``changed`` makes it of this one."""
+
+    def reboot(self) -> None:
+        """Do to the volume group what a crash of the machine does: nothing is active when it comes back."""
+
     def close(self) -> None:
         """Remove everything that the world made."""
 
@@ -65,10 +72,13 @@ class World(Protocol):
 class SimWorld:
     """A volume group in memory."""
 
-    def __init__(self, host: SimHost | None = None, layout: Layout = Layout.RFC) -> None:
+    def __init__(
+        self, host: SimHost | None = None, layout: Layout = Layout.RFC, implementation: Implementation = OURS
+    ) -> None:
         self._host = host if host is not None else SimHost()
         self._layout = layout
-        self._storage = Storage(self._host, NoLocks(), layout=layout)
+        self._implementation = implementation
+        self._storage = implementation.storage(self._host, layout)
 
     @property
     def host(self) -> SimHost:
@@ -98,6 +108,14 @@ class SimWorld:
     def leftovers(self) -> tuple[str, ...]:
         return ()
 
+    def through(self, changed: Callable[[Host], Host]) -> SimWorld:
+        twin = copy(self)
+        twin._storage = self._implementation.storage(changed(self._host), self._layout)
+        return twin
+
+    def reboot(self) -> None:
+        self._host.reboot()
+
     def close(self) -> None:
         pass
 
@@ -105,12 +123,15 @@ class SimWorld:
 class RealWorld:
     """A real volume group, emptied at the start; ``directory`` takes golden files and exports."""
 
-    def __init__(self, host: Host, directory: Path, layout: Layout = Layout.RFC) -> None:
+    def __init__(
+        self, host: Host, directory: Path, layout: Layout = Layout.RFC, implementation: Implementation = OURS
+    ) -> None:
         self._host = host
         self._layout = layout
+        self._implementation = implementation
         self._golden = directory / f"{host.vg}.golden"
         self._exported = directory / f"{host.vg}.exported"
-        self._storage = Storage(host, NoLocks(), layout=layout)
+        self._storage = implementation.storage(host, layout)
         self._empty()
 
     @property
@@ -163,6 +184,16 @@ class RealWorld:
                 for wrong in device.wrong(sizes[expected[name]], nodes.get(name))
             ),
         )
+
+    def through(self, changed: Callable[[Host], Host]) -> RealWorld:
+        twin = copy(self)
+        twin._storage = self._implementation.storage(changed(self._host), self._layout)
+        return twin
+
+    def reboot(self) -> None:
+        active = tuple(sorted(lv.name for lv in self._host.observe().logical_volumes if lv.active))
+        if active:
+            self._host.run(LvDeactivate(active))
 
     def close(self) -> None:
         self._empty()

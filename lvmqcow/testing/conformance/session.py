@@ -12,8 +12,10 @@ from lvmqcow.core.names import Format
 from lvmqcow.errors import LvmqcowError, NewerSnapshots
 from lvmqcow.operations import Plan
 from lvmqcow.testing.conformance.actions import KINDS, RULES, Action, Chooser, Rule
+from lvmqcow.testing.conformance.actions.interrupted import Interrupted
 from lvmqcow.testing.conformance.actions.snapshots import Rollback
 from lvmqcow.testing.conformance.violation import Violation, require
+from lvmqcow.testing.crash.mortal_host import Died, MortalHost
 from lvmqcow.testing.model import Model, clones, contents_of, source_of
 from lvmqcow.testing.worlds import World
 
@@ -32,6 +34,9 @@ class Subject(Protocol):
 
     def carry_out(self, action: Action) -> Plan | None:
         """Carry out an action; returns the plan that ran, if it shows one. Raises its refusal."""
+
+    def interrupt(self, cut: Interrupted) -> bool:
+        """Carry out an action, cut it, recover, and activate every volume; returns whether it ended before the cut."""
 
     def is_refusal(self, error: Exception, wanted: type[LvmqcowError]) -> bool:
         """Return whether an error is the refusal that the model wants."""
@@ -72,12 +77,31 @@ class Session:
         """
         self.done.append(action)
         wanted = action.refusal(self.model)
-        if wanted is None:
-            action.change(self.model, self.subject.carry_out(action))
-        else:
+        if wanted is not None:
             self._require_refusal(action, wanted)
-        self.subject.verify(self.model)
+            self.subject.verify(self.model)
+        elif isinstance(action, Interrupted):
+            self._interrupt(action)
+        else:
+            action.change(self.model, self.subject.carry_out(action))
+            self.subject.verify(self.model)
         self.deepest = max([self.deepest, *(len(disk.snapshots) for disk in self.model.disks.values())])
+
+    def _interrupt(self, cut: Interrupted) -> None:
+        """Require that the volumes are as before the action, or as after it."""
+        before, after = self.model.copy(), self.model
+        cut.change(after, None)
+        ended = self.subject.interrupt(cut)
+        for model in (before, after):
+            for disk in model.disks.values():
+                disk.active, disk.loose = True, False
+        try:
+            self.subject.verify(after)
+        except Violation:
+            if ended:
+                raise
+            self.subject.verify(before)
+            self.model = before
 
     def _require_refusal(self, action: Action, wanted: type[LvmqcowError]) -> None:
         try:
@@ -108,13 +132,26 @@ class Ours:
     def carry_out(self, action: Action) -> Plan | None:
         return action.on(self.world)
 
+    def interrupt(self, cut: Interrupted) -> bool:
+        ended = True
+        try:
+            cut.on(self.world.through(lambda host: MortalHost(host, cut.after, cut.inside)))
+        except Died:
+            ended = False
+        if cut.machine and not ended:
+            self.world.reboot()
+        self.world.storage.recover()
+        for volume in self.world.storage.volumes():
+            self.world.storage.volume(volume.name).activate()
+        return ended
+
     def is_refusal(self, error: Exception, wanted: type[LvmqcowError]) -> bool:
         return isinstance(error, wanted)
 
     def verify(self, model: Model) -> None:
-        self._verify_contents(model)
-        self._verify_listing(model)
+        self._verify_listing(model)  # first: what is not there cannot be read
         self._verify_group(model)
+        self._verify_contents(model)
 
     def close(self) -> None:
         self.world.close()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import Enum
 from types import UnionType
-from typing import Final, get_args, get_origin, get_type_hints
+from typing import Final, cast, get_args, get_origin, get_type_hints
 
 from lvmqcow.core.names import Layout
 from lvmqcow.errors import InvalidRequest
@@ -55,7 +55,7 @@ class Trace:
 
 def to_document(action: Action) -> dict[str, Json]:
     """Return an action as a JSON object. A field that is None is left out."""
-    values = {each.name: _value(getattr(action, each.name)) for each in fields(action)}  # type: ignore[arg-type]
+    values = {name: _value(value) for name, value in vars(action).items()}
     return {_OP: action.kind, **{name: value for name, value in values.items() if value is not None}}
 
 
@@ -112,11 +112,15 @@ def _value(value: object) -> Json:
             return value
         case tuple():
             return [[write.block, write.count, write.byte] for write in value]
+        case _ if type(value) in KINDS.values():
+            return to_document(cast("Action", value))
         case _:
             raise TypeError(f"{value!r} cannot stand in a trace")
 
 
 def _parsed(hint: object, value: Json) -> object:
+    if hint is Action and isinstance(value, dict):
+        return from_document(value)
     if hint == tuple[Write, ...]:
         return tuple(Write(*each) for each in _list(value))
     options: Sequence[object] = get_args(hint) if get_origin(hint) is UnionType else (hint,)

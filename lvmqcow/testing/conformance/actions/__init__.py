@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from lvmqcow.testing.conformance.actions import copies, snapshots, volumes
+from lvmqcow.testing.conformance.actions import copies, interrupted, snapshots, volumes
 from lvmqcow.testing.conformance.actions.base import Action, Chooser, RandomChooser, Rule
 
 __all__ = ["KINDS", "RULES", "Action", "Chooser", "RandomChooser", "Rule"]
 
-KINDS: Final[dict[str, type[Action]]] = {each.kind: each for each in (*volumes.KINDS, *snapshots.KINDS, *copies.KINDS)}
+_MODULES: Final = (volumes, snapshots, copies, interrupted)
+
+KINDS: Final[dict[str, type[Action]]] = {kind.kind: kind for module in _MODULES for kind in module.KINDS}
 """Every action, by its name in a trace."""
 
-RULES: Final[tuple[Rule, ...]] = (*volumes.RULES, *snapshots.RULES, *copies.RULES)
+RULES: Final[tuple[Rule, ...]] = tuple(rule for module in _MODULES for rule in module.RULES)
 """Every rule."""
