@@ -64,7 +64,7 @@ class VolumeGroup:
     @cached_property
     def layout(self) -> Layout:
         """The layout of a volume's first snapshot: as given, else as that of the snapshots in the volume group."""
-        found = (layout_of(lv.name, owner) for lv in self.logical_volumes if (owner := _owner(lv)))
+        found = (layout_of(lv.name, owner) for lv in self.logical_volumes if (owner := lv.owner))
         return self.given_layout or _shown(found) or Layout.RFC
 
     @cached_property
@@ -94,7 +94,7 @@ class VolumeGroup:
 
     def with_headers(self, headers: Mapping[str, Header]) -> VolumeGroup:
         """Return the same picture with these image headers, by LV name."""
-        lvs = tuple(replace(lv, header=headers.get(lv.name, lv.header)) for lv in self.logical_volumes)
+        lvs = tuple(lv.with_header(headers.get(lv.name, lv.header)) for lv in self.logical_volumes)
         return replace(self, logical_volumes=lvs)
 
     @cached_property
@@ -113,7 +113,8 @@ class VolumeGroup:
         for layer in layers.values():
             named = layer.lv.header.parent_lv(self.name) if layer.lv.header else None
             for parent in {layer.parent, named} - {None}:
-                readers.setdefault(str(parent), []).append(replace(layer, parent=parent))
+                reader = layer if layer.parent == parent else replace(layer, parent=parent)
+                readers.setdefault(str(parent), []).append(reader)
         return tuple(_linked(volume, layers, readers) for volume in alone)
 
     def volume(self, name: VolumeName) -> Volume:
@@ -151,13 +152,12 @@ class VolumeGroup:
     @cached_property
     def _renamed(self) -> Mapping[VolumeName, VolumeName]:
         """The old name by the new name, for every unfinished rename."""
-        intents = (intent for lv in self.logical_volumes if (intent := Renaming.among(lv.tags)))
+        intents = (intent for lv in self.logical_volumes if (intent := Renaming.among(lv.intent_tags)))
         pairs = ((as_volume_name(intent.new), as_volume_name(intent.old)) for intent in intents)
         return {new: old for new, old in pairs if new and old}
 
     def _owner(self, lv: LogicalVolume) -> VolumeName | None:
-        owner = _owner(lv)
-        return self._renamed.get(owner, owner) if owner else None
+        return self._renamed.get(lv.owner, lv.owner) if lv.owner else None
 
     def _assemble(self, name: VolumeName, own: Sequence[LogicalVolume]) -> Volume:
         rename_target = next((new for new, old in self._renamed.items() if old == name), None)
@@ -196,15 +196,8 @@ def _linked(volume: Volume, layers: Mapping[str, Layer], readers: Mapping[str, l
         bases.append(base)
         base = layers.get(base.parent or "")
     above = (reader for name in sorted(own) for reader in readers.get(name, ()))
-    return replace(volume, bases=tuple(bases), clones=tuple(layer for layer in above if layer.lv.name not in own))
-
-
-def _owner(lv: LogicalVolume) -> VolumeName | None:
-    """Return the volume that an LV belongs to: by its volume tag, else by its name (raw volumes have no volume tag)."""
-    named = lv.named_volumes
-    if named:
-        return named[0] if named[0].format is Format.QCOW2 else None
-    return as_volume_name(pending_removal_origin(lv.name) or lv.name)
+    clones = tuple(layer for layer in above if layer.lv.name not in own)
+    return replace(volume, bases=tuple(bases), clones=clones) if bases or clones else volume
 
 
 def _shown(layouts: Iterable[Layout | None]) -> Layout | None:

@@ -50,7 +50,7 @@ class Intent:
     @classmethod
     def among(cls, tags: Iterable[str]) -> Self | None:
         """Return the intent of this class among the tags of an LV; None if there is none."""
-        return next((intent for tag in sorted(tags) if (intent := cls.read(tag))), None)
+        return next((intent for tag in intent_tags(tags) if (intent := cls.read(tag))), None)
 
 
 @dataclass(frozen=True)

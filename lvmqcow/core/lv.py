@@ -8,15 +8,12 @@ are known by their headers.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
 from lvmqcow.core.intents import Unknown, intent_tags
-from lvmqcow.core.names import (
-    VolumeName,
-    as_volume_name,
-)
+from lvmqcow.core.names import Format, VolumeName, as_volume_name, pending_removal_origin
 from lvmqcow.core.qcow2 import OURS, Header, ImageOptions
 from lvmqcow.core.wiping import Wiping, parse_wiping
 
@@ -95,11 +92,15 @@ class LogicalVolume:
         """Whether recovery has to repair the LV's device or its names in ``/dev`` before the LV is used."""
         return self.suspended or self.has_inactive_table or self.wrong_in_dev
 
+    def with_header(self, header: Header | None) -> LogicalVolume:
+        """Return the LV with this image header."""
+        return self if header == self.header else replace(self, header=header)
+
     @property
     def template(self) -> bool:
         return TEMPLATE in self.tags
 
-    @property
+    @cached_property
     def intent_tags(self) -> tuple[str, ...]:
         """The tags of the LV that record an intent. A cut leaves at most one."""
         return intent_tags(self.tags)
@@ -110,32 +111,40 @@ class LogicalVolume:
         named = (as_volume_name(tag.removeprefix("pve-")) for tag in sorted(self.tags) if tag.startswith("pve-vm-"))
         return tuple(name for name in named if name)
 
-    @property
+    @cached_property
+    def owner(self) -> VolumeName | None:
+        """The volume that the LV belongs to: by its volume tag, else by its name. Raw volumes have no volume tag."""
+        if self.named_volumes:
+            named = self.named_volumes[0]
+            return named if named.format is Format.QCOW2 else None
+        return as_volume_name(pending_removal_origin(self.name) or self.name)
+
+    @cached_property
     def ours(self) -> bool:
         """Whether lvmqcow made the LV or works on it."""
         return bool(self.intent_tags) or self.wiping is not None or self.recorded_size_bytes is not None
 
-    @property
+    @cached_property
     def wiping(self) -> Wiping | Unknown | None:
         """How the LV is to be wiped before its removal; None if it carries no such record."""
         return parse_wiping(self.tags)
 
-    @property
+    @cached_property
     def recorded_parent(self) -> str | None:
         return self._recorded(_PARENT_PREFIX)
 
-    @property
+    @cached_property
     def recorded_size_bytes(self) -> int | None:
         text = self._recorded(_SIZE_PREFIX)
         return int(text) if text and text.isdecimal() else None
 
-    @property
+    @cached_property
     def recorded_options(self) -> ImageOptions:
         """The image options that the tags name; ours if no tag names any."""
         match = re.fullmatch(r"([0-9]{1,9})(/extended_l2)?", self._recorded(_OPTIONS_PREFIX) or "")
         return ImageOptions(int(match[1]), extended_l2=match[2] is not None) if match else OURS
 
-    @property
+    @cached_property
     def index_tags(self) -> tuple[str, ...]:
         """The index tags that the LV has."""
         prefixes = (_PARENT_PREFIX, _SIZE_PREFIX, _OPTIONS_PREFIX)

@@ -96,6 +96,7 @@ class State:
         self.group = VolumeGroup(vg, "sim-vg", extent_size_bytes, 0, ())
         self.freed: tuple[str, ...] = ()
         self.strays: dict[str, StrayKind] = {}
+        self._seen: dict[str, tuple[Lv, LogicalVolume]] = {}
 
     def copy(self) -> State:
         """Return a copy. LVs are immutable, so a copy costs little."""
@@ -106,22 +107,12 @@ class State:
         twin.group = self.group
         twin.freed = self.freed
         twin.strays = dict(self.strays)
+        twin._seen = dict(self._seen)
         return twin
 
     def observe(self) -> VolumeGroup:
         used = sum(extents(lv.size_bytes, self.extent_size_bytes) for lv in self.lvs.values())
-        lvs = (
-            LogicalVolume(
-                *(name, lv.uuid, lv.size_bytes, lv.tags, lv.active),
-                partial=lv.uuid in self.partial,
-                writable=lv.writable,
-                autoactivated=lv.autoactivated,
-                suspended=lv.active and lv.suspended,
-                has_inactive_table=lv.active and lv.preloaded_bytes is not None,
-                wrong_in_dev=lv.wrong_in_dev,
-            )
-            for name, lv in sorted(self.lvs.items())
-        )
+        lvs = (self._seen_lv(name, lv) for name, lv in sorted(self.lvs.items()))
         kept_back = sum(each.free_extents for each in self.group.physical_volumes if not each.allocatable)
         return replace(
             self.group,
@@ -130,6 +121,22 @@ class State:
             missing_physical_volumes=1 if self.partial else 0,
             strays=tuple(Stray(name, kind) for name, kind in sorted(self.strays.items())),
         )
+
+    def _seen_lv(self, name: str, lv: Lv) -> LogicalVolume:
+        """Return the LV as LVM reports it: the same object while the LV is the same, because it keeps what it knows."""
+        was, seen = self._seen.get(name, (None, None))
+        if was is not lv or seen is None or seen.partial != (lv.uuid in self.partial):
+            seen = LogicalVolume(
+                *(name, lv.uuid, lv.size_bytes, lv.tags, lv.active),
+                partial=lv.uuid in self.partial,
+                writable=lv.writable,
+                autoactivated=lv.autoactivated,
+                suspended=lv.active and lv.suspended,
+                has_inactive_table=lv.active and lv.preloaded_bytes is not None,
+                wrong_in_dev=lv.wrong_in_dev,
+            )
+            self._seen[name] = lv, seen
+        return seen
 
     def find(self, lv_name: str, argv: tuple[str, ...]) -> Lv:
         """The LV. Raises CommandFailed, as LVM: there is none of that name."""
