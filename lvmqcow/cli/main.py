@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from io import FileIO, TextIOWrapper
 from typing import Final, NoReturn, TextIO
 
-from lvmqcow.cli import activation, copies, health, loop, snapshots, templates, transfer, volumes
+from lvmqcow.cli import activation, copies, health, loop, snapshots, templates, transfer, verify, volumes
 from lvmqcow.cli.output import Output
 from lvmqcow.cli.verbs import VERB, Parser, Verbs
 from lvmqcow.errors import Interrupted, InvalidRequest, LvmqcowError, OperationCut
@@ -24,6 +24,7 @@ _GROUPS: Final = (
     ("copies", (copies, templates)),
     ("moving data", (transfer,)),
     ("health", (health,)),
+    ("proof", (verify,)),
 )
 _EXAMPLES: Final = """\
 examples:

@@ -60,13 +60,13 @@ from lvmqcow.testing.crash.kill_run import Mortal, Sigkills
 from lvmqcow.testing.crash.kills import Call, Killer
 from lvmqcow.testing.crash.oracle import Judge
 from lvmqcow.testing.simulated.host import SimHost
-from lvmqcow.testing.worlds import SimWorld
-from tests.support.planted_bugs import (
+from lvmqcow.testing.specimens.planted import (
     freed_then_renamed,
     intent_dropped_too_early,
     rebased_with_the_default_cache,
     renamed_then_created,
 )
+from lvmqcow.testing.worlds import SimWorld
 
 pytestmark = pytest.mark.lvmqcow_real
 

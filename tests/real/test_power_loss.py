@@ -19,7 +19,7 @@ from lvmqcow.testing.cases.scenarios import MIB
 from lvmqcow.testing.crash.block_log import Event, Flush, Mark, State, Write
 from lvmqcow.testing.crash.power_loss import Recorder, record
 from lvmqcow.testing.crash.power_loss_run import METADATA, Running, recorded, replayed
-from tests.support.planted_bugs import (
+from lvmqcow.testing.specimens.planted import (
     freed_then_renamed,
     intent_dropped_too_early,
     rebased_with_the_default_cache,

@@ -37,7 +37,7 @@ def opened(host: SimHost, settings: Settings) -> Storage:
 
 def test_tested_settings_cover_every_parameter() -> None:
     settings = {"recover_first", "layout", "wipe", "accept"}
-    assert set(inspect.signature(Storage).parameters) == {"host", "locks", "events", *settings}
+    assert set(inspect.signature(Storage).parameters) == {"host", "locks", "events", "planners", *settings}
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)

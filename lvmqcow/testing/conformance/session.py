@@ -12,6 +12,7 @@ from lvmqcow.core.names import Format
 from lvmqcow.errors import LvmqcowError, NewerSnapshots
 from lvmqcow.operations import Plan
 from lvmqcow.testing.conformance.actions import KINDS, RULES, Action, Chooser, Rule
+from lvmqcow.testing.conformance.actions.base import LARGE_BYTES
 from lvmqcow.testing.conformance.actions.interrupted import Interrupted
 from lvmqcow.testing.conformance.actions.snapshots import Rollback
 from lvmqcow.testing.conformance.violation import Violation, require
@@ -54,12 +55,13 @@ class Session:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.model = subject.new_model()
+        self._rules = tuple(rule for rule in RULES if rule.kinds <= subject.offers)
         self.done: list[Action] = []
         self.deepest = 0
 
-    def rules(self) -> tuple[Rule, ...]:
-        """Return the rules that the subject offers all actions of."""
-        return tuple(rule for rule in RULES if rule.kinds <= self.subject.offers)
+    def possible(self) -> list[Rule]:
+        """Return the rules that the subject offers all actions of, and that make sense now."""
+        return [rule for rule in self._rules if rule.possible(self.model.disks)]
 
     def follow(self, rule: Rule, chooser: Chooser) -> int:
         """Draw the actions of a rule, and apply each before the next one is drawn; returns how many there were."""
@@ -124,7 +126,9 @@ class Ours:
 
     @property
     def offers(self) -> frozenset[str]:
-        return frozenset({*KINDS, "branch"})
+        picture = self.world.host.observe()
+        free_bytes = picture.free_extents * picture.extent_size_bytes
+        return frozenset({*KINDS, "branch", *(("large",) if free_bytes >= 4 * LARGE_BYTES else ())})
 
     def new_model(self) -> Model:
         return Model(self.world.host.observe().extent_size_bytes, self.world.layout)

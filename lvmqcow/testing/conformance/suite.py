@@ -116,7 +116,7 @@ def run_suite(
     ``only`` names the one trial to run. ``share`` is the number of this process, and of all that divide the trials.
     """
     begun = time.monotonic()
-    empty = SuiteResult(suite.name, suite.about, 0)
+    empty = SuiteResult(f"{suite.name}, {suite.place}", suite.about, 0)
     reason = suite.needs()
     if reason is not None:
         return replace(empty, why_not=reason)

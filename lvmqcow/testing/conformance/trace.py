@@ -105,17 +105,13 @@ def parse_trace(lines: Iterable[str]) -> Trace:
 
 
 def _value(value: object) -> Json:
-    match value:
-        case Enum():
-            return str(value.value)
-        case None | bool() | int() | str():
-            return value
-        case tuple():
-            return [[write.block, write.count, write.byte] for write in value]
-        case _ if type(value) in KINDS.values():
-            return to_document(cast("Action", value))
-        case _:
-            raise TypeError(f"{value!r} cannot stand in a trace")
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, tuple):
+        return [[write.block, write.count, write.byte] for write in value]
+    if type(value) in KINDS.values():
+        return to_document(cast("Action", value))
+    return cast("Json", value)
 
 
 def _parsed(hint: object, value: Json) -> object:

@@ -28,14 +28,16 @@ from lvmqcow.testing.conformance.verdict import Finding, Outcome
 from lvmqcow.testing.conformance.violation import Violation
 from lvmqcow.testing.crash.recording_host import RecordingHost
 from lvmqcow.testing.real_group import RealGroup, needs_real_groups, real_group
+from lvmqcow.testing.simulated.host import SimHost
 from lvmqcow.testing.worlds import RealWorld, SimWorld
 
-__all__ = ["REAL_SEQUENCES", "SEQUENCES", "Bench", "random_sequence"]
+__all__ = ["REAL_SEQUENCES", "SEQUENCES", "Bench", "random_sequence", "replay_suite"]
 
 _OPERATIONS: Final = {Place.SIMULATED: 30, Place.REAL: 12}
 """The rules of a sequence. A short one ends sooner, and a long one reaches deeper."""
 _SHRINK_SECONDS: Final = {Place.SIMULATED: 20.0, Place.REAL: 120.0}
 _REAL_BYTES: Final = 1024**3
+_MEMORY_BYTES: Final = 1024**4
 
 Make = Callable[[], Subject]
 
@@ -48,8 +50,7 @@ def random_sequence(make: Make, seed: str, rules: int) -> tuple[Came, Failure | 
         error: AssertionError | LvmqcowError | None = None
         try:
             for _ in range(rules):
-                possible = [rule for rule in session.rules() if rule.possible(session.model.disks)]
-                session.follow(chooser.pick(possible, "rule"), chooser)
+                session.follow(chooser.pick(session.possible(), "rule"), chooser)
         except (AssertionError, LvmqcowError) as failed:
             error = failed
     for action in session.done[: -1 if error else None]:
@@ -73,7 +74,7 @@ class Bench:
     def subject(self) -> Ours:
         """Return a fresh subject. A real volume group is emptied for it."""
         if self.group is None:
-            return Ours(SimWorld(None, self.layout, self.implementation))
+            return Ours(SimWorld(SimHost(size_bytes=_MEMORY_BYTES), self.layout, self.implementation))
         return Ours(RealWorld(self.group.host, self.group.directory, self.layout, self.implementation))
 
     def simulated(self) -> Bench:
@@ -154,6 +155,37 @@ def _sequence(surroundings: Surroundings, group: RealGroup | None) -> Trial:
     return trial
 
 
+def replay_suite(trace: Trace, place: Place) -> Suite:
+    """Return a suite whose one trial is the sequence of a trace."""
+
+    def replayed(surroundings: Surroundings, group: RealGroup | None) -> Trial:
+        def trial(name: str) -> Came:
+            bench = Bench(surroundings.implementation, trace.layout, group)
+            failure = replay(bench.subject, trace.actions)
+            came = Came()
+            came.counts.update({"sequences": 1, "operations": len(trace.actions)})
+            for action in trace.actions[: len(failure.actions) - 1 if failure else None]:
+                came.add(*_cell(action))
+            if failure is not None:
+                finding = bench.finding(failure, trace.seed)
+                came.findings.append(finding)
+                came.add(finding.operation, finding.disturbance, Outcome.LOST)
+            return came
+
+        return trial
+
+    @contextmanager
+    def opened(surroundings: Surroundings) -> Iterator[Trial]:
+        if place is Place.SIMULATED:
+            yield replayed(surroundings, None)
+            return
+        with real_group("replay", surroundings.directory, _REAL_BYTES) as group:
+            yield replayed(surroundings, group)
+
+    needs = needs_real_groups if place is Place.REAL else _nothing
+    return Suite("replay", "the sequence of a trace", place, "nothing", needs, lambda random: ["trace"], opened)
+
+
 @contextmanager
 def _simulated(surroundings: Surroundings) -> Iterator[Trial]:
     yield _sequence(surroundings, None)
@@ -165,6 +197,10 @@ def _real(surroundings: Surroundings) -> Iterator[Trial]:
         yield _sequence(surroundings, group)
 
 
+def _nothing() -> str | None:
+    return None
+
+
 def _numbers(random: Random) -> Iterator[str]:
     return map(str, count())
 
@@ -172,7 +208,7 @@ def _numbers(random: Random) -> Iterator[str]:
 _ABOUT: Final = "random sequences of operations, some of them cut; after each, everything is compared with a model"
 
 SEQUENCES: Final = Suite(
-    "sequences", _ABOUT, Place.SIMULATED, "nothing", lambda: None, _numbers, _simulated, lambda trial: "sequence"
+    "sequences", _ABOUT, Place.SIMULATED, "nothing", _nothing, _numbers, _simulated, lambda trial: "sequence"
 )
 REAL_SEQUENCES: Final = Suite(
     "sequences", _ABOUT, Place.REAL, "nothing", needs_real_groups, _numbers, _real, lambda trial: "sequence"

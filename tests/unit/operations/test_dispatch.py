@@ -337,12 +337,16 @@ def tells_apart(node: ast.Match) -> bool:
     )
 
 
+SAID_TWICE = {"lvmqcow/testing/cases/expected.py"}
+"""What each request must make of a volume, said a second time to compare with. Requests are an open set."""
+
+
 def test_every_match_over_classes_ends_with_assert_never() -> None:
     """Then mypy names a missing case. A catch-all case would hide it."""
     found = dict(matches())
     assert len([node for node in found.values() if tells_apart(node)]) > 6
     for where, node in found.items():
-        if tells_apart(node):
+        if tells_apart(node) and where.rpartition(":")[0] not in SAID_TWICE:
             last = node.cases[-1]
             assert ast.unparse(last.pattern) == "_", where
             assert ast.unparse(last.body[0]).removeprefix("return ").startswith("assert_never("), where

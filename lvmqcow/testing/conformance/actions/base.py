@@ -22,8 +22,10 @@ from lvmqcow.testing.model import DiskModel, Disks, Model
 from lvmqcow.testing.worlds import World
 
 __all__ = [
+    "BEYOND_BYTES",
     "GROWTHS_BYTES",
     "LARGEST_BYTES",
+    "LARGE_BYTES",
     "SIZES_BYTES",
     "SNAPSHOTS",
     "VOLUMES",
@@ -52,6 +54,13 @@ GROWTHS_BYTES: Final = (0, 512, _MIB, 5 * _MIB + 512, 16 * _MIB, -512)
 """By how much a volume is to grow: within its LV, beyond it, not at all, and the wrong way."""
 
 LARGEST_BYTES: Final = 48 * _MIB
+"""Of a volume that a sequence grows."""
+
+LARGE_BYTES: Final = 32 * 1024 * _MIB
+"""Of a volume whose metadata takes more than an extent."""
+
+BEYOND_BYTES: Final = 60 * 1024**2 * _MIB
+"""More than any volume group of a test has."""
 
 _COUNTS: Final = (1, 2, 31, 32, 33, 100)
 _BYTES: Final = (0, 1, 2, 0x55, 0xFF)

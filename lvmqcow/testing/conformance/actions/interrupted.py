@@ -16,7 +16,7 @@ from lvmqcow.testing.worlds import World
 __all__ = ["KINDS", "RULES", "Interrupted"]
 
 _MOST_STEPS: Final = 12
-_NEVER_CUT: Final = frozenset({"write", "recover"})
+_NEVER_CUT: Final = frozenset({"write", "recover", "large"})
 
 
 @dataclass(frozen=True)

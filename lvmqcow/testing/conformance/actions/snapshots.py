@@ -10,8 +10,9 @@ from lvmqcow.core.names import Format
 from lvmqcow.core.wiping import Wipe
 from lvmqcow.errors import AlreadyExists, LvmqcowError, NewerSnapshots, NotPossible, SnapshotHasChildren
 from lvmqcow.operations import Merge, Newer, Plan
-from lvmqcow.testing.conformance.actions.base import LARGEST_BYTES, SNAPSHOTS, Action, Chooser, Rule
-from lvmqcow.testing.conformance.actions.volumes import Resize, write_to
+from lvmqcow.testing.conformance.actions.base import LARGE_BYTES, LARGEST_BYTES, SNAPSHOTS, Action, Chooser, Rule
+from lvmqcow.testing.conformance.actions.volumes import Create, Remove, Resize, WriteTo, write_to
+from lvmqcow.testing.content import BLOCK_BYTES, Write
 from lvmqcow.testing.model import (
     Disks,
     Model,
@@ -29,6 +30,7 @@ __all__ = ["KINDS", "RULES"]
 
 _MOST_SNAPSHOTS: Final = 5
 _BACKUP: Final = "vzdump"
+_LARGE: Final = "vm-1000-disk-9.qcow2"
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,18 @@ def _backup(disks: Disks, chooser: Chooser) -> Iterator[Action]:
         yield DeleteSnapshot(name, _BACKUP, merge)
 
 
+def _large(disks: Disks, chooser: Chooser) -> Iterator[Action]:
+    """Take and delete a snapshot of a large volume, and remove the volume."""
+    if _LARGE not in disks:
+        last = LARGE_BYTES // BLOCK_BYTES - 1
+        yield Create(_LARGE, LARGE_BYTES)
+        yield WriteTo(_LARGE, (Write(0, 1, 1), Write(last, 1, 2)))
+        yield Snapshot(_LARGE, _BACKUP)
+        yield WriteTo(_LARGE, (Write(last - 1, 2, 3),))
+        yield DeleteSnapshot(_LARGE, _BACKUP, chooser.pick(tuple(Merge), "merge"))
+        yield Remove(_LARGE)
+
+
 def _rollback(disks: Disks, chooser: Chooser) -> Iterator[Action]:
     name = chooser.pick(with_snapshots(disks), "volume")
     yield Rollback(name, disks[name].line(disks[name].under)[-1])
@@ -206,6 +220,7 @@ KINDS: Final = (Snapshot, Rollback, DeleteSnapshot, RenameSnapshot)
 RULES: Final = (
     Rule("snapshot", frozenset({"snapshot"}), changing, _snapshot),
     Rule("backup", frozenset({"snapshot", "delete_snapshot"}), writable, _backup),
+    Rule("large", frozenset({"large", "snapshot", "delete_snapshot", "remove"}), lambda disks: True, _large),
     Rule("rollback", frozenset({"rollback"}), with_snapshots, _rollback),
     Rule("rollback_to_an_older_one", frozenset({"rollback"}), with_older_snapshots, _rollback_to_an_older_one),
     Rule("rollback_keeping_the_newer", frozenset({"rollback", "branch"}), with_snapshots, _rollback_keeping_the_newer),
@@ -219,4 +234,8 @@ RULES: Final = (
     Rule("rename_snapshot", frozenset({"rename_snapshot"}), with_snapshots, _rename_snapshot),
     Rule("changes_of_a_template", frozenset({"template"}), _templates, _changes_of_a_template),
 )
-"""How they are drawn. ``branch`` is offered by an implementation whose rollback can keep or discard newer snapshots."""
+"""How they are drawn.
+
+``large`` is offered where there is space for a large volume; ``branch`` by an implementation whose rollback can keep or
+discard newer snapshots.
+"""

@@ -9,9 +9,10 @@ from typing import ClassVar, Final
 
 from lvmqcow.core.names import Format, disk_name, parse_volume_name
 from lvmqcow.core.wiping import Wipe
-from lvmqcow.errors import AlreadyExists, FormatMismatch, LvmqcowError, NotPossible
+from lvmqcow.errors import AlreadyExists, FormatMismatch, LvmqcowError, NoSpace, NotPossible
 from lvmqcow.operations import Plan
 from lvmqcow.testing.conformance.actions.base import (
+    BEYOND_BYTES,
     GROWTHS_BYTES,
     LARGEST_BYTES,
     SIZES_BYTES,
@@ -44,7 +45,9 @@ class Create:
     size_bytes: int
 
     def refusal(self, model: Model) -> type[LvmqcowError] | None:
-        return AlreadyExists if self.volume in model.disks else None
+        if self.volume in model.disks:
+            return AlreadyExists
+        return NoSpace if self.size_bytes >= BEYOND_BYTES else None
 
     def on(self, world: World) -> Plan | None:
         world.storage.create(self.volume, self.size_bytes)
@@ -253,6 +256,10 @@ def _create(disks: Disks, chooser: Chooser) -> Iterator[Action]:
     yield Create(chooser.pick(VOLUMES, "volume"), chooser.pick(SIZES_BYTES, "size_bytes"))
 
 
+def _create_beyond_space(disks: Disks, chooser: Chooser) -> Iterator[Action]:
+    yield Create(chooser.pick(VOLUMES, "volume"), BEYOND_BYTES)
+
+
 def _allocate(disks: Disks, chooser: Chooser) -> Iterator[Action]:
     vmid = chooser.pick(_MACHINES, "vmid")
     if _free_number(disks, vmid) <= _LAST_DISK:
@@ -300,6 +307,7 @@ KINDS: Final = (Create, Allocate, WriteTo, Resize, Grow, Rename, Remove, Activat
 
 RULES: Final = (
     Rule("create", frozenset({"create"}), lambda disks: True, _create),
+    Rule("create_beyond_space", frozenset({"create"}), lambda disks: True, _create_beyond_space),
     Rule("create_under_a_free_name", frozenset({"allocate"}), lambda disks: True, _allocate),
     Rule("write", frozenset({"write"}), writable, _write),
     Rule("resize", frozenset({"resize"}), changing, _resize),

@@ -1,4 +1,4 @@
-"""Operations done wrongly, each a plan made of the right one: a harness that finds none of them proves nothing."""
+"""Wrong plans, each made of the right one. A plan of another shape stays as it is."""
 
 from __future__ import annotations
 
@@ -50,16 +50,21 @@ def without_intents(plan: Plan) -> Plan:
 
 def renamed_then_created(plan: Plan) -> Plan:
     """The seed's order of a snapshot: for a while there is no current volume, and nothing that says so."""
-    *_, create, form, freeze, _ = plan.steps
-    assert isinstance(create, LvCreate)
-    assert isinstance(form, QcowCreate)
+    creates = [step for step in plan.steps if isinstance(step, LvCreate)]
+    forms = [step for step in plan.steps if isinstance(step, QcowCreate)]
+    freezes = [step for step in plan.steps if isinstance(step, LvRename) and step.lv == plan.volume.text]
+    if not (creates and forms and freezes):
+        return plan
     name = plan.volume.text
-    return replace(plan, steps=(freeze, replace(create, lv=name), replace(form, lv=name)))
+    return replace(plan, steps=(freezes[0], replace(creates[0], lv=name), replace(forms[0], lv=name)))
 
 
 def freed_then_renamed(plan: Plan) -> Plan:
     """The child's LV is wiped, if that was asked for, and goes before the merged one has its name."""
-    (doom,) = (step for step in plan.steps if isinstance(step, LvRename) and step.to.startswith("del-"))
+    dooms = [step for step in plan.steps if isinstance(step, LvRename) and step.to.startswith("del-")]
+    if len(dooms) != 1:
+        return plan
+    (doom,) = dooms
     begun = plan.steps.index(doom)
     after = plan.steps[begun + 1 :]
     goes = [_on_another(step, doom.to, doom.lv) for step in after]
@@ -75,8 +80,14 @@ def freed_then_renamed(plan: Plan) -> Plan:
 
 def intent_dropped_too_early(plan: Plan) -> Plan:
     """Before what it stands for is done."""
-    *before, form, drop = plan.steps
-    return replace(plan, steps=(*before, drop, form))
+    forms = [step for step in plan.steps if isinstance(step, QcowCreate)]
+    drops = [step for step in plan.steps if isinstance(step, LvTag) and step.drop]
+    if not forms or not drops:
+        return plan
+    form, drop = forms[-1], drops[-1]
+    rest = [step for step in plan.steps if step not in (form, drop)]
+    at = plan.steps.index(form)
+    return replace(plan, steps=(*rest[:at], drop, form, *rest[at:]))
 
 
 def _is_intent(step: Step) -> bool:

@@ -1,0 +1,1 @@
+"""Specimens: lvmqcow with one historic defect put back. A harness that finds none of them proves nothing."""
