@@ -61,6 +61,18 @@ class Content:
         last = self.size_bytes // BLOCK_BYTES
         return Content(self.size_bytes, {block: byte for block, byte in blocks.items() if block < last})
 
+    def difference(self, found: Content) -> str | None:
+        """Return in words how another content differs from this one; None if a guest cannot tell them apart."""
+        if self.size_bytes != found.size_bytes:
+            return f"it has {found.size_bytes} bytes, not {self.size_bytes}"
+        mine, other = self._visible(), found._visible()
+        wrong = sorted(block for block in mine.keys() | other.keys() if mine.get(block, 0) != other.get(block, 0))
+        if not wrong:
+            return None
+        shown = (f"block {block} is {other.get(block, 0):#04x}, not {mine.get(block, 0):#04x}" for block in wrong[:3])
+        more = f", and {len(wrong) - 3} more blocks of {BLOCK_BYTES} bytes" if len(wrong) > 3 else ""
+        return "; ".join(shown) + more
+
     def save(self, path: Path) -> None:
         """Write the content as a sparse raw file: the golden file that qemu-img compares with."""
         with path.open("wb") as file:

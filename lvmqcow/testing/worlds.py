@@ -96,8 +96,7 @@ class SimWorld:
         self._host.guest_write(lv, writes)
 
     def difference(self, lv: str, image_format: Format, expected: Content) -> str | None:
-        found = self._host.read(lv)
-        return None if found == expected else f"{lv} reads {found}, not {expected}"
+        return expected.difference(self._host.read(lv))
 
     def readable(self) -> AbstractContextManager[None]:
         return _readable(self._host)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lvmqcow.testing.conformance.verdict import Finding, Status, SuiteResult, Verdict
 
-__all__ = ["headline", "text"]
+__all__ = ["headline", "text", "title_of"]
 
 
 def headline(verdict: Verdict) -> str:
@@ -26,6 +26,11 @@ def headline(verdict: Verdict) -> str:
 def text(verdict: Verdict) -> str:
     """Return the whole verdict."""
     return "\n".join(_lines(verdict)) + "\n"
+
+
+def title_of(finding: Finding) -> str:
+    """Return what was done when it was found: ``snapshot``, or ``snapshot, cut at a step``."""
+    return finding.operation if finding.disturbance == "nothing" else f"{finding.operation}, {finding.disturbance}"
 
 
 def _rest(verdict: Verdict) -> str:
@@ -53,7 +58,7 @@ def _suite_line(suite: SuiteResult) -> str:
 
 
 def _finding_lines(finding: Finding) -> Iterator[str]:
-    yield f"{finding.operation}, {finding.disturbance}: {finding.what}"
+    yield f"{title_of(finding)}: {finding.what}"
     yield f"    expected   {finding.expected}"
     yield f"    found      {finding.found}"
     if finding.trace:

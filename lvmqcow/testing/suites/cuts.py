@@ -64,8 +64,7 @@ def require_whole(
     host: SimHost, name: VolumeName, wanted: Contents, where: str, flaws: Collection[Severity] = ()
 ) -> None:
     """Require that the content is as wanted, nothing is unfinished or left over, and check finds only ``flaws``."""
-    found = contents(host, name)
-    require(found == wanted, f"{where}: {name} holds something else", wanted, found)
+    _require_contents(contents(host, name), wanted, f"{where}: {name}")
     picture = host.observe()
     there = {name: wanted, **others(host, name)}
     lvs = {lv for each, holds in there.items() for lv in lv_names(each, holds, picture.layout)}
@@ -82,6 +81,17 @@ def require_whole(
     require(rest.steps == (), f"{where}: recovery is not finished", "no steps", rest.steps)
     worse = severities(active(host)) - set(flaws)
     require(worse == set(), f"{where}: check finds something wrong", "nothing", sorted(worse))
+
+
+def _require_contents(found: Contents, wanted: Contents, where: str) -> None:
+    """Require that a volume has these snapshots, and that each layer holds what it should."""
+    require(
+        found.keys() == wanted.keys(), f"{where} has other layers", sorted(map(str, wanted)), sorted(map(str, found))
+    )
+    for snapshot, content in wanted.items():
+        difference = content.difference(found[snapshot])
+        layer = snapshot or "the current layer"
+        require(difference is None, f"{where}: {layer} holds something else", "what was written", difference)
 
 
 def operation_of(row: str) -> str:
@@ -139,7 +149,9 @@ class _Trial:
         name, wanted = (self.name, self._before) if undone else (called(self._request), self._after)
         require_whole(whole, name, wanted, where, FLAWS if undone else ())
         beside = others(whole, name)
-        require(beside == self._beside, f"{where}: another volume changed", self._beside, beside)
+        require(beside.keys() == self._beside.keys(), f"{where}: volumes beside", list(self._beside), list(beside))
+        for other, holds in self._beside.items():
+            _require_contents(beside[other], holds, f"{where}: {other}")
         if not (undone and isinstance(self._request, Convert)):  # undo does not wipe a half-made copy
             unwiped = wipes(self._request) and whole.freed_unwiped
             require(not unwiped, f"{where}: an LV was not wiped", "none", whole.freed_unwiped)

@@ -128,7 +128,7 @@ class Bench:
             what,
             expected,
             found,
-            f"lvmqcow verify --on {self.place}{subject_option} --replay TRACE",
+            f"lvmqcow verify --on {self.place}{subject_option} --replay TRACE.jsonl",
             trace.documents(),
             tuple(commands),
             before,

@@ -12,7 +12,7 @@ from typing import Final
 from lvmqcow.testing.conformance.verdict import Finding, Outcome, Status, Verdict
 from lvmqcow.testing.report.html.chains import drawing
 from lvmqcow.testing.report.html.markup import attribute, cells, definitions, element, text
-from lvmqcow.testing.report.text import headline
+from lvmqcow.testing.report.text import headline, title_of
 
 __all__ = ["page", "write_html"]
 
@@ -123,7 +123,7 @@ def _table(head: str, rows: str, name: str) -> str:
 
 
 def _finding(number: int, finding: Finding) -> str:
-    title = element("h3", f"{number}. {text(finding.operation)}, {text(finding.disturbance)}: {text(finding.what)}")
+    title = element("h3", f"{number}. {text(title_of(finding))}: {text(finding.what)}")
     facts = [
         ("expected", f"<pre>{text(finding.expected)}</pre>"),
         ("found", f"<pre>{text(finding.found)}</pre>"),
@@ -150,4 +150,4 @@ def _finding(number: int, finding: Finding) -> str:
 
 def _figure(caption: str, image: str) -> str:
     region = element("div", image, class_="wide", tabindex="0", role="region", aria_label=caption)
-    return element("figure", f"{region}<figcaption>{text(caption)}</figcaption>")
+    return element("figure", f"<figcaption>{text(caption)}</figcaption>{region}")
