@@ -10,12 +10,12 @@ import pytest
 
 from lvmqcow.operations import Plan
 from lvmqcow.steps import QcowCommit
-from lvmqcow.testing.cases.expected import changed
 from lvmqcow.testing.cases.operation_table import OPERATIONS, with_every_trait
-from lvmqcow.testing.cases.scenarios import FILES, MIB, planned
-from lvmqcow.testing.cases.starts import Starts, starts
+from lvmqcow.testing.cases.scenarios import FILES, planned
+from lvmqcow.testing.cases.starts import Starts, group_name, starts
 from lvmqcow.testing.crash.crash_points import CrashPoint, every_cut
 from lvmqcow.testing.crash.oracle import Judge
+from lvmqcow.testing.suites.real_cuts import GROUP_BYTES, cut_for_real
 
 pytestmark = pytest.mark.lvmqcow_real
 
@@ -23,8 +23,7 @@ pytestmark = pytest.mark.lvmqcow_real
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starts]:
     """A volume group that can be put into any state of a simulated volume group."""
-    name = f"cuts-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
-    with starts(name, tmp_path_factory.mktemp("cuts"), FILES, 768 * MIB) as made:
+    with starts(group_name("cuts"), tmp_path_factory.mktemp("cuts"), FILES, GROUP_BYTES) as made:
         yield made
 
 
@@ -35,25 +34,11 @@ TRIED = list(OPERATIONS) if os.environ.get("LVMQCOW_CUTS") == "all" else with_ev
 def test_volume_is_old_or_new_after_any_cut_in_operation_or_recovery(
     real: Starts, operation: str, record_property: Callable[[str, object], None]
 ) -> None:
-    start, asked = OPERATIONS[operation]
-    simulated = start()
-    real.build(simulated.history)
-    request = real.request(asked)
-    storage, plan = real.world.storage, planned(simulated, asked)
-    if request == asked:
-        assert storage.plan(request).steps == plan.steps
-    plan = storage.plan(request)
-
-    tally = every_cut(
-        real.world.host,
-        real.checkpoints,
-        plan,
-        lambda: storage.plan_recovery(changed(request).text),
-        Judge(real, simulated, asked),
-    )
-    assert tally.places >= 2 * (len(plan.steps) + 1)
-    for what, count in vars(tally).items():
+    came = cut_for_real(real, operation)
+    for what, count in came.counts.items():
         record_property(f"cuts on real volume groups: {what}", count)
+    start, asked = OPERATIONS[operation]
+    assert came.counts["cuts"] >= 2 * (len(planned(start(), asked).steps) + 1)
 
 
 def test_judge_finds_a_recovery_that_does_not_merge(real: Starts) -> None:

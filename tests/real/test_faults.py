@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
@@ -21,30 +21,24 @@ from lvmqcow.cli import main
 from lvmqcow.core.names import device_path
 from lvmqcow.errors import OperationCut, VolumeGroupNotFound
 from lvmqcow.lvm.commands import LvmShell
-from lvmqcow.operations import Deactivate, DeleteSnapshot, Request
 from lvmqcow.qemu.img import QemuImg
 from lvmqcow.real_host import RealHost
 from lvmqcow.steps import (
     DataStep,
     DeviceStep,
-    ImageCopy,
-    ImageExport,
-    ImageSend,
-    LvActivate,
-    LvAutoactivation,
-    LvDeactivate,
     LvmStep,
-    LvRefresh,
     QcowRebase,
     QcowRepairLeaks,
     Step,
 )
 from lvmqcow.testing.cases.expected import changed
 from lvmqcow.testing.cases.operation_table import ELSEWHERE, OPERATIONS
-from lvmqcow.testing.cases.scenarios import DISK, FILES, MIB, planned, run, storage
-from lvmqcow.testing.cases.starts import Starts, breakable_starts
+from lvmqcow.testing.cases.scenarios import DISK, FILES, planned, run, storage
+from lvmqcow.testing.cases.starts import Starts, breakable_starts, group_name
 from lvmqcow.testing.crash.io_error_run import Faulted, Outcome, Trial
 from lvmqcow.testing.crash.io_errors import Disk, Fault
+from lvmqcow.testing.suites.real_cuts import GROUP_BYTES
+from lvmqcow.testing.suites.real_faults import fail_the_disk, faults_with_every_trait
 
 pytestmark = pytest.mark.lvmqcow_real
 
@@ -54,81 +48,21 @@ ALL = os.environ.get("LVMQCOW_FAULTS") == "all"
 @pytest.fixture(scope="module")
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Starts, Disk]]:
     """A volume group in any state of a simulated one, on a disk that fails on request."""
-    name = f"faults-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
-    with breakable_starts(name, tmp_path_factory.mktemp("faults"), FILES, 768 * MIB) as made:
+    with breakable_starts(group_name("faults"), tmp_path_factory.mktemp("faults"), FILES, GROUP_BYTES) as made:
         yield made
 
 
-def traits(request: Request, step: Step, fault: Fault) -> Hashable:
-    """The traits of a fault: an LVM command fails as a whole, an image step fails at a place."""
-    match step:
-        case LvDeactivate() if isinstance(request, Deactivate):  # this request asks LVM once more
-            return type(request), type(step), fault
-        case LvAutoactivation():  # only one request does this
-            return type(step), fault
-        case _ if isinstance(step, LvmStep):
-            return type(request), type(step)
-        case _ if fault is Fault.WRITE:
-            merge = request.merge if isinstance(request, DeleteSnapshot) else None
-            return type(request), request.volume.format, merge, type(step), fault
-        case ImageCopy():
-            return type(step), step.source_format, step.format, fault
-        case _:
-            return type(step), fault
-
-
-def with_every_trait() -> Mapping[str, set[tuple[int, Fault]]]:
-    """The steps that fail, and how, by operation. Operations with the most new traits come first."""
-    possible = {
-        operation: {
-            traits(request, step, fault): (done, fault)
-            for done, step in enumerate(planned(start(), request).steps)
-            for fault in (list(Fault)[:: 1 if done % 2 else -1] if isinstance(step, LvmStep) else Fault)
-        }
-        for operation, (start, request) in OPERATIONS.items()
-    }
-    rows, seen = dict[str, set[tuple[int, Fault]]](), set[Hashable]()
-    while possible:
-        operation = max(possible, key=lambda name: len(possible[name].keys() - seen))
-        new = possible.pop(operation)
-        if new.keys() <= seen:
-            break
-        rows[operation] = {new[trait] for trait in new.keys() - seen}
-        seen |= new.keys()
-    return rows
-
-
-TRIED = dict.fromkeys(OPERATIONS) if ALL else with_every_trait()
-
-
-def wanted(operation: str, trials: list[Trial]) -> list[Trial]:
-    """Every place of an image step. For LVM commands, and steps that write nothing, only a lost disk."""
-    chosen = TRIED[operation]
-    if chosen is None:
-        return trials
-    new = [trial for trial in trials if (trial.done, trial.fault) in chosen]
-    placed = {(trial.done, trial.fault) for trial in new if trial.place and not isinstance(trial.step, LvmStep)}
-    return [trial for trial in new if bool(trial.place) == ((trial.done, trial.fault) in placed)]
+TRIED = dict.fromkeys(OPERATIONS) if ALL else faults_with_every_trait()
 
 
 @pytest.mark.parametrize("operation", TRIED)
 def test_operation_fails_on_an_io_error_and_recovery_restores_volume(
     breakable: tuple[Starts, Disk], operation: str, record_property: Callable[[str, object], None]
 ) -> None:
-    real, disk = breakable
-    faulted = Faulted(real, disk, *OPERATIONS[operation])
-    came: Counter[tuple[type[Step], Fault, Outcome]] = Counter()
-    for trial in wanted(operation, list(faulted.trials())):
-        came[type(trial.step), trial.fault, faulted.outcome(trial)] += 1
-    for (step, fault, outcome), number in came.items():
-        record_property(f"faults: EIO on {fault}, {outcome}", number)
-        hit = came[step, fault, Outcome.RAISED] > 0
-        assert hit or (fault is Fault.WRITE and step in WRITES_NOTHING), f"no fault was hit: {step}, {fault}"
-    assert came
-
-
-WRITES_NOTHING = (LvActivate, LvDeactivate, LvRefresh, ImageExport, ImageSend)
-"""Steps that write nothing to the disk. Every other fault must be hit at least once."""
+    came = fail_the_disk(*breakable, operation, TRIED[operation])
+    for what, number in came.counts.items():
+        record_property(what, number)
+    assert came.counts
 
 
 IN_RECOVERY = [

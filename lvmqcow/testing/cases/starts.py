@@ -23,6 +23,8 @@ from lvmqcow.testing.crash.io_errors import BEGINS_AT_BYTES, Disk, breakable
 from lvmqcow.testing.simulated.state import stream_path
 from lvmqcow.testing.worlds import RealWorld
 
+__all__ = ["History", "Starts", "breakable_starts", "group_name", "starts"]
+
 History = tuple[Step | GuestWrites, ...]
 
 
@@ -122,3 +124,8 @@ def _file(path: Path, content: Content) -> Path:
     argv = ("qemu-img", "convert", "-f", "raw", "-O", Format.QCOW2.value, str(raw), str(path))
     subprocess.run(argv, check=True)
     return path
+
+
+def group_name(kind: str) -> str:
+    """Return a name for a volume group that no other process uses."""
+    return f"{kind}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"

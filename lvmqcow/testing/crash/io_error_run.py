@@ -15,7 +15,6 @@ from lvmqcow.core.group import VolumeGroup
 from lvmqcow.core.names import Format
 from lvmqcow.engine.events import Events
 from lvmqcow.engine.host import Host
-from lvmqcow.engine.locks import NoLocks
 from lvmqcow.errors import OperationCut
 from lvmqcow.operations import Export, ExportStream, Plan, Request, StreamFormat
 from lvmqcow.steps import DeviceStep, ImageCopy, LvDiscardRange, LvmStep, LvZero, LvZeroRange, QcowCreate, Step
@@ -23,6 +22,7 @@ from lvmqcow.storage import Storage
 from lvmqcow.testing.cases.expected import changed
 from lvmqcow.testing.cases.scenarios import contents, planned
 from lvmqcow.testing.cases.starts import Starts
+from lvmqcow.testing.conformance.implementation import OURS, Implementation
 from lvmqcow.testing.crash.checkpoints import CHUNK_BYTES
 from lvmqcow.testing.crash.crash_points import CrashPoint
 from lvmqcow.testing.crash.io_errors import BEGINS_AT_BYTES, Disk, Fault
@@ -66,8 +66,10 @@ class Faulted:
         start: Callable[[], SimHost],
         request: Request,
         host: Host | None = None,
+        implementation: Implementation = OURS,
     ) -> None:
         """``host`` is one of the same volume group that may do its work badly."""
+        self._implementation = implementation
         self._real = real
         self._disk = disk
         self._request = request
@@ -123,7 +125,7 @@ class Faulted:
             outcome = Outcome.NOT_HIT
             with self._disk.whole_again():
                 try:
-                    Storage(self._host, NoLocks(), Events(begun=self._breaking(trial))).recover(name)
+                    self._storage(self._breaking(trial)).recover(name)
                 except OperationCut:
                     outcome = Outcome.RAISED
             self.require_recovery(f"{cut.operation} cut after {done} steps; in recovery {trial}", done)
@@ -175,11 +177,14 @@ class Faulted:
 
     def _apply(self, begun: Callable[[Step], None]) -> Plan:
         self._asked = self._real.request(self._request)
-        storage = Storage(self._host, NoLocks(), Events(begun=begun))
+        storage = self._storage(begun)
         if isinstance(self._asked, ExportStream):
             with self._sent.open("wb") as out:
                 return storage.apply(replace(self._asked, stream=out.fileno()))
         return storage.apply(self._asked)
+
+    def _storage(self, begun: Callable[[Step], None]) -> Storage:
+        return self._implementation.storage(self._host, events=Events(begun=begun))
 
     def _breaking(self, trial: Trial) -> Callable[[Step], None]:
         """Told of every step before it begins, it makes the disk fail for that one."""

@@ -29,7 +29,7 @@ from lvmqcow.testing.conformance.violation import Violation, require
 from lvmqcow.testing.crash.simulated_cuts import cuts
 from lvmqcow.testing.simulated.host import SimHost
 
-__all__ = ["CUTS", "FLAWS", "cut_everywhere", "operation_of", "require_whole", "severities"]
+__all__ = ["CUTS", "FLAWS", "cut_everywhere", "kind_name", "operation_of", "require_whole", "severities"]
 
 FLAWS: Final = {Severity.WARNING, Severity.UNCHECKED}
 """Findings that a healthy volume may have: its LV is tight, or it is inactive."""
@@ -95,8 +95,13 @@ def _require_contents(found: Contents, wanted: Contents, where: str) -> None:
 
 
 def operation_of(row: str) -> str:
-    """Return the operation that a row of the table tries: ``delete_snapshot``."""
-    name = type(OPERATIONS[row][1]).__name__
+    """Return the operation that a row of the table tries."""
+    return kind_name(OPERATIONS[row][1])
+
+
+def kind_name(request: Request) -> str:
+    """Return the name of an operation in a matrix: ``delete_snapshot``."""
+    name = type(request).__name__
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).removeprefix("_")
 
 
