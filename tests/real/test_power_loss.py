@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import wraps
@@ -26,6 +25,7 @@ from lvmqcow.testing.specimens.planted import (
     renamed_then_created,
     without_intents,
 )
+from lvmqcow.testing.suites.power import lose_power
 
 pytestmark = pytest.mark.lvmqcow_real
 
@@ -51,17 +51,12 @@ FEW = {
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_volume_is_old_or_new_after_any_power_loss(
-    operation: str, tmp_path: Path, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
+    operation: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    case, file = recorded(OPERATIONS[operation], tmp_path)
-    losses: Counter[str] = Counter()
-    for outcome in replayed(case, file, most=STATES, seed=SEED):
-        assert not outcome.problems, f"{outcome.problems} in {outcome}"
-        losses[outcome.state.loss.name.lower()] += 1
-    record_property("states", losses.total())
-    with capsys.disabled():
-        print(f"\n{operation}: {losses.total()} states of the disk, by what was lost: {dict(losses)}")
-    assert losses.total() >= least(operation), "the recording has become empty"
+    came = lose_power(operation, tmp_path, STATES, SEED)
+    states = came.counts["states of the disk"]
+    record_property("states", states)
+    assert states >= least(operation), "the recording has become empty"
 
 
 def test_at_least_1000_states_are_tested() -> None:

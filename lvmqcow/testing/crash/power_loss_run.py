@@ -28,6 +28,7 @@ from lvmqcow.testing.caching_host import CachingHost
 from lvmqcow.testing.cases.expected import changed
 from lvmqcow.testing.cases.real_operations import Held, Operation, beside
 from lvmqcow.testing.cases.scenarios import MIB
+from lvmqcow.testing.conformance.implementation import OURS, Implementation
 from lvmqcow.testing.content import Content
 from lvmqcow.testing.crash.block_log import State, contents, crash_states
 from lvmqcow.testing.crash.power_loss import Recorder, Recording, attached, put, record
@@ -112,13 +113,19 @@ def recorded(
 
 
 def replayed(
-    case: Case, file: Path, *, most: int, ordered: range = METADATA, seed: int = 0
+    case: Case,
+    file: Path,
+    *,
+    most: int,
+    ordered: range = METADATA,
+    seed: int = 0,
+    implementation: Implementation = OURS,
 ) -> Generator[Outcome, None, None]:
     """Every state in turn: put on the disk, recovered, judged."""
     recording = case.recording
     states = crash_states(recording.before, recording.events, since=BEGUN, ordered=ordered, most=most, seed=seed)
     with attached(file) as device, _host(case.vg, LvmShell((device,))) as host:
-        verdicts = _Verdicts(case, CachingHost(host, file.with_name("golden")))
+        verdicts = _Verdicts(case, CachingHost(host, file.with_name("golden")), implementation)
         for state, content in contents(recording.before, recording.events, states):
             put(content, file, device)
             judge = partial(verdicts.of, done=state.reached(recording.events, DONE))
@@ -128,10 +135,10 @@ def replayed(
 class _Verdicts:
     """What is wrong with a disk, once it was recovered."""
 
-    def __init__(self, case: Case, host: CachingHost) -> None:
+    def __init__(self, case: Case, host: CachingHost, implementation: Implementation) -> None:
         self._case = case
         self._host = host
-        self._storage = Storage(host, NoLocks())
+        self._storage = implementation.storage(host)
 
     def of(self, *, done: bool) -> tuple[str, ...]:
         """Recover what is on the disk now, and judge it; ``done``: the operation had been reported as done."""

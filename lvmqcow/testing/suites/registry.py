@@ -7,11 +7,20 @@ from typing import Final
 from lvmqcow.errors import InvalidRequest
 from lvmqcow.testing.conformance.suite import Place, Suite
 from lvmqcow.testing.suites.cuts import CUTS
+from lvmqcow.testing.suites.faults import FAULTS
+from lvmqcow.testing.suites.kills import KILLS
+from lvmqcow.testing.suites.power import POWER
+from lvmqcow.testing.suites.processes import PROCESSES
+from lvmqcow.testing.suites.real_cuts import REAL_CUTS
+from lvmqcow.testing.suites.real_faults import REAL_FAULTS
 from lvmqcow.testing.suites.sequences import REAL_SEQUENCES, SEQUENCES
 
 __all__ = ["SUITES", "chosen"]
 
-SUITES: Final[tuple[Suite, ...]] = (SEQUENCES, CUTS, REAL_SEQUENCES)
+SUITES: Final[tuple[Suite, ...]] = (
+    *(SEQUENCES, CUTS, FAULTS),
+    *(REAL_SEQUENCES, REAL_CUTS, KILLS, REAL_FAULTS, POWER, PROCESSES),
+)
 """Every suite, the simulated ones first. A suite of one name may exist in both places."""
 
 

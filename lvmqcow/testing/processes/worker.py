@@ -1,7 +1,8 @@
 """One of several processes on one volume group: random operations from a seed, each logged while its locks are held.
 
-``python -m tests.real.worker VG LOCKS LOG SEED OPERATIONS LVM``. The log is one file for all, a JSON document a line,
-in the order in which the locks were had: ``begin`` once one is held, ``done`` or ``failed`` before any is let go.
+Run it as ``python -m lvmqcow.testing.processes.worker VG LOCKS LOG SEED OPERATIONS LVM``. All processes share one log.
+Each line is a JSON document, and the lines are in the order in which the locks were taken: ``begin`` when the locks are
+held, ``done`` or ``failed`` before they are released.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Several processes on one volume group, each logged, some of them killed."""
