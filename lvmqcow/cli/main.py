@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from io import FileIO, TextIOWrapper
 from typing import Final, NoReturn, TextIO
 
-from lvmqcow.cli import activation, copies, health, loop, snapshots, templates, transfer, verify, volumes
+from lvmqcow.cli import activation, copies, health, loop, snapshots, transfer, verify, volumes
 from lvmqcow.cli.output import Output
 from lvmqcow.cli.verbs import VERB, Parser, Verbs
 from lvmqcow.errors import Interrupted, InvalidRequest, LvmqcowError, OperationCut
@@ -21,7 +21,7 @@ __all__ = ["exit_status", "main", "parser"]
 _GROUPS: Final = (
     ("disks", (volumes, activation)),
     ("snapshots", (snapshots,)),
-    ("copies", (copies, templates)),
+    ("copies", (copies,)),
     ("moving data", (transfer,)),
     ("health", (health,)),
     ("proof", (verify,)),

@@ -50,8 +50,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or with ``--lvmqcow-require-lab`` fail, what cannot run here."""
-    if item.get_closest_marker("lvmqcow_real") and not _device_mapper():
-        if item.config.getoption("--lvmqcow-require-lab"):
+    if item.get_closest_marker("lvmqcow_real"):
+        _require_lab(item.config)
+
+
+def _require_lab(config: pytest.Config) -> None:
+    """Skip, or with ``--lvmqcow-require-lab`` fail, where no LV can be activated."""
+    if not _device_mapper():
+        if config.getoption("--lvmqcow-require-lab"):
             pytest.fail(_NO_LAB, pytrace=False)
         pytest.skip(_NO_LAB)
 
@@ -86,14 +92,12 @@ def pytest_runtest_makereport(
 def lvmqcow_vg(request: pytest.FixtureRequest) -> Iterator[str]:
     """Yield the name of a volume group on a sparse file: one for each worker, removed at the end.
 
-    Raises:
-        UnfitMachine: there is no device-mapper here. A test that is marked ``lvmqcow_real`` is skipped then.
+    Where there is no device-mapper, the test is skipped, or fails with ``--lvmqcow-require-lab``.
     """
     from lvmqcow.core.sizing import parse_size
     from lvmqcow.lvm import loopvg
-    from lvmqcow.system.requirements import require_device_mapper
 
-    require_device_mapper()
+    _require_lab(request.config)
     name = f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{os.getpid()}"
     with tempfile.TemporaryDirectory(prefix="lvmqcow-") as directory:
         size_bytes = parse_size(request.config.getoption("--lvmqcow-vg-size"))

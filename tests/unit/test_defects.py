@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lvmqcow.testing.specimens.registry import SPECIMENS
+
 ROOT = Path(__file__).parents[2]
 DEFECTS = tomllib.loads((ROOT / "fixtures" / "defects.toml").read_text())["defect"]
 
@@ -35,7 +37,7 @@ def test_every_named_guard_exists(test: str) -> None:
 
 def test_every_defect_has_a_guard() -> None:
     for defect in DEFECTS:
-        assert set(defect) == {"origin", "broke", "guarded_by"}, defect
+        assert set(defect) - {"specimens", "no_specimen"} == {"origin", "broke", "guarded_by"}, defect
         assert defect["broke"], defect
         assert defect["guarded_by"], defect
 
@@ -51,3 +53,12 @@ def test_list_covers_every_known_defect() -> None:
     hashes = {each for origin in origins for each in re.findall(r"\b[0-9a-f]{7}\b", origin)}
     assert {origin for origin in origins if not origin.startswith("upstream ")} == SEED | HEAD
     assert hashes == UPSTREAM
+
+
+def test_every_defect_has_specimens_or_a_reason_why_not() -> None:
+    named = {defect["origin"]: defect.get("specimens", []) for defect in DEFECTS}
+    assert all(bool(defect.get("specimens")) != bool(defect.get("no_specimen")) for defect in DEFECTS)
+    there: dict[str, list[str]] = {}
+    for specimen in SPECIMENS:
+        there.setdefault(specimen.origin, []).append(specimen.name)
+    assert {origin: names for origin, names in named.items() if names} == there

@@ -21,10 +21,10 @@ from lvmqcow.testing.conformance.implementation import OURS, Implementation
 from lvmqcow.testing.conformance.verdict import Finding, Outcome, SuiteResult, Tried
 from lvmqcow.testing.conformance.violation import Violation
 
-__all__ = ["Budget", "Came", "Place", "Suite", "Surroundings", "Trial", "run_suite"]
+__all__ = ["MOST_FINDINGS", "Budget", "Came", "Place", "Suite", "Surroundings", "Trial", "run_suite"]
 
-_MOST_FINDINGS: Final = 10
-"""Of one suite. After that it stops: more of the same helps nobody."""
+MOST_FINDINGS: Final = 10
+"""How many findings a suite reports before it stops. More of the same helps nobody."""
 
 
 class Place(StrEnum):
@@ -110,6 +110,7 @@ def run_suite(
     only: str | None = None,
     progress: Callable[[str], None] = lambda text: None,
     share: tuple[int, int] = (0, 1),
+    most_findings: int = MOST_FINDINGS,
 ) -> SuiteResult:
     """Run a suite until its budget is over; returns what it tried and found.
 
@@ -128,7 +129,7 @@ def run_suite(
             progress(f"{suite.name}: {name}")
             came.include(_tried(suite, trial, name, surroundings))
             came.counts["trials"] += 1
-            if len(came.findings) >= _MOST_FINDINGS:
+            if len(came.findings) >= most_findings:
                 break
     tried = tuple(Tried(*cell, count) for cell, count in sorted(came.cells.items()))
     return replace(

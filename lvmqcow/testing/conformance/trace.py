@@ -74,7 +74,8 @@ def from_document(document: Mapping[str, Json]) -> Action:
     if kind is None:
         raise InvalidRequest(f"no action is called {document.get(_OP)!r}; there are {', '.join(KINDS)}")
     hints = get_type_hints(kind)
-    given = {name: value for name, value in document.items() if name != _OP}
+    given: dict[str, Json] = {name: None for name, hint in hints.items() if type(None) in get_args(hint)}
+    given |= {name: value for name, value in document.items() if name != _OP}
     try:
         return kind(**{name: _parsed(hints[name], value) for name, value in given.items()})
     except (KeyError, TypeError, ValueError) as error:
@@ -119,6 +120,8 @@ def _parsed(hint: object, value: Json) -> object:
         return from_document(value)
     if hint == tuple[Write, ...]:
         return tuple(Write(*each) for each in _list(value))
+    if value is None and type(None) in get_args(hint):
+        return None
     options: Sequence[object] = get_args(hint) if get_origin(hint) is UnionType else (hint,)
     for option in options:
         if isinstance(option, type) and issubclass(option, Enum):

@@ -53,8 +53,13 @@ def _lines(verdict: Verdict) -> Iterator[str]:
 def _suite_line(suite: SuiteResult) -> str:
     if suite.why_not is not None:
         return f"{suite.status:11} {suite.name}: {suite.why_not}"
-    counts = ", ".join(f"{count:,} {what}" for what, count in suite.counts.items())
+    counts = ", ".join(f"{count:,} {what}" for what, count in suite.counts.items() if not _is_detail(what))
     return f"{suite.status:11} {suite.name}: {counts or 'nothing was tried'} ({suite.seconds:.0f} s)"
+
+
+def _is_detail(what: str) -> bool:
+    """Return whether a count is a part of another one, which JSON and HTML show."""
+    return ":" in what or " inside " in what
 
 
 def _finding_lines(finding: Finding) -> Iterator[str]:

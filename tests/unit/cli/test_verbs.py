@@ -39,7 +39,7 @@ def groups(text: str) -> dict[str, list[str]]:
 
 def test_help_lists_each_verb_once_in_its_group(capsys: pytest.CaptureFixture[str]) -> None:
     shown = groups(helped(capsys=capsys))
-    assert list(shown) == ["disks", "snapshots", "copies", "moving data", "health", "lab"]
+    assert list(shown) == ["disks", "snapshots", "copies", "moving data", "health", "proof", "lab"]
     verbs = [verb for listed in shown.values() for verb in listed]
     assert len(verbs) == len(set(verbs))
     for verb in verbs:
