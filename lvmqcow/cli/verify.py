@@ -42,6 +42,7 @@ def add_verbs(verbs: Verbs) -> None:
     verify.add_argument("--here", action="store_true", help="make real volume groups on this machine, not in the lab")
     verify.add_argument("--replay", type=Path, metavar="FILE", help="run the sequence of a trace instead of the suites")
     verify.add_argument("--specimen", metavar="NAME", help="judge lvmqcow with this historic defect put back")
+    verify.add_argument("--driver", metavar="COMMAND", help="judge this program, which speaks the driver protocol")
     verify.add_argument("--html", type=Path, metavar="FILE", help="write a page for people")
     verify.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML for a CI system")
     verify.add_argument("--json", type=Path, dest="json_file", metavar="FILE", help="write the verdict as JSON")
@@ -106,6 +107,7 @@ def _asked(arguments: argparse.Namespace) -> Asked:
         jobs=arguments.jobs,
         only=arguments.only,
         specimen=arguments.specimen,
+        driver=arguments.driver,
         here=arguments.here,
         replay=arguments.replay,
         command=shlex.join(["lvmqcow", *sys.argv[1:]]),

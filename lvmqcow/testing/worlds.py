@@ -26,7 +26,7 @@ from lvmqcow.testing.conformance.implementation import OURS, Implementation
 from lvmqcow.testing.content import BLOCK_BYTES, Content, Write
 from lvmqcow.testing.simulated.host import SimHost
 
-__all__ = ["RealWorld", "SimWorld", "World", "compared"]
+__all__ = ["RealWorld", "SimWorld", "World", "compared", "write_to_image"]
 
 
 class World(Protocol):
@@ -146,12 +146,7 @@ class RealWorld:
         return self._layout
 
     def write(self, lv: str, image_format: Format, writes: Sequence[Write]) -> None:
-        commands = [
-            word
-            for write in writes
-            for word in ("-c", f"write -P {write.byte} {write.block * BLOCK_BYTES} {write.count * BLOCK_BYTES}")
-        ]
-        _run(("qemu-io", "-f", image_format.value, *commands, device_path(self._host.vg, lv)))
+        write_to_image(device_path(self._host.vg, lv), image_format, writes)
 
     def difference(self, lv: str, image_format: Format, expected: Content) -> str | None:
         return compared(device_path(self._host.vg, lv), image_format, expected, self._golden)
@@ -211,6 +206,16 @@ def compared(path: str, image_format: Format, expected: Content, golden: Path) -
     argv = ("qemu-img", "compare", "-f", "raw", "-F", image_format.value, str(golden), path)
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return None if done.returncode == 0 else f"{path}: {done.stdout}{done.stderr}"
+
+
+def write_to_image(path: str, image_format: Format, writes: Sequence[Write]) -> None:
+    """Write to an image as a guest does, with ``qemu-io``. Raises AssertionError: a write fails."""
+    commands = [
+        word
+        for write in writes
+        for word in ("-c", f"write -P {write.byte} {write.block * BLOCK_BYTES} {write.count * BLOCK_BYTES}")
+    ]
+    _run(("qemu-io", "-f", image_format.value, *commands, path))
 
 
 @contextmanager

@@ -24,13 +24,13 @@ SUITES: Final[tuple[Suite, ...]] = (
 """Every suite, the simulated ones first. A suite of one name may exist in both places."""
 
 
-def chosen(names: tuple[str, ...], place: Place | None) -> tuple[Suite, ...]:
+def chosen(names: tuple[str, ...], place: Place | None, suites: tuple[Suite, ...] = SUITES) -> tuple[Suite, ...]:
     """Return the suites of these names, in this place. No name means all, and None means both places.
 
     Raises:
         InvalidRequest: there is no such suite.
     """
-    here = [suite for suite in SUITES if place in (None, suite.place)]
+    here = [suite for suite in suites if place in (None, suite.place)]
     unknown = [name for name in names if name not in {suite.name for suite in here}]
     if unknown:
         known = ", ".join(sorted({suite.name for suite in here}))

@@ -21,10 +21,11 @@ from lvmqcow.lab import lab_kind, probe
 from lvmqcow.testing.conformance.suite import Place, Suite
 from lvmqcow.testing.conformance.trace import parse_trace
 from lvmqcow.testing.conformance.verdict import Verdict
+from lvmqcow.testing.drivers.suites import driver_suites
 from lvmqcow.testing.real_group import needs_real_groups
 from lvmqcow.testing.report.json_report import merged, read_json
 from lvmqcow.testing.specimens.registry import specimen
-from lvmqcow.testing.suites.registry import chosen
+from lvmqcow.testing.suites.registry import SUITES, chosen
 from lvmqcow.testing.verify.task import Task
 
 __all__ = ["Asked", "VerificationFailed", "verify"]
@@ -56,6 +57,8 @@ class Asked:
     jobs: int = 1
     only: str | None = None
     specimen: str | None = None
+    driver: str | None = None
+    """The command of a driver to judge instead of lvmqcow."""
     replay: Path | None = None
     """A trace to replay instead of running suites."""
     here: bool = False
@@ -78,7 +81,7 @@ def verify(asked: Asked, progress: Callable[[str], None] = lambda text: None) ->
         return replace(
             merged(_verdicts(asked, place, (), asked.budget_seconds, progress, trace)), command=asked.command
         )
-    wanted = chosen(asked.suites, asked.place)
+    wanted = chosen(asked.suites, asked.place, driver_suites(asked.driver) if asked.driver else SUITES)
     verdicts = []
     for place in Place:
         suites = [suite for suite in wanted if suite.place is place]
@@ -104,6 +107,7 @@ def _verdicts(
         shares=1 if asked.only or trace else asked.jobs,
         only=asked.only,
         specimen=asked.specimen,
+        driver=asked.driver,
         trace=trace,
         command=asked.command,
     )

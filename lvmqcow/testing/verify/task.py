@@ -23,6 +23,8 @@ class Task:
     only: str | None = None
     """The one trial to run."""
     specimen: str | None = None
+    driver: str | None = None
+    """The command of the driver to judge."""
     trace: str | None = None
     """The trace to replay instead of running suites."""
     command: str = "lvmqcow verify"

@@ -16,9 +16,10 @@ from lvmqcow.testing.conformance.implementation import OURS, Implementation
 from lvmqcow.testing.conformance.suite import Budget, Place, Suite, Surroundings, run_suite
 from lvmqcow.testing.conformance.trace import parse_trace
 from lvmqcow.testing.conformance.verdict import Verdict
+from lvmqcow.testing.drivers.suites import driver_suites
 from lvmqcow.testing.report.json_report import document
 from lvmqcow.testing.specimens.registry import specimen
-from lvmqcow.testing.suites.registry import chosen
+from lvmqcow.testing.suites.registry import SUITES, chosen
 from lvmqcow.testing.suites.sequences import replay_suite
 from lvmqcow.testing.verify.task import Task
 from lvmqcow.testing.verify.versions import versions
@@ -38,7 +39,7 @@ def run_task(task: Task) -> Verdict:
         trace = parse_trace(task.trace.splitlines())
         suites: tuple[Suite, ...] = (replay_suite(trace, place),)
     else:
-        suites = chosen(task.suites, place)
+        suites = chosen(task.suites, place, driver_suites(task.driver) if task.driver else SUITES)
     results = []
     for number, suite in enumerate(suites):
         left_seconds = task.budget_seconds - (time.monotonic() - begun)
@@ -47,7 +48,7 @@ def run_task(task: Task) -> Verdict:
             surroundings = Surroundings(Path(directory), task.seed, implementation)
             results.append(run_suite(suite, surroundings, budget, task.only, _say, (task.share, task.shares)))
     return Verdict(
-        subject=implementation.name,
+        subject=task.driver or implementation.name,
         place=place.value,
         seed=task.seed,
         started=started.isoformat(timespec="seconds"),

@@ -1,0 +1,137 @@
+"""Shims over the tools that a driver calls: they count and log each command, and act at the one that is chosen.
+
+The driver runs in a mount namespace of its own, in which a shim covers each tool. It needs to help with nothing. At the
+chosen command a shim kills the driver with all of its children, before the command or after it; or it asks the harness
+to break something before the command, and to mend it after.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from lvmqcow.errors import LvmqcowError
+
+__all__ = ["At", "Shims"]
+
+_TOOLS: Final = ("lvm", "qemu-img", "qemu-nbd", "qemu-io", "blkdiscard", "dmsetup", "dd", "cp", "wipefs")
+_SHIM: Final = """#!/bin/sh
+S={state}
+name=${{0##*/}}
+read -r number <$S/count
+number=$((number + 1))
+echo $number >$S/count
+echo "$name $*" >>$S/log
+read -r chosen act <$S/plan
+[ "$number" = "$chosen" ] || act=
+case $act in
+before) kill -9 -- -$(cat $S/group) ;;
+break) echo break >$S/ask; until [ -e $S/answer ]; do sleep 0.01; done; rm $S/answer ;;
+esac
+if [ -e $S/real/$name ]; then $S/real/$name "$@"; else $S/real/lvm "$name" "$@"; fi
+status=$?
+case $act in
+after) kill -9 -- -$(cat $S/group) ;;
+break) echo mend >$S/ask; until [ -e $S/answer ]; do sleep 0.01; done; rm $S/answer ;;
+esac
+exit $status
+"""
+_COVER: Final = """
+set -e
+state=$1; shift
+for real in "$state"/paths/*; do
+    tool=${real##*/}
+    path=$(cat "$real")
+    : >"$state/real/$tool"
+    mount --bind "$path" "$state/real/$tool"
+    mount --bind "$state/shim" "$path"
+done
+exec "$@"
+"""
+
+
+class At(StrEnum):
+    """What happens at the chosen command."""
+
+    NOTHING = "nothing"
+    BEFORE = "before"
+    """The driver dies before it."""
+    AFTER = "after"
+    """The driver dies after it."""
+    BREAK = "break"
+    """Something is broken while it runs."""
+
+
+@dataclass(frozen=True)
+class Shims:
+    """The shims of one driver, and their state in a directory."""
+
+    state: Path
+
+    @classmethod
+    def made(cls, state: Path) -> Shims:
+        """Make the shims in an empty directory."""
+        for name in ("real", "paths"):
+            (state / name).mkdir()
+        os.mkfifo(state / "ask")
+        shim = state / "shim"
+        shim.write_text(_SHIM.format(state=state))
+        shim.chmod(0o755)
+        for tool in _TOOLS:
+            found = shutil.which(tool)
+            if found:
+                (state / "paths" / tool).write_text(os.path.realpath(found))
+        shims = cls(state)
+        shims.choose(0, At.NOTHING)
+        return shims
+
+    @property
+    def group_file(self) -> Path:
+        return self.state / "group"
+
+    def covered(self, argv: Sequence[str]) -> tuple[str, ...]:
+        """Return the command that runs ``argv`` with the shims over its tools."""
+        namespace = ("unshare", "--mount", "--propagation", "private", "sh", "-c", _COVER, "sh", str(self.state))
+        return (*namespace, *argv)
+
+    def choose(self, number: int, act: At) -> None:
+        """Count from now on, and act at the command of this number; 0 is none."""
+        (self.state / "plan").write_text(f"{number} {act}\n")
+        (self.state / "count").write_text("0\n")
+        (self.state / "log").write_text("")
+        (self.state / "answer").unlink(missing_ok=True)
+
+    def commands(self) -> tuple[str, ...]:
+        """Return the commands since the last choice."""
+        return tuple((self.state / "log").read_text().splitlines())
+
+    @contextmanager
+    def breaking(self, act: Callable[[], None], mend: Callable[[], None]) -> Iterator[None]:
+        """Answer a shim that asks to break something, for the block. Raises LvmqcowError: that could not be done."""
+
+        failed: list[LvmqcowError] = []
+
+        def answer() -> None:
+            while (asked := (self.state / "ask").read_text().strip()) != "end":
+                try:
+                    (act if asked == "break" else mend)()
+                except LvmqcowError as error:
+                    failed.append(error)
+                (self.state / "answer").touch()
+
+        listener = threading.Thread(target=answer)
+        listener.start()
+        try:
+            yield
+        finally:
+            (self.state / "ask").write_text("end\n")
+            listener.join()
+        if failed:
+            raise failed[0]

@@ -1,0 +1,1 @@
+"""Drivers that ship with lvmqcow: its own command line, a toy, and the RFC patch."""
