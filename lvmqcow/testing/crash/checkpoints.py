@@ -68,6 +68,8 @@ class Checkpoints:
         self._host = host
         self._lvm = lvm
         self._group = group
+        self._known: dict[bytes, bytes] = {}
+        """Chunks of all checkpoints: most are the same from one to the next, and are kept once."""
         (pv,) = lvm.report(("pvs", "-o", "pe_start", group.device))["pv"]
         self._first_extent = begins_at_bytes + int(pv["pe_start"])
 
@@ -78,7 +80,7 @@ class Checkpoints:
             if lv.active:
                 _flush(device_path(self._host.vg, lv.name))
         _flush(self._group.device)
-        chunks = dict(self._read())
+        chunks = {offset: self._known.setdefault(chunk, chunk) for offset, chunk in self._read()}
         digests = {lv: _digest(chunks, places) for lv, places in self.places().items()}
         return Checkpoint(logical_volumes, digests, chunks)
 

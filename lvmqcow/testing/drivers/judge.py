@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from lvmqcow.errors import LvmqcowError
+from lvmqcow.errors import InvalidName, LvmqcowError
 from lvmqcow.steps import LvCreate, LvDeactivate, LvRemove
 from lvmqcow.testing.cases.starts import Starts
 from lvmqcow.testing.conformance.actions import Action
@@ -70,6 +70,8 @@ class _Built:
     before: Model
     after: Model
     commands: tuple[str, ...] = ()
+    works: bool = False
+    """Whether the request does what it should, as it is."""
     places: list[tuple[Way, int]] = field(default_factory=list)
     """The ways, and the commands, that were not tried yet."""
     found: set[tuple[str, str]] = field(default_factory=set)
@@ -146,7 +148,7 @@ class DriverJudge:
                 action.change(model, None)
             subject.verify(model)
         except (AssertionError, LvmqcowError) as error:
-            if isinstance(error, Refused) and scenario.may_be_refused:
+            if isinstance(error, Refused | InvalidName) and scenario.may_be_refused:
                 came.add(kind, PLAIN.name, Outcome.REFUSED)
             else:
                 self._add(came, kind, PLAIN, name, error, before, self._shims.commands())
@@ -158,8 +160,10 @@ class DriverJudge:
             self._plain(subject, built)
         except (AssertionError, LvmqcowError) as error:
             self._add(came, kind, PLAIN, name, error, trace, self._shims.commands())
-            return None
-        came.add(kind, PLAIN.name)
+            if not built.works:
+                return None
+        else:
+            came.add(kind, PLAIN.name)
         came.counts["scenarios"] += 1
         built.places = [(way, number) for way in WAYS for number in range(1, len(built.commands) + 1)]
         self._random.shuffle(built.places)
@@ -177,6 +181,8 @@ class DriverJudge:
         built.commands = self._shims.commands()
         request.change(built.after, None)
         subject.verify(built.after)
+        built.works = True
+        require(subject.wrong_sizes == {}, "the listing has wrong sizes", "the size of the disk", subject.wrong_sizes)
         if built.scenario.again is not None:
             later = built.after.copy()
             subject.carry_out(built.scenario.again)

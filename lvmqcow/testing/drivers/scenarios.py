@@ -40,7 +40,8 @@ class Scenario:
 
 def _chain(depth: int, *, volume: str = _DISK) -> tuple[Action, ...]:
     """A volume of 4 MiB with snapshots; every layer has blocks of its own, and one that all overwrite."""
-    actions: list[Action] = [Create(volume, 4 * _MIB)]
+    # all of it is written: a driver whose new volumes show old bytes fails in `create`, and shows the rest elsewhere
+    actions: list[Action] = [Create(volume, 4 * _MIB), WriteTo(volume, (Write(0, 1024, 0),))]
     for number in range(depth + 1):
         actions.append(WriteTo(volume, (Write(0, 2, number + 1), Write(40 + number, 1, 0x60 + number))))
         if number < depth:

@@ -119,12 +119,15 @@ class Shims:
         failed: list[LvmqcowError] = []
 
         def answer() -> None:
-            while (asked := (self.state / "ask").read_text().strip()) != "end":
-                try:
-                    (act if asked == "break" else mend)()
-                except LvmqcowError as error:
-                    failed.append(error)
-                (self.state / "answer").touch()
+            while True:
+                for asked in (self.state / "ask").read_text().split():  # two may write at once
+                    if asked == "end":
+                        return
+                    try:
+                        (act if asked == "break" else mend)()
+                    except LvmqcowError as error:
+                        failed.append(error)
+                    (self.state / "answer").touch()
 
         listener = threading.Thread(target=answer)
         listener.start()
