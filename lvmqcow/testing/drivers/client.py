@@ -49,8 +49,8 @@ class DriverDied(LvmqcowError):
 class DriverProcess:
     """A driver that runs, in a session of its own. `close` ends it with all of its children."""
 
-    def __init__(self, argv: Sequence[str], vg: str, errors: Path, group_file: Path | None = None) -> None:
-        """``errors`` takes what it writes to stderr. ``group_file`` takes the number of its process group."""
+    def __init__(self, argv: Sequence[str], vg: str, errors: Path) -> None:
+        """``errors`` takes what it writes to stderr."""
         self._errors = errors.open("ab")
         self._process = subprocess.Popen(
             argv,
@@ -60,8 +60,6 @@ class DriverProcess:
             env={**os.environ, _VG: vg, "LC_ALL": "C"},
             start_new_session=True,
         )
-        if group_file is not None:
-            group_file.write_text(f"{self._process.pid}\n")
 
     def ask(self, request: Mapping[str, object]) -> Mapping[str, Any]:
         """Send a request; returns the reply.

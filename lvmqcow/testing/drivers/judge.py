@@ -133,7 +133,7 @@ class DriverJudge:
 
     def _start(self) -> DriverProcess:
         argv = self._shims.covered(self._argv)
-        return DriverProcess(argv, self._real.world.host.vg, self._directory / "driver.stderr", self._shims.group_file)
+        return DriverProcess(argv, self._real.world.host.vg, self._directory / "driver.stderr")
 
     def _begun(self, subject: DriverSubject, name: str, came: Came) -> _Built | None:
         """Build a scenario, and try it as it is. None: the driver offers no such thing, or it does not even work so."""

@@ -1,8 +1,8 @@
 """Shims over the tools that a driver calls: they count and log each command, and act at the one that is chosen.
 
-The driver runs in a mount namespace of its own, in which a shim covers each tool. It needs to help with nothing. At the
-chosen command a shim kills the driver with all of its children, before the command or after it; or it asks the harness
-to break something before the command, and to mend it after.
+The driver runs in a mount and process namespace of its own, in which a shim covers each tool. It needs to help with
+nothing. At the chosen command a shim kills the driver with all of its children, before the command or after it; or it
+asks the harness to break something before the command, and to mend it after.
 """
 
 from __future__ import annotations
@@ -25,24 +25,28 @@ _TOOLS: Final = ("lvm", "qemu-img", "qemu-nbd", "qemu-io", "blkdiscard", "dmsetu
 _SHIM: Final = """#!/bin/sh
 S={state}
 name=${{0##*/}}
-read -r number <$S/count
-number=$((number + 1))
-echo $number >$S/count
-echo "$name $*" >>$S/log
+number=1
+set -C
+until printf '%s ' "$name" "$@" >$S/calls/$number; do number=$((number + 1)); done 2>/dev/null
+set +C
 read -r chosen act <$S/plan
 [ "$number" = "$chosen" ] || act=
+die() {{ kill -9 -1; kill -9 $$; }}
+ask() {{ echo $1 >$S/ask; until [ -e $S/answer ]; do sleep 0.01; done; rm $S/answer; }}
 case $act in
-before) kill -9 -- -$(cat $S/group) ;;
-break) echo break >$S/ask; until [ -e $S/answer ]; do sleep 0.01; done; rm $S/answer ;;
+before) die ;;
+break) ask break ;;
 esac
 if [ -e $S/real/$name ]; then $S/real/$name "$@"; else $S/real/lvm "$name" "$@"; fi
 status=$?
 case $act in
-after) kill -9 -- -$(cat $S/group) ;;
-break) echo mend >$S/ask; until [ -e $S/answer ]; do sleep 0.01; done; rm $S/answer ;;
+after) die ;;
+break) ask mend ;;
 esac
 exit $status
 """
+"""A command's number is the first file that it can make. A shim kills every process of the namespace but the first, and
+then itself: that is the driver with all of its children, in whatever session, and nothing else."""
 _COVER: Final = """
 set -e
 state=$1; shift
@@ -53,8 +57,12 @@ for real in "$state"/paths/*; do
     mount --bind "$path" "$state/real/$tool"
     mount --bind "$state/shim" "$path"
 done
-exec "$@"
+exec 3<&0
+"$@" <&3 3<&- &
+wait $!
 """
+"""The shell stays the first process of the namespace. When the driver ends, it ends, and the namespace with it."""
+_NAMESPACES: Final = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
 
 
 class At(StrEnum):
@@ -78,7 +86,7 @@ class Shims:
     @classmethod
     def made(cls, state: Path) -> Shims:
         """Make the shims in an empty directory."""
-        for name in ("real", "paths"):
+        for name in ("real", "paths", "calls"):
             (state / name).mkdir()
         os.mkfifo(state / "ask")
         shim = state / "shim"
@@ -92,25 +100,21 @@ class Shims:
         shims.choose(0, At.NOTHING)
         return shims
 
-    @property
-    def group_file(self) -> Path:
-        return self.state / "group"
-
     def covered(self, argv: Sequence[str]) -> tuple[str, ...]:
         """Return the command that runs ``argv`` with the shims over its tools."""
-        namespace = ("unshare", "--mount", "--propagation", "private", "sh", "-c", _COVER, "sh", str(self.state))
-        return (*namespace, *argv)
+        return ("unshare", *_NAMESPACES, "sh", "-c", _COVER, "sh", str(self.state), *argv)
 
     def choose(self, number: int, act: At) -> None:
         """Count from now on, and act at the command of this number; 0 is none."""
         (self.state / "plan").write_text(f"{number} {act}\n")
-        (self.state / "count").write_text("0\n")
-        (self.state / "log").write_text("")
+        for call in (self.state / "calls").iterdir():
+            call.unlink()
         (self.state / "answer").unlink(missing_ok=True)
 
     def commands(self) -> tuple[str, ...]:
         """Return the commands since the last choice."""
-        return tuple((self.state / "log").read_text().splitlines())
+        calls = sorted((self.state / "calls").iterdir(), key=lambda call: int(call.name))
+        return tuple(call.read_text().strip() for call in calls)
 
     @contextmanager
     def breaking(self, act: Callable[[], None], mend: Callable[[], None]) -> Iterator[None]:
