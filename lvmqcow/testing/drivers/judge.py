@@ -182,7 +182,6 @@ class DriverJudge:
         request.change(built.after, None)
         subject.verify(built.after)
         built.works = True
-        require(subject.wrong_sizes == {}, "the listing has wrong sizes", "the size of the disk", subject.wrong_sizes)
         if built.scenario.again is not None:
             later = built.after.copy()
             subject.carry_out(built.scenario.again)
@@ -191,6 +190,7 @@ class DriverJudge:
         subject.remove_everything()
         left = sorted(self._real.world.host.observe().lv_names)
         require(left == [], "logical volumes are left after every volume was removed", "none", left)
+        require(subject.wrong_sizes == {}, "the listing has wrong sizes", "the size of the disk", subject.wrong_sizes)
 
     def _require_refused(self, subject: DriverSubject, request: Action) -> None:
         try:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lvmqcow.testing.conformance.implementation import OURS, Implementation
-from lvmqcow.testing.conformance.suite import Budget, Place, Suite, Surroundings, run_suite
+from lvmqcow.testing.conformance.suite import MOST_FINDINGS, Budget, Place, Suite, Surroundings, run_suite
 from lvmqcow.testing.conformance.trace import parse_trace
 from lvmqcow.testing.conformance.verdict import Verdict
 from lvmqcow.testing.drivers.suites import driver_suites
@@ -24,7 +24,10 @@ from lvmqcow.testing.suites.sequences import replay_suite
 from lvmqcow.testing.verify.task import Task
 from lvmqcow.testing.verify.versions import versions
 
-__all__ = ["run_task"]
+__all__ = ["MOST_DRIVER_FINDINGS", "run_task"]
+
+MOST_DRIVER_FINDINGS = 100
+"""Of a driver, more is of use: one defect must not hide the others."""
 
 
 def run_task(task: Task) -> Verdict:
@@ -41,12 +44,14 @@ def run_task(task: Task) -> Verdict:
     else:
         suites = chosen(task.suites, place, driver_suites(task.driver) if task.driver else SUITES)
     results = []
+    most = MOST_DRIVER_FINDINGS if task.driver else MOST_FINDINGS
     for number, suite in enumerate(suites):
         left_seconds = task.budget_seconds - (time.monotonic() - begun)
         budget = Budget(max(0.0, left_seconds) / (len(suites) - number))
         with tempfile.TemporaryDirectory(prefix="lvmqcow-verify-") as directory:
             surroundings = Surroundings(Path(directory), task.seed, implementation)
-            results.append(run_suite(suite, surroundings, budget, task.only, _say, (task.share, task.shares)))
+            share = (task.share, task.shares)
+            results.append(run_suite(suite, surroundings, budget, task.only, _say, share, most))
     return Verdict(
         subject=task.driver or implementation.name,
         place=place.value,
