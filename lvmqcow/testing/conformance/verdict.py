@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 
 from lvmqcow.errors import UnfitMachine
 
@@ -153,3 +153,5 @@ class Verdict:
                 return _LOST
             case Status.NOT_PROVED:
                 return UnfitMachine.exit_status
+            case _:
+                assert_never(self.status)

@@ -211,13 +211,12 @@ class Faulted:
 
 def read_by(step: Step, picture: VolumeGroup) -> set[str]:
     """The LVs that a step may read: images, and what these read through."""
-    match step:
-        case LvZero() | LvZeroRange() | LvDiscardRange() | QcowCreate():
-            return set()
-        case ImageCopy():
-            images = {step.source_lv, step.lv}
-        case _:
-            images = set() if isinstance(step, LvmStep | DeviceStep) else {step.lv}
+    if isinstance(step, LvZero | LvZeroRange | LvDiscardRange | QcowCreate):
+        return set()
+    if isinstance(step, ImageCopy):
+        images = {step.source_lv, step.lv}
+    else:
+        images = set() if isinstance(step, LvmStep | DeviceStep) else {step.lv}
     layers = [(volume, layer) for volume in picture.volumes for layer in volume.layers if layer.lv.name in images]
     return images | {below.lv.name for volume, layer in layers for below in volume.reads(layer)}
 

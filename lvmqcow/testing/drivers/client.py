@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from lvmqcow.errors import LvmqcowError
+from lvmqcow.testing.conformance.violation import Violation
 
 __all__ = ["DriverDied", "DriverProcess", "Refused"]
 
@@ -24,26 +24,20 @@ _MOST_SHOWN: Final = 300
 _PATIENCE_SECONDS: Final = 180
 
 
-class Refused(LvmqcowError):
-    """The driver refused a request, with a reason."""
+class Refused(Violation):
+    """The driver refused a request, with a reason. Where it must not, that is a finding."""
 
     def __init__(self, kind: str, message: str) -> None:
         self.kind, self.message = kind, message
-        super().__init__(kind, message)
-
-    def __str__(self) -> str:
-        return f"the driver refused ({self.kind}): {self.message}"
+        super().__init__(f"the driver refused ({kind}): {message}", "no refusal", kind)
 
 
-class DriverDied(LvmqcowError):
+class DriverDied(Violation):
     """The driver ended, or what it answered is no reply."""
 
     def __init__(self, request: str, why: str) -> None:
         self.request, self.why = request, why
-        super().__init__(request, why)
-
-    def __str__(self) -> str:
-        return f"the driver gave no reply to {self.request}: {self.why}"
+        super().__init__(f"the driver gave no reply to {request}: {why}", "a reply", why)
 
 
 class DriverProcess:

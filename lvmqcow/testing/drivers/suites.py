@@ -14,7 +14,6 @@ from typing import Final, TypeGuard
 
 from lvmqcow.core.names import device_path
 from lvmqcow.engine.host import Host
-from lvmqcow.errors import LvmqcowError
 from lvmqcow.steps import LvCreate, LvRemove
 from lvmqcow.testing.cases.starts import breakable_starts, group_name
 from lvmqcow.testing.conformance.actions import Action
@@ -26,7 +25,7 @@ from lvmqcow.testing.conformance.trace import Trace
 from lvmqcow.testing.conformance.verdict import Finding, Outcome
 from lvmqcow.testing.conformance.violation import Violation, require
 from lvmqcow.testing.content import Write
-from lvmqcow.testing.drivers.client import Refused
+from lvmqcow.testing.drivers.client import DriverDied, Refused
 from lvmqcow.testing.drivers.judge import DriverJudge
 from lvmqcow.testing.drivers.scenarios import SCENARIOS
 from lvmqcow.testing.drivers.subject import DriverSubject
@@ -148,7 +147,7 @@ def _two_at_once(judge: DriverJudge) -> Came:
         for action in start:
             one.carry_out(action)
             action.change(model, None)
-        done, failed = list[Action](), list[LvmqcowError]()
+        done, failed = list[Action](), list[Violation]()
 
         def work(subject: DriverSubject, names: Sequence[str], volume: str) -> None:
             actions = (Snapshot(_DISK, names[0]), Create(volume, 4 * 1024**2), Snapshot(_DISK, names[1]))
@@ -158,7 +157,7 @@ def _two_at_once(judge: DriverJudge) -> Came:
                     done.append(action)
                 except Refused:
                     came.add(action.kind, _TOGETHER, Outcome.REFUSED)
-                except LvmqcowError as error:
+                except DriverDied as error:
                     failed.append(error)
 
         threads = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from lvmqcow.testing.conformance.verdict import Finding, Status, SuiteResult, Verdict
 
@@ -21,6 +22,8 @@ def headline(verdict: Verdict) -> str:
             return f"{verdict.subject} does not hold: {found} not hold in {tried:,} operations{_rest(verdict)}"
         case Status.NOT_PROVED:
             return f"{verdict.subject} is not proved: no suite could run"
+        case _:
+            assert_never(verdict.status)
 
 
 def text(verdict: Verdict) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import IO, Final
 
-from lvmqcow.errors import InvalidRequest, LvmqcowError
+from lvmqcow.errors import CommandFailed, InvalidRequest
 from lvmqcow.lab import lab_kind, probe
 from lvmqcow.testing.conformance.suite import Place, Suite
 from lvmqcow.testing.conformance.trace import parse_trace
@@ -28,20 +28,9 @@ from lvmqcow.testing.specimens.registry import specimen
 from lvmqcow.testing.suites.registry import SUITES, chosen
 from lvmqcow.testing.verify.task import Task
 
-__all__ = ["Asked", "VerificationFailed", "verify"]
+__all__ = ["Asked", "verify"]
 
 _LAB: Final = ("-m", "lvmqcow.lab", "run", "--memory", "2G", "--")
-
-
-class VerificationFailed(LvmqcowError):
-    """A process of the verification ended without a verdict."""
-
-    def __init__(self, status: int, said: str) -> None:
-        self.status, self.said = status, said
-        super().__init__(status, said)
-
-    def __str__(self) -> str:
-        return f"a process of the verification ended with status {self.status} and no verdict: {self.said}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +60,7 @@ def verify(asked: Asked, progress: Callable[[str], None] = lambda text: None) ->
 
     Raises:
         InvalidRequest: there is no such suite.
-        VerificationFailed: a process ended without a verdict.
+        CommandFailed: a process ended without a verdict.
     """
     if asked.specimen:
         specimen(asked.specimen)
@@ -135,7 +124,7 @@ class _Worker:
     def __init__(self, program: Sequence[str], task: Task, directory: Path, progress: Callable[[str], None]) -> None:
         self._file = directory / f"{task.place}-{task.share}.json"
         self._last = ""
-        argv = [*program, "-m", "lvmqcow.testing.verify.worker", task.dumped()]
+        argv = self._argv = (*program, "-m", "lvmqcow.testing.verify.worker", task.dumped())
         with self._file.open("wb") as out:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, text=True, env=_environment()
@@ -153,11 +142,11 @@ class _Worker:
         self._reader.join()
 
     def verdict(self) -> Verdict:
-        """Wait for the process, and return its verdict. Raises VerificationFailed."""
+        """Wait for the process, and return its verdict. Raises CommandFailed."""
         status = self._process.wait()
         self._reader.join()
         if status:
-            raise VerificationFailed(status, self._last)
+            raise CommandFailed(self._argv, status, self._last)
         return read_json(self._file)
 
     def _read(self, lines: IO[str] | None, progress: Callable[[str], None]) -> None:

@@ -104,15 +104,16 @@ def test_create_runs_lvm_if_device_mapper_is_present(changes: Path, capsys: pyte
     assert changes.read_text().startswith("lvcreate ")
 
 
-def test_pytest_fixture_reports_missing_device_mapper(
-    changes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [((), pytest.ExitCode.OK), (("--lvmqcow-require-lab",), pytest.ExitCode.TESTS_FAILED)],
+    ids=["skipped", "failed"],
+)
+def test_pytest_fixture_names_missing_device_mapper_before_it_makes_anything(
+    changes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], status: pytest.ExitCode
 ) -> None:
-    test = tmp_path / "test_unmarked.py"
-    test.write_text("def test_it(lvmqcow_vg): pass")
-    assert (
-        pytest.main(["-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(test)]) == pytest.ExitCode.TESTS_FAILED
-    )
-    said = capsys.readouterr().out
-    assert "UnfitMachine: this kernel has no device-mapper" in said
-    assert "lvmqcow lab run" in said
+    test = tmp_path / f"test_unmarked_{len(options)}.py"
+    test.write_text("def test_it(lvmqcow_vg): raise AssertionError")
+    assert pytest.main(["-rs", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), *options, str(test)]) == status
+    assert "no device-mapper here: run it with `lvmqcow lab run -- pytest ...`" in capsys.readouterr().out
     assert changes.read_text() == ""
