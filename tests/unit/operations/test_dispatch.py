@@ -338,7 +338,7 @@ def tells_apart(node: ast.Match) -> bool:
 
 
 HARNESS = tuple(f"lvmqcow/testing/{name}/" for name in ("cases", "crash", "drivers", "processes", "specimens"))
-"""What tries operations, where a case of which nothing is said is often right. Requests and verbs are open sets there."""
+"""Where a case of which nothing is said is often right: requests and verbs are open sets to what tries operations."""
 
 
 def test_every_match_over_classes_ends_with_assert_never() -> None:
